@@ -1,0 +1,1 @@
+"""Implicit-feedback top-N recommendation with Hydra and PyTorch Lightning."""

@@ -1,0 +1,1 @@
+"""From a ratings file to train, valid and test; knows no model."""

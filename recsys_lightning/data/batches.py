@@ -1,0 +1,82 @@
+"""What travels through a DataLoader: index arrays only, made sparse or dense after the transfer.
+
+NamedTuples, because Lightning moves them to a device and refuses frozen dataclasses.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Bag(NamedTuple):
+    """Ragged rows of item positions, from the oldest to the latest.
+
+    Attributes:
+        items: (N,) int32 item positions.
+        offsets: (B+1,) int64; row b is `items[offsets[b]:offsets[b+1]]`.
+
+    >>> bag = Bag(torch.tensor([2, 0, 1], dtype=torch.int32), torch.tensor([0, 2, 2, 3]))
+    >>> bag.dense(3)
+    tensor([[1., 0., 1.],
+            [0., 0., 0.],
+            [0., 1., 0.]])
+    >>> bag.recent(2, pad=3)
+    tensor([[2, 0],
+            [3, 3],
+            [3, 1]])
+    """
+
+    items: Tensor
+    offsets: Tensor
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) int64 items a row."""
+        return self.offsets.diff()
+
+    @property
+    def rows(self) -> Tensor:
+        """(N,) int64 the row of every item."""
+        return torch.repeat_interleave(self.lengths, output_size=len(self.items))
+
+    def dense(self, num_items: int) -> Tensor:
+        """(B, I) float32 zeros and ones."""
+        dense = torch.zeros(len(self.lengths), num_items, device=self.items.device)
+        dense[self.rows, self.items.long()] = 1.0
+        return dense
+
+    def recent(self, length: int, pad: int) -> Tensor:
+        """(B, L) int64 the latest `length` items of each row, left-padded with `pad`."""
+        back = torch.arange(length, 0, -1, device=self.items.device)  # L, ..., 1 from the end
+        source = self.offsets[1:, None] - back  # (B, L)
+        inside = source >= self.offsets[:-1, None]
+        if not len(self.items):
+            return torch.full(source.shape, pad, device=self.items.device)
+        return torch.where(inside, self.items[source.clamp(min=0)].long(), pad)
+
+
+class Query(NamedTuple):
+    """What a model is asked at validation, test and prediction alike.
+
+    Attributes:
+        users: (B,) int64 user positions.
+        history: what each user has consumed; these items are masked in the lists.
+        target: what was held out; empty rows at prediction.
+    """
+
+    users: Tensor
+    history: Bag
+    target: Bag
+
+
+class Rows(NamedTuple):
+    """A training batch of whole users (closed form, autoencoder).
+
+    Attributes:
+        users: (B,) int64 user positions.
+        history: their training interactions.
+    """
+
+    users: Tensor
+    history: Bag

@@ -1,0 +1,114 @@
+"""Interactions: who consumed what, in which order, and what is known of the items."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+
+@dataclass(frozen=True, eq=False)
+class Feature:
+    """A multi-valued item attribute (genre, director, writer, year).
+
+    Attributes:
+        values: (V,) the distinct values, strings, sorted.
+        matrix: (I, V) float32 multi-hot CSR; an item without a value has an empty row.
+    """
+
+    values: NDArray[np.str_]
+    matrix: csr_array
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """An immutable `users x items` matrix of ones whose rows are kept in time order.
+
+    There is one orientation only. Positions `0..U-1` and `0..I-1` index the sorted original ids.
+
+    Attributes:
+        users: (U,) original user ids, sorted; int64, or strings.
+        items: (I,) original item ids, sorted; int64, or strings.
+        indptr: (U+1,) int64; row u is `indptr[u]:indptr[u+1]`.
+        indices: (N,) int32 item positions; within a row from the oldest to the latest (ties, and
+            data without times, in the order of the file). No item stands twice in a row.
+        times: (N,) int64 seconds, aligned with `indices`; None where the data has none.
+        titles: (I,) strings; None where the data has none.
+        features: item features by name.
+        submission_users: original ids of the users to recommend to, in the order of the submission
+            (the template's, else of first appearance in the ratings); may name unknown users.
+    """
+
+    users: NDArray
+    items: NDArray
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    times: NDArray[np.int64] | None
+    titles: NDArray[np.str_] | None
+    features: Mapping[str, Feature]
+    submission_users: NDArray
+
+    @property
+    def num_users(self) -> int:
+        """U."""
+        return len(self.users)
+
+    @property
+    def num_items(self) -> int:
+        """I."""
+        return len(self.items)
+
+    @property
+    def num_interactions(self) -> int:
+        """N."""
+        return len(self.indices)
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """(U,) interactions a user."""
+        return np.diff(self.indptr)
+
+    @cached_property
+    def popularity(self) -> NDArray[np.int64]:
+        """(I,) users an item."""
+        return np.bincount(self.indices, minlength=self.num_items)
+
+    @cached_property
+    def rows(self) -> NDArray[np.int32]:
+        """(N,) the user position of every interaction."""
+        return np.repeat(np.arange(self.num_users, dtype=np.int32), self.lengths)
+
+    @cached_property
+    def matrix(self) -> csr_array:
+        """(U, I) float32 CSR of ones; rows in time order, so its indices are not sorted."""
+        ones = np.ones(self.num_interactions, dtype=np.float32)
+        return csr_array(
+            (ones, self.indices, self.indptr), shape=(self.num_users, self.num_items)
+        )
+
+    def select(self, mask: NDArray[np.bool_]) -> "Interactions":
+        """The interactions where `mask` (N,) holds; same users, items and order."""
+        kept = np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])[self.indptr]
+        return replace(
+            self,
+            indptr=kept,
+            indices=self.indices[mask],
+            times=None if self.times is None else self.times[mask],
+        )
+
+    def gather(self, users: NDArray[np.integer]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The rows of some users, one after the other.
+
+        Args:
+            users: (B,) positions.
+
+        Returns:
+            items (n,) int32 and offsets (B+1,) int64; row b is `items[offsets[b]:offsets[b+1]]`.
+        """
+        lengths = self.lengths[users]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        source = np.arange(offsets[-1]) + np.repeat(self.indptr[users] - offsets[:-1], lengths)
+        return self.indices[source], offsets
+

@@ -1,0 +1,37 @@
+"""The one exception for what a user gave: its message is shown as it stands, without a traceback."""
+
+
+class InputError(ValueError):
+    """Bad input: says which file, line, column or key, what was expected, and what to do.
+
+    `run.py` prints the message alone and exits with 2.
+    """
+
+
+def check_range(
+    key: str,
+    value: float,
+    *,
+    low: float = float("-inf"),
+    high: float = float("inf"),
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    """Refuse a number outside its range (or no number at all), naming its config key.
+
+    >>> check_range("model.l2", 500.0, low=0, open_low=True)
+    >>> check_range("model.dropout", 1.0, low=0, high=1, open_high=True)
+    Traceback (most recent call last):
+        ...
+    recsys_lightning.errors.InputError: model.dropout=1.0: expected a number in [0, 1)
+    """
+    inside = (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and (value > low if open_low else value >= low)
+        and (value < high if open_high else value <= high)
+    )
+    if not inside:
+        left = "(" if open_low or low == float("-inf") else "["
+        right = ")" if open_high or high == float("inf") else "]"
+        raise InputError(f"{key}={value}: expected a number in {left}{low:g}, {high:g}{right}")
