@@ -1,0 +1,49 @@
+# `make help` lists the targets. All of them set up .venv first, where it is missing or out of date.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-slow lint types check format bench lock clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
+
+install: $(INSTALLED) ## Set up .venv with the locked versions, the demo data and the development tools
+
+$(INSTALLED): pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,dev]'
+	@touch $@
+
+run: install ## Recommend real movies: python run.py with its defaults (ARGS="model=... data=..." for more)
+	$(BIN)/python run.py $(ARGS)
+
+test: install ## All fast tests
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: install ## Statistical checks
+	$(BIN)/python -m pytest -m slow
+
+lint: install ## Style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install ## Types of the package
+	$(BIN)/mypy
+
+check: lint types test ## What CI runs
+
+format: install ## Put the code in shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install ## Speed and memory of the linear models beside RecTools and irspack
+	$(BIN)/python experiments/benchmark_linear/benchmark.py
+
+lock: install ## Write the versions of .venv to requirements.lock
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+
+clean: ## Remove outputs and caches, keep .venv and data
+	rm -rf outputs multirun .pytest_cache .mypy_cache .ruff_cache .hypothesis

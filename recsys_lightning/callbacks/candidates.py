@@ -1,0 +1,95 @@
+"""Writes the ranked lists of an evaluation: what the ensemble and the submission are made of."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from numpy.typing import NDArray
+
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.recommender import Lists
+from recsys_lightning.results import replacing
+
+
+class CandidateWriter(pl.Callback):
+    """Collects the lists of one `validate`, `test` or `predict` and writes them at its end.
+
+    Attributes:
+        users: (n,) int64 positions, in the order of the queries.
+        items: (n, K) int32 positions, best first; -1 where a user has none left.
+
+    Args:
+        path: a parquet file of columns user, item (original ids), rank (from 1) and score.
+    """
+
+    users: NDArray[np.int64]
+    items: NDArray[np.int32]
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._batches: list[Lists] = []
+
+    def on_validation_batch_end(self, trainer: Any, module: Any, outputs: Any, *_: Any) -> None:  # noqa: D102
+        self._keep(outputs)
+
+    def on_test_batch_end(self, trainer: Any, module: Any, outputs: Any, *_: Any) -> None:  # noqa: D102
+        self._keep(outputs)
+
+    def on_predict_batch_end(self, trainer: Any, module: Any, outputs: Any, *_: Any) -> None:  # noqa: D102
+        self._keep(outputs)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:  # noqa: D102
+        self._write(trainer)
+
+    def on_test_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:  # noqa: D102
+        self._write(trainer)
+
+    def on_predict_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:  # noqa: D102
+        self._write(trainer)
+
+    def _keep(self, lists: Lists) -> None:
+        self._batches.append(
+            Lists(lists.users.cpu(), lists.items.int().cpu(), lists.scores.float().cpu())
+        )
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        users, items, scores = (
+            np.concatenate([getattr(batch, name).numpy() for batch in self._batches])
+            for name in Lists._fields
+        )
+        self._batches.clear()
+        self.users, self.items = users, items
+        write_candidates(self.path, trainer.datamodule.interactions, users, items, scores)  # type: ignore[attr-defined]
+
+
+def write_candidates(
+    path: Path,
+    interactions: Interactions,
+    users: NDArray[np.int64],
+    items: NDArray[np.int32],
+    scores: NDArray[np.float32],
+) -> None:
+    """Write ranked lists as rows of (user, item, rank, score).
+
+    Args:
+        path: the parquet file.
+        interactions: has the original ids.
+        users: (n,) positions.
+        items: (n, K) positions, best first; -1 is left out.
+        scores: (n, K).
+    """
+    from pyarrow import DictionaryArray, array, parquet, table
+
+    there = items >= 0
+    ranks = np.broadcast_to(np.arange(1, items.shape[1] + 1, dtype=np.int16), items.shape)
+    user_of_each = np.broadcast_to(users[:, None].astype(np.int32), items.shape)
+    columns = {
+        "user": DictionaryArray.from_arrays(user_of_each[there], array(interactions.users)),
+        "item": DictionaryArray.from_arrays(items[there], array(interactions.items)),
+        "rank": array(ranks[there]),
+        "score": array(scores[there]),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as scratch:
+        parquet.write_table(table(columns), scratch)

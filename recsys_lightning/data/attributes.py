@@ -1,0 +1,96 @@
+"""What is known of the items: titles, and multi-valued features from (item, value) pairs."""
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from recsys_lightning.data.interactions import Feature
+
+log = logging.getLogger(__name__)
+
+Pairs = Iterable[tuple[str, ...]]
+"""(item id, value), both as text; an item may come any number of times."""
+
+
+class Attributes:
+    """Collects titles and features of known items; pairs that name unknown items are ignored.
+
+    >>> items = Attributes(np.array([3, 8]))
+    >>> items.add("genre", [("8", "Drama"), ("8", "Crime"), ("9", "Drama")])
+    >>> items.features["genre"].values.tolist(), items.features["genre"].matrix.toarray().tolist()
+    (['Crime', 'Drama'], [[0.0, 0.0], [1.0, 1.0]])
+
+    Attributes:
+        titles: (I,) text, empty where an item has none; None until `add_titles`.
+        features: by name; a feature no known item has is left out.
+    """
+
+    def __init__(self, items: NDArray) -> None:
+        self.positions: Mapping[str, int] = {str(item): n for n, item in enumerate(items.tolist())}
+        self.titles: NDArray[np.str_] | None = None
+        self.features: dict[str, Feature] = {}
+
+    def add_titles(self, pairs: Pairs) -> None:
+        """The first non-empty title of an item is its title."""
+        titles = [""] * len(self.positions)
+        for position, title in self._known(pairs):
+            titles[position] = titles[position] or title
+        self.titles = np.array(titles, dtype=np.str_)
+
+    def add(self, name: str, pairs: Pairs) -> None:
+        """A feature; repeated pairs count once."""
+        known = set(self._known(pairs))
+        if not known:
+            return
+        values = sorted({value for _, value in known})
+        columns = {value: n for n, value in enumerate(values)}
+        rows = [position for position, _ in known]
+        matrix = csr_array(
+            (np.ones(len(known), np.float32), (rows, [columns[value] for _, value in known])),
+            shape=(len(self.positions), len(values)),
+        )
+        self.features[name] = Feature(np.array(values, dtype=np.str_), matrix)
+
+    def add_years(self, pairs: Pairs = ()) -> None:
+        """The feature `year`: the pairs, and for items without one the `(yyyy)` ending a title."""
+        years = dict(self._known(pairs))
+        titles = [] if self.titles is None else self.titles.tolist()
+        for position, title in enumerate(titles):
+            if position not in years and (year := title_year(title)):
+                years[position] = year
+        ids = list(self.positions)
+        self.add("year", [(ids[position], year) for position, year in years.items()])
+
+    def _known(self, pairs: Pairs) -> Iterable[tuple[int, str]]:
+        unknown = 0
+        for item, value in pairs:
+            position = self.positions.get(item)
+            if position is None:
+                unknown += 1
+            elif value:
+                yield position, value
+        if unknown:
+            log.debug("%d rows name items that nobody interacted with", unknown)
+
+
+def split_values(pairs: Pairs) -> list[tuple[str, str]]:
+    """One pair a value, from values that stand between `|`.
+
+    >>> split_values([("1", "Drama|Crime"), ("2", "")])
+    [('1', 'Drama'), ('1', 'Crime'), ('2', '')]
+    """
+    return [(item, value.strip()) for item, values in pairs for value in values.split("|")]
+
+
+def title_year(title: str) -> str | None:
+    """The year a title ends with.
+
+    >>> title_year("Heat (1995)"), title_year("Fawlty Towers (1975-1979)")
+    ('1995', None)
+    """
+    match = re.search(r"\((\d{4})\)\s*$", title)
+    return match[1] if match else None

@@ -1,0 +1,108 @@
+"""The encoded data on disk: one uncompressed `.npz`, so that the next run starts at once.
+
+Its name holds a hash of all it was made from. Several jobs may write the same file at once, and
+whatever is wrong with a file or its directory costs a warning and the time to read again.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from recsys_lightning.data.interactions import Feature, Interactions
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Raise it when the same files and options encode to something else."""
+
+Stored = tuple[Interactions, NDArray[np.int8] | None]
+"""The interactions, and of which file each came (`Files.load_parts`), where that was asked."""
+
+
+def fingerprint(source: str, files: Iterable[Path], options: Mapping[str, object]) -> str:
+    """A hash of the source, its options, and where, how large and how old its files are."""
+    stats = [[str(path.absolute()), *_stat(path)] for path in files]
+    made_from = json.dumps([FORMAT, source, stats, options], sort_keys=True, default=str)
+    return hashlib.sha256(made_from.encode()).hexdigest()
+
+
+def cached(path: Path | None, build: Callable[[], Stored]) -> Stored:
+    """What stands in the file `path`, else what `build` makes, which is then written to it."""
+    if path is None:
+        return build()
+    if path.exists():
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return _unpack(arrays)
+        except Exception as error:  # a damaged file fails in a dozen ways, and none of them matters
+            log.warning("%s is damaged and made again: %s", path, error)
+    stored = build()
+    _write(path, _pack(*stored))
+    return stored
+
+
+def _write(path: Path, arrays: Mapping[str, NDArray]) -> None:
+    temporary = path.with_name(f"{path.name}.{uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                np.savez(file, **arrays)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("data.cache_dir=%s cannot be written, going on: %s", path.parent, error)
+
+
+def _pack(interactions: Interactions, parts: NDArray[np.int8] | None) -> dict[str, NDArray]:
+    arrays = {
+        name: getattr(interactions, name)
+        for name in ("users", "items", "indptr", "indices", "times", "titles", "submission_users")
+    }
+    arrays["parts"] = parts
+    arrays["features"] = np.array(list(interactions.features), dtype=np.str_)
+    for n, feature in enumerate(interactions.features.values()):
+        arrays[f"values{n}"] = feature.values
+        arrays[f"indptr{n}"] = feature.matrix.indptr
+        arrays[f"indices{n}"] = feature.matrix.indices
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def _unpack(arrays: Mapping[str, NDArray]) -> Stored:
+    items = arrays["items"]
+    features = {}
+    for n, name in enumerate(arrays["features"].tolist()):
+        values, indices = arrays[f"values{n}"], arrays[f"indices{n}"]
+        matrix = csr_array(
+            (np.ones(len(indices), dtype=np.float32), indices, arrays[f"indptr{n}"]),
+            shape=(len(items), len(values)),
+        )
+        features[name] = Feature(values, matrix)
+    interactions = Interactions(
+        users=arrays["users"],
+        items=items,
+        indptr=arrays["indptr"],
+        indices=arrays["indices"],
+        times=arrays.get("times"),
+        titles=arrays.get("titles"),
+        features=features,
+        submission_users=arrays["submission_users"],
+    )
+    return interactions, arrays.get("parts")
+
+
+def _stat(path: Path) -> list[int]:
+    try:
+        stat = path.stat()
+    except OSError:  # a file that may be missing; one that may not be is an error when it is read
+        return []
+    return [stat.st_size, stat.st_mtime_ns]

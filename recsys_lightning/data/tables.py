@@ -1,0 +1,364 @@
+"""CSV, TSV and Parquet files as columns of ids, times, numbers and text; errors name the line.
+
+Ids are always read as text, so `007` and `7` stay apart. pyarrow reads with all cores and cannot
+say where a bad value stands: only then is the file read again, slowly, to find the line.
+"""
+
+import csv
+import gzip
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lightning.data.encoding import Ids
+from recsys_lightning.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SUFFIXES = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".dat": "\t", ".parquet": "parquet"}
+Converted = TypeVar("Converted")
+MISSING = frozenset({"", "nan", "NaN", "null", "NULL", "None"})
+
+
+class Format(NamedTuple):
+    """How a text file is written.
+
+    Attributes:
+        delimiter: between two values; may be longer than one character (`::`).
+        quoted: a value may stand in double quotes.
+        names: the columns of a file without a header line; None: the first line names them.
+    """
+
+    delimiter: str
+    quoted: bool = True
+    names: tuple[str, ...] | None = None
+
+
+def format_of(path: Path) -> Format | None:
+    """A file's format by its name, `.gz` aside; None for Parquet.
+
+    Raises:
+        InputError: an extension that says nothing.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    delimiter = SUFFIXES.get(suffixes[-1] if suffixes else "")
+    if delimiter is None:
+        raise InputError(f"{path}: expected a file named {', '.join(SUFFIXES)} (or .csv.gz)")
+    return None if delimiter == "parquet" else Format(delimiter)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one file.
+
+    Attributes:
+        path: the file.
+        format: None for Parquet.
+        data: the columns; ids and all else as text, but for Parquet.
+    """
+
+    path: Path
+    format: Format | None
+    data: "pa.Table"
+
+    def ids(self, name: str) -> Ids:
+        """A column of ids.
+
+        Raises:
+            InputError: an empty id, or one that is neither text nor a whole number.
+        """
+        import pyarrow as pa
+
+        column = self.data[name]
+        if self.format is None and pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)  # whose values may stand in any order
+        kind = column.type
+        if pa.types.is_floating(kind):  # how pandas writes integers beside a missing one
+            column = self._convert(name, _whole, "a whole number")
+        elif not (
+            pa.types.is_integer(kind)
+            or pa.types.is_dictionary(kind)
+            or pa.types.is_string(kind)
+            or pa.types.is_large_string(kind)
+        ):
+            raise InputError(f"{self.path}: column '{name}' holds {kind}; ids are text or integers")
+        if column.null_count:
+            self._refuse(int(np.argmax(column.is_null().to_numpy())), name, "an id")
+        if not pa.types.is_dictionary(kind):
+            column = column.dictionary_encode()
+        column = column.unify_dictionaries().combine_chunks()
+        codes = column.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+        values = column.dictionary.cast(pa.string()).to_pylist()
+        for code, value in enumerate(values):
+            if value in MISSING or "\0" in value:
+                self._refuse(int(np.argmax(codes == code)), name, "an id")
+        return Ids(codes, values)
+
+    def times(self, name: str) -> NDArray[np.int64]:
+        """(N,) seconds; from integers, floats (cut), timestamps and dates, ISO 8601 as text too."""
+        return self._convert(name, _seconds, "seconds or an ISO 8601 time")
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """(N,) float64."""
+        return self._convert(name, _numbers, "a number")
+
+    def texts(self, name: str) -> list[str]:
+        """(N,) stripped text, empty where there is none; `2000` for 2000.0, lists joined by `|`."""
+        values = self.data[name].to_pylist()
+        if any(isinstance(value, float) for value in values):
+            values = [
+                value if value is None or value % 1 else int(value)
+                for value in (None if value != value else value for value in values)
+            ]
+        if any(isinstance(value, list) for value in values):
+            values = [value and "|".join(map(str, value)) for value in values]
+        return ["" if value is None else str(value).strip() for value in values]
+
+    def rows(self, *names: str) -> list[tuple[str, ...]]:
+        """`texts` of some columns, row by row."""
+        return list(zip(*(self.texts(name) for name in names), strict=True))
+
+    def where(self, row: int) -> str:
+        """Where a row stands, as an error names it."""
+        if self.format is None:
+            return f"{self.path}, row {row + 1}"
+        for number, (line, _) in enumerate(_scan(self.path, self.format)):
+            if number == row + (self.format.names is None):
+                return f"{self.path}, line {line}"
+        return str(self.path)
+
+    def _convert(
+        self, name: str, convert: Callable[["pa.ChunkedArray"], Converted], expected: str
+    ) -> Converted:
+        """A whole column at once; if that fails, the first value to blame is found by bisection."""
+        column = self.data[name]
+        try:
+            return convert(column)
+        except (ValueError, NotImplementedError):
+            pass
+        good, bad = 0, len(column)  # lengths that convert, and that do not
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            try:
+                convert(column[:middle])
+                good = middle
+            except (ValueError, NotImplementedError):
+                bad = middle
+        self._refuse(good, name, expected)
+
+    def _refuse(self, row: int, name: str, expected: str) -> NoReturn:
+        value = self.data[name][row].as_py()
+        found = "nothing" if value is None or value == "" else repr(value)
+        raise InputError(f"{self.where(row)}, column '{name}': expected {expected}, found {found}")
+
+
+def read_table(
+    path: Path,
+    ids: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    format: Format | None = None,
+    keys: Mapping[str, str] | None = None,
+) -> Table:
+    """Some columns of one file.
+
+    Args:
+        path: the file.
+        ids: columns that hold ids.
+        texts: other columns.
+        format: None: by the file's name.
+        keys: the config key that names a column, for the errors.
+
+    Raises:
+        InputError: no such file, no rows, no such column, or an unreadable file.
+    """
+    format = format or format_of(path)
+    _require(path, column_names(path, format), [*ids, *texts], keys or {})
+    if format is None:
+        data = _read_parquet(path, [*ids, *texts])
+    else:
+        data = _read_text(path, format, ids, texts)
+    if not data.num_rows:
+        raise InputError(f"{path}: has no rows")
+    return Table(path, format, data)
+
+
+def column_names(path: Path, format: Format | None) -> list[str]:
+    """The columns of a file.
+
+    Raises:
+        InputError: no such file, an empty file, or an unreadable one.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory, expected a file")
+    if format is None:
+        return _parquet(path).schema_arrow.names
+    with closing(_scan(path, format)) as rows:
+        first = next(rows, None)
+    if first is None:
+        raise InputError(f"{path}: is empty")
+    return list(format.names or first[1])
+
+
+def _require(
+    path: Path, names: Sequence[str], wanted: Sequence[str], keys: Mapping[str, str]
+) -> None:
+    for name in wanted:
+        if names.count(name) != 1:
+            found = "has no" if name not in names else "has more than one"
+            there = ", ".join(f"'{there}'" for there in names)
+            advice = f"; set {keys[name]}" if name in keys else ""
+            raise InputError(f"{path} {found} column '{name}': its columns are {there}{advice}")
+
+
+def _read_text(path: Path, format: Format, ids: Sequence[str], texts: Sequence[str]) -> "pa.Table":
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    source: Any = str(path)
+    delimiter = format.delimiter
+    if len(delimiter) > 1:  # which Arrow cannot split at
+        source = pa.BufferReader(path.read_bytes().replace(delimiter.encode(), b"\t"))
+        delimiter = "\t"
+    types = {name: pa.string() for name in texts}
+    types.update({name: pa.dictionary(pa.int32(), pa.string()) for name in ids})
+    try:
+        return arrow.read_csv(
+            source,
+            read_options=arrow.ReadOptions(column_names=format.names),
+            parse_options=arrow.ParseOptions(
+                delimiter=delimiter,
+                quote_char='"' if format.quoted else False,
+                newlines_in_values=format.quoted,
+            ),
+            convert_options=arrow.ConvertOptions(include_columns=list(types), column_types=types),
+        )
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(_explain(path, format) or f"{path}: {_line(error)}") from None
+
+
+def _explain(path: Path, format: Format) -> str | None:
+    """The first line without as many values as there are columns; the scan finds bad bytes."""
+    width = None if format.names is None else len(format.names)
+    for line, row in _scan(path, format):
+        width = width or len(row)
+        if len(row) != width:
+            return f"{path}, line {line}: expected {width} values, found {len(row)}"
+    return None
+
+
+def _scan(path: Path, format: Format) -> Iterator[tuple[int, list[str]]]:
+    """Every line that is not blank, header included, with its number from 1."""
+    lines, delimiter = read_lines(path), format.delimiter
+    if len(delimiter) > 1:
+        lines = (line.replace(format.delimiter, "\t") for line in lines)
+        delimiter = "\t"
+    quoting = csv.QUOTE_MINIMAL if format.quoted else csv.QUOTE_NONE
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting)
+    try:
+        for row in reader:
+            if row:
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: {error}") from None
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a text file, unpacked if its name ends with `.gz`.
+
+    Raises:
+        InputError: no such file, one that cannot be read, or bytes that are not UTF-8.
+    """
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a directory, expected a file") from None
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise InputError(
+            f"{path}, line {number}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
+        ) from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {_line(error)}") from None
+
+
+def _parquet(path: Path) -> Any:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return parquet.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: is not a readable Parquet file: {_line(error)}") from None
+
+
+def _read_parquet(path: Path, columns: Sequence[str]) -> "pa.Table":
+    import pyarrow as pa
+
+    try:
+        return _parquet(path).read(columns=list(columns))
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: is not a readable Parquet file: {_line(error)}") from None
+
+
+def _seconds(column: "pa.ChunkedArray") -> NDArray[np.int64]:
+    """Whole seconds since 1970, UTC where no zone is given; ValueError where some value is none."""
+    import pyarrow as pa
+
+    if column.null_count:
+        raise ValueError("a time is missing")
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = _parsed(column)
+    if pa.types.is_integer(column.type):
+        return column.cast(pa.int64()).to_numpy()
+    if pa.types.is_floating(column.type):
+        numbers = column.to_numpy()
+        if not np.all(np.abs(numbers) < 2.0**63):  # nor is it where one is NaN
+            raise ValueError("no finite number of seconds")
+        return numbers.astype(np.int64)
+    zone = getattr(column.type, "tz", None)
+    micros = column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
+    return micros.to_numpy() // 1_000_000
+
+
+def _parsed(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    import pyarrow as pa
+
+    for kind in (pa.int64(), pa.float64(), pa.timestamp("us"), pa.timestamp("us", "UTC")):
+        try:
+            return column.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+    raise ValueError("not one kind of time")
+
+
+def _numbers(column: "pa.ChunkedArray") -> NDArray[np.float64]:
+    import pyarrow as pa
+
+    numbers = column.cast(pa.float64()).to_numpy()
+    if np.isnan(numbers).any():  # what a missing one became
+        raise ValueError("a number is missing")
+    return numbers
+
+
+def _whole(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    import pyarrow as pa
+
+    return column.cast(pa.int64())
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

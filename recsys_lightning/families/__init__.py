@@ -1,0 +1,1 @@
+"""What a training batch is, and how it is learned from: one idea a family."""

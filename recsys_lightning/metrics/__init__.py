@@ -1,0 +1,1 @@
+"""Ranking metrics that keep a few sums, not the lists."""

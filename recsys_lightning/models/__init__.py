@@ -1,0 +1,1 @@
+"""The catalogue: one file a model, named like its configuration."""

@@ -1,0 +1,145 @@
+"""Recommender: the one lifecycle of all models."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Adam, Optimizer
+from torchmetrics import MetricCollection
+
+from recsys_lightning.data.batches import Query
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.functional.ranking import hits, rank_items
+from recsys_lightning.metrics.ranking import ranking_metrics
+
+
+class Lists(NamedTuple):
+    """Ranked lists, best first.
+
+    Attributes:
+        users: (B,) int64 user positions.
+        items: (B, K) int64 item positions, distinct and unseen; -1 where a user has none left.
+        scores: (B, K) float32, descending; -inf where the item is -1.
+    """
+
+    users: Tensor
+    items: Tensor
+    scores: Tensor
+
+
+class Recommender(pl.LightningModule):
+    """A model author writes `score`, `loss` for a gradient model, and `prepare` where needed.
+
+    Masking, ranking, metrics, optimiser and prediction are given, the same for every model. Everything
+    in a checkpoint is tensors and plain Python: it loads with `weights_only=True`, without the data.
+
+    Args:
+        num_users: U.
+        num_items: I.
+    """
+
+    popularity: Tensor
+    tie_order: Tensor
+    lr: float  # of Adam; the gradient families take them as hyper-parameters
+    weight_decay: float
+
+    def __init__(self, *, num_users: int, num_items: int) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.num_users, self.num_items = num_users, num_items
+        self.fitted_on: dict[str, str] = {}  # kept in the checkpoint: what it may be evaluated on
+        self.measured: dict[str, float] = {}  # the latest value of every metric, in full precision
+        self.standard_errors: dict[str, float] = {}
+        self.register_buffer("popularity", torch.zeros(num_items))
+        ties = torch.randperm(num_items, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("tie_order", ties)
+        self.evaluate_at(cutoffs=[min(10, num_items)], list_length=10)
+
+    # What a model author writes
+
+    def score(self, query: Query) -> Tensor:
+        """(B, I) scores of all items, higher is better; unmasked, without side effects."""
+        raise NotImplementedError
+
+    def loss(self, batch: Any) -> Tensor:
+        """() what a gradient model minimises."""
+        raise NotImplementedError
+
+    def prepare(self, interactions: Interactions) -> None:
+        """Look at the training interactions once, before the first batch; nothing by default."""
+
+    # What is given
+
+    def evaluate_at(self, cutoffs: Sequence[int], list_length: int) -> None:
+        """Choose the metrics' cut-offs and the length K of the lists."""
+        self.list_length = min(max(*cutoffs, list_length), self.num_items)
+        self.metrics: Mapping[str, MetricCollection] = torch.nn.ModuleDict(
+            {f"{stage}_": ranking_metrics(cutoffs, self.num_items) for stage in ("val", "test")}
+        )
+
+    def setup(self, stage: str) -> None:  # noqa: D102
+        if stage == "fit":
+            train = self.trainer.datamodule.train
+            self.popularity = torch.from_numpy(train.popularity).float().to(self.device)
+            self.prepare(train)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:  # noqa: D102
+        checkpoint["model"] = type(self).__name__
+        checkpoint["fitted_on"] = self.fitted_on
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: D102
+        loss = self.loss(batch)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self) -> Optimizer | None:  # noqa: D102
+        return Adam(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+
+    @torch.no_grad()
+    def recommend(self, query: Query, k: int) -> Lists:
+        """The k best unseen items of every user; see `functional.ranking.rank_items`."""
+        items, scores = rank_items(
+            self.score(query),
+            query.history.items,
+            query.history.offsets,
+            k,
+            self.tie_order,
+            self.popularity,
+        )
+        return Lists(query.users, items, scores)
+
+    def validation_step(self, query: Query, batch_idx: int) -> Lists:  # noqa: D102
+        return self._evaluate(query, "val")
+
+    def test_step(self, query: Query, batch_idx: int) -> Lists:  # noqa: D102
+        return self._evaluate(query, "test")
+
+    def predict_step(self, query: Query, batch_idx: int) -> Lists:  # noqa: D102
+        return self.recommend(query, self.list_length)
+
+    def on_validation_epoch_end(self) -> None:  # noqa: D102
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:  # noqa: D102
+        self._log_metrics("test")
+
+    def _evaluate(self, query: Query, stage: str) -> Lists:
+        lists = self.recommend(query, self.list_length)
+        self.metrics[f"{stage}_"].update(
+            lists=lists.items,
+            hits=hits(lists.items, query.target.items, query.target.offsets, self.num_items),
+            relevant=query.target.lengths,
+            popularity=self.popularity,
+        )
+        return lists
+
+    def _log_metrics(self, stage: str) -> None:
+        metrics = self.metrics[f"{stage}_"]
+        for name, metric in metrics.items():
+            self.measured[f"{stage}/{name}"] = float(metric.compute())
+            if hasattr(metric, "standard_error"):
+                self.standard_errors[f"{stage}/{name}"] = float(metric.standard_error())
+        self.log_dict({name: v for name, v in self.measured.items() if name.startswith(stage)})
+        metrics.reset()

@@ -1,0 +1,169 @@
+"""The one entry point: `python run.py model=recvae`. Exits with 0, with 2 for bad input, else with 1.
+
+Nothing heavy is imported before the data is read and split, so that bad input is told at once.
+"""
+
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from recsys_lightning.errors import InputError
+from recsys_lightning.results import Stopwatch, git_commit, peak_rss_mb, versions, write_json
+from recsys_lightning.summary import describe, positions_of, summarise
+
+log = logging.getLogger("recsys_lightning")
+
+FAILED, BAD_INPUT = 1, 2
+exit_codes: list[int] = []  # of the jobs that failed: a job never raises, or a sweep would stop
+
+# Known, harmless, and nothing that a user could act on.
+SILENCED = (
+    ".*does not have many workers.*",
+    ".*`configure_optimizers` returned `None`.*",
+    ".*smaller than the logging interval.*",
+    r".*isinstance\(treespec, LeafSpec\).*",  # torch, of Lightning
+)
+
+
+def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
+    """Load, split, and run the Experiment; returns what result.json says of it."""
+    console = Console(quiet=int(os.environ.get("LOCAL_RANK", 0)) > 0)
+    source, holdout = _make(cfg.data), _make(cfg.holdout)
+    split = holdout(source, clock)
+    shown = positions_of(split.interactions, cfg.recommend.users)
+    describe(console, source.name, split)
+    with clock("split"):
+        split_folder = split.write(Path(cfg.split_dir))
+
+    from recsys_lightning.experiment import Experiment, Options
+
+    loggers = [_make(logger) for logger in (cfg.get("logger") or {}).values()]
+
+    def build_trainer(*, callbacks: list[Any], logged: bool, **overrides: Any) -> Any:
+        extra = [_make(callback) for callback in (cfg.get("callbacks") or {}).values()]
+        logger = loggers if logged and loggers else False
+        return _make(cfg.trainer, callbacks=callbacks + extra, logger=logger, **overrides)
+
+    outcome = Experiment(
+        folder=folder,
+        split=split,
+        view=_make(cfg.view),
+        build_model=lambda **sizes: _make(cfg.model, **sizes),
+        build_trainer=build_trainer,
+        options=Options(
+            seed=cfg.seed,
+            cutoffs=list(cfg.metrics.k),
+            monitor=cfg.monitor,
+            refit=cfg.refit,
+            ckpt_path=cfg.ckpt_path,
+            test_history=cfg.test_history,
+            eval_batch_size=cfg.eval_batch_size,
+            num_candidates=cfg.recommend.candidates,
+            num_recommended=cfg.recommend.k,
+        ),
+        clock=clock,
+    ).run()
+    if outcome.final is None:  # one of several processes, not the first
+        return {}
+    summarise(
+        console,
+        metrics=outcome.metrics,
+        standard_errors=outcome.standard_errors,
+        headline=cfg.monitor.split("/")[-1],
+        interactions=split.interactions,
+        shown=shown,
+        final=outcome.final,
+        num_recommended=cfg.recommend.k,
+        seconds=clock.seconds,
+        files=[folder / "result.json", folder / "submission.csv"],
+    )
+    return {
+        "metrics": outcome.metrics,
+        "standard_errors": outcome.standard_errors,
+        "users": {**outcome.num_evaluated, "too_short": split.num_too_short},
+        "submission": {"unknown": outcome.num_unknown, "short": outcome.num_short},
+        "split": split.sha256,
+        "split_files": str(split_folder),
+        "parameters": outcome.parameters,
+    }
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def job(cfg: DictConfig) -> float | None:
+    """One run: writes result.json last, whatever happens."""
+    for message in SILENCED:
+        warnings.filterwarnings("ignore", message=message)
+    choices, folder = HydraConfig.get().runtime.choices, Path(HydraConfig.get().runtime.output_dir)
+    clock = Stopwatch()
+    result: dict[str, Any] = {
+        "status": "done",
+        "error": None,
+        "model": choices.model,
+        "data": choices.data,
+        "split": None,
+        "seed": cfg.seed,
+        "metrics": {},
+    }
+    try:
+        result |= run(cfg, folder, clock)
+        if "split_files" not in result:
+            return None
+    except (InputError, OSError, OmegaConfBaseException) as error:
+        _fail(result, str(error), BAD_INPUT)
+    except Exception as error:
+        log.exception("the run failed")
+        _fail(result, f"{type(error).__name__}: {error}", FAILED)
+    result |= {
+        "seconds": clock.seconds,
+        "peak_rss_mb": peak_rss_mb(),
+        "versions": versions(),
+        "git_commit": git_commit(Path(__file__).parent),
+    }
+    write_json(folder / "result.json", result)
+    return result["metrics"].get(cfg.monitor)
+
+
+def _make(config: DictConfig, **overrides: Any) -> Any:
+    """Instantiate, with the user's mistake in place of Hydra's wrapping of it."""
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)  # a checkpoint keeps plain Python only
+        return instantiate(plain, _convert_="all", **overrides)
+    except HydraException as error:
+        raise error.__cause__ if isinstance(error.__cause__, InputError) else error from None
+
+
+def _fail(result: dict[str, Any], message: str, code: int) -> None:
+    result |= {"status": "failed", "error": message}
+    exit_codes.append(code)
+    print(f"error: {message}", file=sys.stderr)
+
+
+def main() -> int:
+    """Run the job or the sweep; returns the exit code."""
+    trace = os.environ.setdefault("HYDRA_FULL_ERROR", "1") if "HYDRA_FULL_ERROR" in os.environ else ""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # it would exit by itself, with 1 and half a traceback
+    try:
+        job()
+    except (HydraException, OmegaConfBaseException, OSError) as error:
+        if trace:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        if error.__cause__ is not None:
+            print(error.__cause__, file=sys.stderr)
+        return BAD_INPUT
+    return max(exit_codes, default=0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

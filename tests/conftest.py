@@ -1,0 +1,90 @@
+"""Small data and settings that many tests share."""
+
+import os
+
+import numpy as np
+import pytest
+
+from recsys_lightning.data.interactions import Interactions
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores: threads only wait
+
+
+def make_interactions(rows: list[list[int]], num_items: int, *, times: bool = True) -> Interactions:
+    """Users 100, 101, ... with the given items, in time order; items have ids 1000, 1001, ..."""
+    lengths = [len(row) for row in rows]
+    indices = np.array([item for row in rows for item in row], dtype=np.int32)
+    users = np.arange(100, 100 + len(rows))
+    return Interactions(
+        users=users,
+        items=np.arange(1000, 1000 + num_items),
+        indptr=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+        indices=indices,
+        times=np.arange(len(indices), dtype=np.int64) if times else None,
+        titles=None,
+        features={},
+        submission_users=users,
+    )
+
+
+def two_tastes() -> Interactions:
+    """60 users of two tastes over 40 items: the first half like even items, the second odd ones."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for user in range(60):
+        liked = np.arange(user % 2, 40, 2)
+        others = rng.choice(np.setdiff1d(np.arange(40), liked), 2, replace=False)
+        row = np.concatenate([rng.choice(liked, 12, replace=False), others])
+        rows.append(rng.permutation(row).tolist())
+    return make_interactions(rows, 40)
+
+
+@pytest.fixture
+def tastes() -> Interactions:
+    return two_tastes()
+
+
+def run_experiment(folder, split, make_model, *, view=None, trainer=None, **options):
+    """An Experiment without Hydra; returns it, with its outcome."""
+    import pytorch_lightning as pl
+
+    from recsys_lightning.data.views import RowView
+    from recsys_lightning.experiment import Experiment, Options
+    from recsys_lightning.results import Stopwatch
+
+    def build_trainer(*, callbacks, logged, **overrides):
+        settings = {
+            "accelerator": "cpu",
+            "max_epochs": 1,
+            "enable_model_summary": False,
+            "enable_progress_bar": False,
+            "num_sanity_val_steps": 0,
+            "use_distributed_sampler": False,
+            "logger": False,
+        }
+        return pl.Trainer(callbacks=callbacks, **(settings | (trainer or {}) | overrides))
+
+    experiment = Experiment(
+        folder=folder,
+        split=split,
+        view=view or RowView(16, shuffle=False),
+        build_model=make_model,
+        build_trainer=build_trainer,
+        options=Options(
+            **{
+                "seed": 1,
+                "cutoffs": [5, 10],
+                "monitor": "val/recall@5",
+                "refit": True,
+                "ckpt_path": None,
+                "test_history": "train_valid",
+                "eval_batch_size": 7,
+                "num_candidates": 15,
+                "num_recommended": 5,
+            }
+            | options
+        ),
+        clock=Stopwatch(),
+    )
+    experiment.run()
+    return experiment

@@ -1,0 +1,175 @@
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from recsys_lightning.data.holdout import (
+    TEST,
+    TRAIN,
+    VALID,
+    FilesHoldout,
+    HybridHoldout,
+    LastHoldout,
+    NoHoldout,
+    RandomHoldout,
+    Split,
+    draw_distinct,
+)
+from recsys_lightning.errors import InputError
+from tests.conftest import make_interactions
+
+HOLDOUTS = [
+    RandomHoldout(valid_items=2, test_items=3),
+    LastHoldout(valid_items=2, test_items=3),
+    HybridHoldout(valid_items=4, test_items=3, share=0.2, latest_share=0.4),
+]
+
+
+@st.composite
+def data(draw):
+    num_items = draw(st.integers(20, 60))
+    lengths = draw(st.lists(st.integers(0, 20), max_size=12))
+    seed = draw(st.integers(0, 100))
+    rng = np.random.default_rng(seed)
+    rows = [rng.permutation(num_items)[:length].tolist() for length in [20, *lengths]]
+    return make_interactions(rows, num_items)
+
+
+@pytest.mark.parametrize("holdout", HOLDOUTS, ids=lambda holdout: type(holdout).__name__)
+@given(x=data())
+def test_parts_are_disjoint_complete_and_leave_half_of_a_history(holdout, x):
+    split = holdout.split(x)
+    sizes = split.train.lengths + split.valid.lengths + split.test.lengths
+    assert (sizes == x.lengths).all()
+    assert (split.train.lengths >= x.lengths / 2).all()
+    held = split.valid.lengths + split.test.lengths
+    assert split.num_too_short == (held == 0).sum()
+    for user in range(x.num_users):
+        parts = [set(part.gather(np.array([user]))[0]) for part in (split.train, split.valid, split.test)]
+        assert sum(map(len, parts)) == len(set.union(*parts))
+
+
+@pytest.mark.parametrize("holdout", HOLDOUTS[:2], ids=lambda holdout: type(holdout).__name__)
+@given(x=data())
+def test_a_user_holds_out_all_or_nothing(holdout, x):
+    split = holdout.split(x)
+    long_enough = x.lengths >= 10  # 2 + 3 held out, at least as many kept
+    assert (split.valid.lengths == np.where(long_enough, 2, 0)).all()
+    assert (split.test.lengths == np.where(long_enough, 3, 0)).all()
+
+
+@given(x=data())
+def test_hybrid_sizes_follow_the_share_and_the_latest_are_the_latest(x):
+    split = HybridHoldout(valid_items=4, test_items=3, share=0.2, latest_share=0.4).split(x)
+    for user in range(x.num_users):
+        n = x.lengths[user]
+        valid, test = min(int(0.2 * n), 4), min(int(0.2 * n), 3)
+        part = split.part[x.indptr[user] : x.indptr[user + 1]]
+        assert ((part == VALID).sum(), (part == TEST).sum()) == (valid, test)
+        latest_test, latest_valid = round(0.4 * test), round(0.4 * valid)
+        assert (part[n - latest_test :] == TEST).all()
+        assert (part[n - latest_test - latest_valid : n - latest_test] == VALID).all()
+
+
+def test_last_is_in_time_order_and_test_comes_last():
+    x = make_interactions([[5, 3, 8, 1, 0, 7]], 10)
+    split = LastHoldout(valid_items=1, test_items=2).split(x)
+    assert split.part.tolist() == [TRAIN, TRAIN, TRAIN, VALID, TEST, TEST]
+
+
+def test_the_draw_is_uniform_and_independent_of_equal_histories():
+    x = make_interactions([list(range(8))] * 20_000, 8)
+    split = RandomHoldout(valid_items=1, test_items=1, seed=5).split(x)
+    valid = split.part.reshape(-1, 8) == VALID
+    test = split.part.reshape(-1, 8) == TEST
+    # 20,000 draws from 8: a count has a standard deviation of 47
+    assert np.abs(valid.sum(0) - 2500).max() < 5 * 47
+    assert np.abs(test.sum(0) - 2500).max() < 5 * 47
+    together = np.histogram2d(valid.argmax(1), test.argmax(1), bins=8, range=[[0, 8]] * 2)[0]
+    assert (together.diagonal() == 0).all()
+    assert np.abs(together[~np.eye(8, dtype=bool)] - 20_000 / 56).max() < 5 * 19
+
+
+def test_a_draw_has_a_seed_of_its_own():
+    x = make_interactions([list(range(20))] * 50, 20)
+    same, other = (RandomHoldout(2, 2, seed).split(x) for seed in (0, 1))
+    assert (same.part == RandomHoldout(2, 2, 0).split(x).part).all()
+    assert (same.part != other.part).any()
+
+
+def test_draw_distinct_covers_whole_ranges():
+    positions = draw_distinct(np.array([4, 6]), 4, np.random.default_rng(0))
+    assert sorted(positions[0]) == [0, 1, 2, 3]
+    assert len(set(positions[1])) == 4
+    assert positions[1].max() < 6
+
+
+def test_too_short_users_are_counted_and_all_too_short_is_an_error():
+    x = make_interactions([[1], list(range(20))], 20)
+    assert RandomHoldout(5, 5).split(x).num_too_short == 1
+    with pytest.raises(InputError, match=r"longest history has 1 .*holdout\.valid_items"):
+        RandomHoldout(5, 5).split(make_interactions([[1], [2]], 3))
+
+
+@pytest.mark.parametrize(
+    ("make", "key"),
+    [
+        (lambda: RandomHoldout(valid_items=-1), "holdout.valid_items"),
+        (lambda: LastHoldout(test_items="ten"), "holdout.test_items"),
+        (lambda: HybridHoldout(share=0.6), "holdout.share"),
+        (lambda: HybridHoldout(latest_share=1.5), "holdout.latest_share"),
+    ],
+)
+def test_out_of_range_names_the_key(make, key):
+    with pytest.raises(InputError, match=key):
+        make()
+
+
+def test_none_trains_on_everything():
+    x = make_interactions([[0, 1], [2]], 3)
+    split = NoHoldout().split(x)
+    assert split.train.num_interactions == 3
+    assert split.valid.num_interactions == split.test.num_interactions == 0
+
+
+def test_without_times_the_order_of_the_file_stands_in_and_is_said(caplog):
+    LastHoldout(1, 1).split(make_interactions([[3, 1, 2, 0]], 4, times=False))
+    assert "order of the file" in caplog.text
+
+
+def test_the_hash_sees_parts_and_ids_but_not_the_order_of_the_file():
+    x = make_interactions([[0, 1, 2, 3]], 5)
+    part = np.array([0, 0, 1, 2], dtype=np.int8)
+    shuffled = make_interactions([[2, 0, 3, 1]], 5)
+    assert Split(x, part).sha256 == Split(shuffled, part[[2, 0, 3, 1]]).sha256
+    assert Split(x, part).sha256 != Split(x, part[::-1].copy()).sha256
+    assert len(bytes.fromhex(Split(x, part).sha256)) == hashlib.sha256().digest_size
+
+
+def test_written_files_hold_the_parts_under_original_ids(tmp_path):
+    x = make_interactions([[0, 1, 2, 3], [4, 2]], 5)
+    split = Split(x, np.array([0, 0, 1, 2, 0, 0], dtype=np.int8))
+    folder = split.write(tmp_path)
+    assert folder == split.write(tmp_path)  # the second time it is there
+    rows = {
+        name: list(zip(*parquet.read_table(folder / f"{name}.parquet").to_pydict().values()))
+        for name in ("train", "valid", "test")
+    }
+    assert rows["train"] == [(100, 1000, 0), (100, 1001, 1), (101, 1004, 4), (101, 1002, 5)]
+    assert rows["valid"] == [(100, 1002, 2)]
+    assert rows["test"] == [(100, 1003, 3)]
+    assert [path.name for path in tmp_path.iterdir()] == [split.sha256[:16]]
+
+
+def test_files_need_a_source_that_reads_parts():
+    class Other:
+        name = "other"
+
+        def load(self):
+            raise AssertionError
+
+    with pytest.raises(InputError, match="data=files"):
+        FilesHoldout(train="a.csv")(Other())

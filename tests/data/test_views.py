@@ -1,0 +1,88 @@
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys_lightning.data.datamodule import RecommendationData
+from recsys_lightning.data.holdout import RandomHoldout
+from recsys_lightning.data.views import EvenBatches, QueryDataset, RowView, bag
+from tests.conftest import make_interactions
+
+
+@given(
+    size=st.integers(0, 50),
+    batch_size=st.integers(1, 12),
+    world_size=st.integers(1, 4),
+    shuffle=st.booleans(),
+)
+def test_ranks_share_all_positions_without_duplicates_in_equally_many_batches(
+    size, batch_size, world_size, shuffle
+):
+    ranks = [
+        list(EvenBatches(size, batch_size, shuffle=shuffle, rank=rank, world_size=world_size))
+        for rank in range(world_size)
+    ]
+    assert len({len(batches) for batches in ranks}) == 1
+    positions = [position for batches in ranks for batch in batches for position in batch]
+    assert sorted(positions) == list(range(size))
+    sizes = [len(batch) for batches in ranks for batch in batches]
+    assert not sizes or (max(sizes) <= batch_size and max(sizes) - min(sizes) <= 1)
+
+
+def test_an_epoch_has_an_order_of_its_own_that_a_seed_repeats():
+    batches, again = (EvenBatches(20, 20, shuffle=True, seed=1) for _ in range(2))
+    first = next(iter(batches))
+    batches.set_epoch(1)
+    assert (next(iter(batches)) != first).any()
+    assert (next(iter(again)) == first).all()
+
+
+def test_row_batches_carry_the_training_rows():
+    x = make_interactions([[3, 1], [], [0, 2, 4]], 5)
+    loader = RowView(batch_size=2, shuffle=False).loader(x, seed=0, rank=0, world_size=1)
+    dense = torch.cat([rows.history.dense(5) for rows in loader])
+    assert (dense.numpy() == x.matrix.toarray()).all()
+    assert torch.cat([rows.users for rows in loader]).tolist() == [0, 1, 2]
+
+
+def test_bags_keep_the_order_in_time():
+    x = make_interactions([[3, 1], [], [0, 2, 4]], 5)
+    some = bag(x, np.array([2, 1, 0]))
+    assert some.items.tolist() == [0, 2, 4, 3, 1]
+    assert some.offsets.tolist() == [0, 3, 3, 5]
+    assert some.recent(2, pad=9).tolist() == [[2, 4], [9, 9], [3, 1]]
+    assert some.recent(4, pad=9).tolist() == [[9, 0, 2, 4], [9, 9, 9, 9], [9, 9, 3, 1]]
+    assert bag(x, np.array([1])).recent(2, pad=9).tolist() == [[9, 9]]
+
+
+def test_queries_give_each_stage_its_history_and_target():
+    x = make_interactions([list(range(12)), [0, 1], list(range(5, 17))], 17)
+    split = RandomHoldout(valid_items=2, test_items=3, seed=0).split(x)
+    data = RecommendationData(split, RowView(2, shuffle=False), eval_batch_size=1)
+    for loader, history, target in (
+        (data.val_dataloader(), split.train, split.valid),
+        (data.test_dataloader(), split.train_valid, split.test),
+    ):
+        queries = list(loader)
+        assert [query.users.item() for query in queries] == [0, 2]  # user 1 is too short
+        for query in queries:
+            user = query.users.numpy()
+            assert (query.history.items.numpy() == history.gather(user)[0]).all()
+            assert (query.target.items.numpy() == target.gather(user)[0]).all()
+    masked_less = RecommendationData(split, RowView(2, shuffle=False), test_history="train")
+    [query] = masked_less.test_dataloader()
+    assert query.history.lengths.tolist() == [7, 7]
+
+
+def test_prediction_asks_for_every_user_with_the_whole_history():
+    x = make_interactions([list(range(12)), [0, 1], []], 17)
+    split = RandomHoldout(valid_items=2, test_items=2).split(x)
+    [query] = RecommendationData(split, RowView(2, shuffle=False)).predict_dataloader()
+    assert query.users.tolist() == [0, 1, 2]
+    assert query.history.lengths.tolist() == [12, 2, 0]
+    assert query.target.lengths.tolist() == [0, 0, 0]
+
+
+def test_a_query_set_of_nobody_has_no_batches():
+    x = make_interactions([[0]], 1)
+    assert list(QueryDataset(np.array([], dtype=np.int64), x, x).loader(4)) == []

@@ -1,0 +1,66 @@
+"""Who may import whom, and what is never imported before it is needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "recsys_lightning"
+
+# package or module -> what of recsys_lightning it may import
+MAY_IMPORT = {
+    "errors": set(),
+    "functional": {"errors", "functional"},
+    "data": {"errors", "data"},
+    "metrics": {"errors", "functional", "metrics"},
+    "recommender": {"errors", "data", "functional", "metrics"},
+    "families": {"errors", "data", "functional", "recommender"},
+    "models": {"errors", "data", "functional", "recommender", "families"},
+    "results": {"errors", "data"},
+    "summary": {"errors", "data"},
+    "callbacks": {"errors", "data", "functional", "recommender", "results"},
+    "experiment": {"errors", "data", "functional", "recommender", "results", "callbacks"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_imports_point_downwards(path):
+    place = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if place == "__init__":
+        return
+    for name in imports(path):
+        root, _, rest = name.partition(".")
+        if root == "recsys_lightning":
+            assert rest.split(".")[0] in MAY_IMPORT[place], f"{path} imports {name}"
+        assert root not in {"hydra", "omegaconf", "wandb", "mlflow"}, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "models").glob("*.py")), ids=lambda path: path.stem)
+def test_models_never_import_models(path):
+    assert not [name for name in imports(path) if name.startswith("recsys_lightning.models")]
+
+
+def test_reading_and_splitting_imports_nothing_heavy():
+    code = (
+        "import sys, run, recsys_lightning.data.sources, recsys_lightning.data.holdout\n"
+        "print([m for m in ('torch', 'pandas', 'pytorch_lightning', 'numba') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,65 @@
+"""Every configuration composes, and names exactly what its class takes."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
+from hydra.utils import get_class
+
+CONF = Path(__file__).parent.parent / "conf"
+GIVEN_AT_RUN = {"num_users", "num_items"}
+
+
+def choices(group):
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=list(overrides), return_hydra_config=True)
+
+
+@pytest.mark.parametrize("group", ["data", "holdout", "model", "trainer", "logger", "callbacks"])
+def test_every_choice_composes(group):
+    for choice in choices(group):
+        assert composed(f"{group}={choice}").hydra.runtime.choices[group] == choice
+
+
+@pytest.mark.parametrize("group", ["data", "holdout", "view", "model"])
+def test_keys_and_defaults_are_those_of_the_constructor(group):
+    for choice in choices(group):
+        config = composed(f"{group}={choice}")[group]
+        target = get_class(config["_target_"])
+        parameters = inspect.signature(target.__init__).parameters
+        names = set(parameters) - {"self"} - GIVEN_AT_RUN
+        assert set(config) - {"_target_"} == names, f"{group}={choice}"
+        if group == "model":
+            for name in names:
+                assert config[name] == parameters[name].default, f"{choice}.{name}"
+
+
+def test_a_family_chooses_view_and_epochs_and_the_command_line_wins():
+    config = composed("model=ease")
+    assert (config.max_epochs, config.refit, config.view.shuffle) == (1, True, False)
+    config = composed("model=ease", "refit=false", "view.batch_size=7", "trainer=ddp")
+    assert (config.refit, config.view.batch_size, config.trainer.max_epochs) == (False, 7, 1)
+
+
+def test_holdout_files_reads_by_data_files():
+    assert composed("holdout=files").hydra.runtime.choices.data == "files"
+
+
+@pytest.mark.parametrize("override", ["model.l22=3", "sede=1", "holdout.items=3"])
+def test_an_unknown_key_fails(override):
+    with pytest.raises(ConfigCompositionException):
+        composed(override)
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda p: str(p.relative_to(CONF)))
+def test_the_first_line_says_how_to_use_the_file(path):
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("# @package")]
+    assert lines[0].startswith("# "), path
+    yaml.safe_load(path.read_text())
