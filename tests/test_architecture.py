@@ -50,7 +50,9 @@ def test_imports_point_downwards(path):
         assert root not in {"hydra", "omegaconf", "wandb", "mlflow"}, f"{path} imports {name}"
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "models").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE / "models").glob("*.py")), ids=lambda path: path.stem
+)
 def test_models_never_import_models(path):
     assert not [name for name in imports(path) if name.startswith("recsys_lightning.models")]
 

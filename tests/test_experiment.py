@@ -21,7 +21,10 @@ class ToyAutoencoder(Recommender):
 
     def __init__(self, *, num_users, num_items, hidden_dim=8):
         super().__init__(num_users=num_users, num_items=num_items)
-        self.encoder, self.decoder = nn.Linear(num_items, hidden_dim), nn.Linear(hidden_dim, num_items)
+        self.encoder, self.decoder = (
+            nn.Linear(num_items, hidden_dim),
+            nn.Linear(hidden_dim, num_items),
+        )
 
     def loss(self, rows):
         x = rows.history.dense(self.num_items)
@@ -107,11 +110,17 @@ def test_candidates_and_submission_have_original_ids_and_unseen_items(split, tmp
         assert not rows.duplicated(["user", "item"]).any()
         seen = history.matrix.toarray()[rows.user.astype(int) - 100, rows.item.astype(int) - 1000]
         assert not seen.any()
-        assert rows.groupby("user", observed=True).score.apply(lambda s: s.is_monotonic_decreasing).all()
+        assert (
+            rows.groupby("user", observed=True)
+            .score.apply(lambda s: s.is_monotonic_decreasing)
+            .all()
+        )
     final = rows[rows["rank"] <= 5]
     lines = (tmp_path / "submission.csv").read_text().splitlines()
     assert lines[0] == "user,item"
-    assert lines[1:] == [f"{user},{item}" for user, item in zip(final.user, final.item, strict=True)]
+    assert lines[1:] == [
+        f"{user},{item}" for user, item in zip(final.user, final.item, strict=True)
+    ]
     assert experiment.outcome.final.shape == (60, 15)
 
 

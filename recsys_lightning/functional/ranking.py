@@ -96,7 +96,7 @@ def _select_on_cpu(
     by_priority: Tensor,
     by_popularity: Tensor,
 ) -> Tensor:
-    """(B, k) items, by numba: seven times faster than `torch.topk` on a CPU."""
+    """(B, k) items, by numba: about ten times faster than the keys below."""
     lists = best_unseen(
         scores.numpy(),
         seen_items.numpy(),
@@ -231,25 +231,25 @@ def reciprocal_rank(hits: Tensor, relevant: Tensor, k: int) -> Tensor:
     return (_top(hits, k) / _places(hits, k)).amax(1)
 
 
-def novelty(lists: Tensor, popularity: Tensor, k: int) -> Tensor:
-    """Mean self-information of a list in bits: the mean over its items i of `-log2 share_i`.
+def novelty(lists: Tensor, popularity: Tensor, num_users: int, k: int) -> Tensor:
+    """Mean self-information of a list in bits: the mean over its items i of `-log2(share_i)`.
 
-    With `share_i = (c_i + 1) / sum_j (c_j + 1)`, where c counts the users of an item in training:
-    add-one smoothing over the items, so that the shares sum to 1 and a new item has one.
+    `share_i = (c_i + 1) / (U + 1)` is the share of users who consumed i in training, smoothed by one
+    so that a new item has a value (Zhou et al., PNAS 2010, without the smoothing).
 
     Args:
         lists: (B, K) int64 items, -1 where padded: these places do not count.
         popularity: (I,) the counts c.
+        num_users: U.
         k: cut-off.
 
     Returns:
         (B,) float64; nan for a list without items.
 
-    >>> novelty(torch.tensor([[0, 1], [1, -1]]), torch.tensor([1, 0, 0]), k=2)  # 1/2, 1/4, 1/4
-    tensor([1.5000, 2.0000], dtype=torch.float64)
+    >>> novelty(torch.tensor([[0, 1], [1, -1]]), torch.tensor([3, 0, 0]), num_users=3, k=2)
+    tensor([1., 2.], dtype=torch.float64)
     """
-    smoothed = popularity.double() + 1
-    information = smoothed.sum().log2() - smoothed.log2()
+    information = -((popularity.double() + 1) / (num_users + 1)).log2()
     top = lists[:, :k]
     inside = top >= 0
     return (information[top.clamp(min=0)] * inside).sum(1) / inside.sum(1)

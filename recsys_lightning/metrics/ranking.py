@@ -17,7 +17,8 @@ All of them, each taking the arguments it needs:
 
     >>> metrics = ranking_metrics([2, 3], num_items=5)
     >>> popularity = torch.tensor([3, 1, 1, 2, 0])
-    >>> metrics.update(lists=lists, hits=found, relevant=offsets.diff(), popularity=popularity)
+    >>> training = {"popularity": popularity, "num_users": 5}
+    >>> metrics.update(lists=lists, hits=found, relevant=offsets.diff(), **training)
     >>> values = metrics.compute()
     >>> {name: round(values[name].item(), 3) for name in ("recall@2", "ndcg@3", "coverage@2")}
     {'recall@2': 0.75, 'ndcg@3': 0.693, 'coverage@2': 0.8}
@@ -139,14 +140,15 @@ class MRR(_HitMetric):
 class Novelty(UserMean):
     """`functional.ranking.novelty`, over all lists that are not empty."""
 
-    def update(self, lists: Tensor, popularity: Tensor) -> None:
+    def update(self, lists: Tensor, popularity: Tensor, num_users: int) -> None:
         """Count in a batch.
 
         Args:
             lists: (B, K) int64 items, -1 where padded.
             popularity: (I,) users an item in training.
+            num_users: U.
         """
-        self.add(ranking.novelty(lists[lists[:, 0] >= 0], popularity, self.k))
+        self.add(ranking.novelty(lists[lists[:, 0] >= 0], popularity, num_users, self.k))
 
 
 class Coverage(Metric):

@@ -279,11 +279,11 @@ def test_recall_of_random_scores_is_k_over_items():
 def test_novelty_equals_plain_loops():
     lists = torch.tensor([[0, 2, 3], [3, -1, -1], [1, 0, -1]])
     counts = [7, 0, 2, 1]
-    shares = [(count + 1) / (sum(counts) + 4) for count in counts]
+    shares = [(count + 1) / (9 + 1) for count in counts]
     expected = [
         np.mean([-math.log2(shares[item]) for item in row[:2] if item >= 0])
         for row in lists.tolist()
     ]
-    values = ranking.novelty(lists, torch.tensor(counts), 2)
+    values = ranking.novelty(lists, torch.tensor(counts), 9, 2)
     assert values.tolist() == pytest.approx(expected, abs=1e-14)
-    assert ranking.novelty(torch.tensor([[-1]]), torch.tensor(counts), 1).isnan().all()
+    assert ranking.novelty(torch.tensor([[-1]]), torch.tensor(counts), 9, 1).isnan().all()

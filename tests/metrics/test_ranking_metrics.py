@@ -36,13 +36,15 @@ def evaluation():
         "hits": ranking.hits(lists, items, offsets, ITEMS),
         "relevant": lengths,
         "popularity": torch.randint(0, 30, (ITEMS,), generator=generator),
+        "num_users": 30,
     }
 
 
 def fill(metrics, evaluation, users=slice(None)):
     """Update with some of the users."""
-    batch = {name: x[users] for name, x in evaluation.items() if name != "popularity"}
-    metrics.update(**batch, popularity=evaluation["popularity"])
+    training = {name: evaluation[name] for name in ("popularity", "num_users")}
+    batch = {name: x[users] for name, x in evaluation.items() if name not in training}
+    metrics.update(**batch, **training)
     return metrics
 
 
@@ -56,7 +58,11 @@ def test_values_are_the_means_over_users_with_held_out_items(evaluation, k):
         assert values[f"{name}@{k}"].item() == pytest.approx(expected, abs=1e-12)
     recommended = set(lists[:, :k].flatten().tolist()) - {-1}
     assert values[f"coverage@{k}"].item() == len(recommended) / ITEMS
-    novelty = ranking.novelty(lists, evaluation["popularity"], k).nanmean().item()
+    novelty = (
+        ranking.novelty(lists, evaluation["popularity"], evaluation["num_users"], k)
+        .nanmean()
+        .item()
+    )
     assert values[f"novelty@{k}"].item() == pytest.approx(novelty, abs=1e-12)
     assert len(values) == 2 * (len(FUNCTIONS) + 2)
 
@@ -141,7 +147,7 @@ def test_no_users_no_value():
 
 def test_empty_lists_have_no_novelty():
     novelty = Novelty(k=2)
-    novelty.update(torch.tensor([[0, -1], [-1, -1]]), torch.tensor([0, 0]))
+    novelty.update(torch.tensor([[0, -1], [-1, -1]]), torch.tensor([0, 0]), num_users=1)
     assert novelty.compute() == 1
 
 

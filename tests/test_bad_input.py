@@ -1,0 +1,168 @@
+"""Every mistake gets one clear message, exit code 2, and leaves nothing half-written."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.command import run
+
+GOOD = "user,item,time\n" + "".join(
+    f"{user},{item},{item}\n" for user in range(30) for item in range(user % 5, 40 + user % 5)
+)
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """Run, expect exit code 2 and one message; returns it."""
+
+    def check(
+        *overrides: str, files: dict[str, str] | None = None, folder: Path | None = None
+    ) -> str:
+        for name, content in (files or {}).items():
+            (tmp_path / name).write_text(content)
+        folder = folder or tmp_path / "run"
+        overrides = tuple(override.format(tmp=tmp_path) for override in overrides)
+        done = run(*overrides, folder=folder, code=2)
+        assert "Traceback" not in done.err
+        assert done.err.startswith("error: ")
+        if folder.exists():
+            assert not {"submission.csv", "metrics.csv"} & done.files()
+            assert not [name for name in done.files() if "candidates" in name or ".tmp" in name]
+        if "result.json" in done.files():
+            assert done.result["status"] == "failed"
+            assert done.result["error"] in done.err
+        return done.err
+
+    return check
+
+
+RATINGS = ("data=files", "data.path={tmp}/ratings.csv")
+
+
+def test_a_missing_file(refused):
+    assert "/nowhere.csv" in refused("data=files", "data.path=/nowhere.csv")
+
+
+def test_an_empty_file(refused):
+    assert "ratings.csv" in refused(*RATINGS, files={"ratings.csv": ""})
+
+
+def test_a_wrong_column_lists_those_there_are(refused):
+    message = refused(*RATINGS, "data.item_column=movie", files={"ratings.csv": GOOD})
+    assert "movie" in message
+    assert "user, item, time" in message
+    assert "data.item_column" in message
+
+
+def test_text_in_a_numeric_column_names_the_line(refused):
+    message = refused(*RATINGS, files={"ratings.csv": GOOD + "1,99,yesterday\n"})
+    assert f"line {len(GOOD.splitlines()) + 1}" in message
+    assert "yesterday" in message
+
+
+def test_missing_ids_name_the_line(refused):
+    message = refused(*RATINGS, files={"ratings.csv": "user,item,time\n1,2,3\n,2,3\n"})
+    assert "line 3" in message
+
+
+def test_all_users_too_short(refused):
+    message = refused(*RATINGS, files={"ratings.csv": "user,item,time\n1,1,1\n2,1,1\n2,2,2\n"})
+    assert "no user is long enough" in message
+    assert "holdout.valid_items" in message
+
+
+def test_a_user_with_one_interaction_is_no_mistake(tmp_path):
+    (tmp_path / "ratings.csv").write_text(GOOD + "777,3,1\n")
+    done = run(
+        *(o.format(tmp=tmp_path) for o in RATINGS), "model=popularity", folder=tmp_path / "run"
+    )
+    assert done.result["users"]["too_short"] == 1
+    assert "1 users too short" in done.out
+    lines = (done.folder / "submission.csv").read_text().splitlines()
+    assert sum(line.startswith("777,") for line in lines) == 10
+
+
+def test_an_unknown_model_lists_the_choices(refused):
+    message = refused("model=eas")
+    assert "eas" in message
+    assert "admm_slim" in message
+
+
+def test_an_unknown_key(refused):
+    assert "l22" in refused("model.l22=3")
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("model.l2=-1", "model.l2=-1"),
+        ("model.l2=big", "model.l2=big"),
+        ("model.dropout=1", "model.dropout=1"),
+        ("metrics.k=[0]", "metrics.k"),
+        ("holdout.valid_items=-3", "holdout.valid_items"),
+        ("recommend.users=[99999]", "recommend.users"),
+        ("monitor=val/recall@7", "val/recall@10"),
+    ],
+)
+def test_out_of_range_hyper_parameters_name_the_key(refused, override, told):
+    assert told in refused(*RATINGS, override, files={"ratings.csv": GOOD})
+
+
+def test_a_split_file_with_unknown_users(refused):
+    message = refused(
+        "holdout=files",
+        "holdout.train={tmp}/train.csv",
+        "holdout.valid={tmp}/valid.csv",
+        files={"train.csv": GOOD, "valid.csv": "user,item,time\n1,44,1\n888,1,1\n"},
+    )
+    assert "888" in message
+    assert "valid.csv" in message
+
+
+def test_a_template_with_unknown_users_is_served_the_popular_items(tmp_path):
+    (tmp_path / "ratings.csv").write_text(GOOD)
+    (tmp_path / "template.csv").write_text("user,item\n5,0\n888,0\n")
+    done = run(
+        *(o.format(tmp=tmp_path) for o in RATINGS),
+        f"data.submission_template={tmp_path}/template.csv",
+        folder=tmp_path / "run",
+    )
+    assert done.result["submission"]["unknown"] == 1
+    lines = (done.folder / "submission.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[0] for line in lines] == ["5"] * 10 + ["888"] * 10
+
+
+def test_no_room_in_memory_is_told_with_remedies(refused):
+    message = refused(
+        "data=synthetic",
+        "data.num_users=300000",
+        "data.num_items=250000",
+        "data.num_interactions=600000",
+        "data.min_per_user=2",
+        "holdout=none",
+    )
+    assert "GB" in message
+
+
+def test_a_folder_that_cannot_be_written(refused):
+    assert "/sys/recsys" in refused(folder=Path("/sys/recsys/run"))
+
+
+def test_a_full_disk(refused, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], capture_output=True
+    )
+    if os.geteuid() != 0 or mounted.returncode != 0:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        (tmp_path / "ratings.csv").write_text(GOOD)
+        message = refused(
+            *RATINGS, "recommend.candidates=25", "split_dir=/tmp/splits", folder=disk / "run"
+        )
+        assert "No space left" in message
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
