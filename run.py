@@ -30,7 +30,9 @@ exit_codes: list[int] = []  # of the jobs that failed: a job never raises, or a 
 # Known, harmless, and nothing that a user could act on.
 SILENCED = (
     ".*does not have many workers.*",
-    ".*`configure_optimizers` returned `None`.*",
+    ".*configure_optimizers` returned `None`.*",  # closed form
+    "Experiment logs directory .* exists and is not empty.*",  # Hydra made it
+    "Checkpoint directory .* exists and is not empty.*",  # a run in the folder of an earlier one
     ".*smaller than the logging interval.*",
     r".*isinstance\(treespec, LeafSpec\).*",  # torch, of Lightning
 )
@@ -105,6 +107,8 @@ def job(cfg: DictConfig) -> float | None:
     for message in SILENCED:
         warnings.filterwarnings("ignore", message=message)
     choices, folder = HydraConfig.get().runtime.choices, Path(HydraConfig.get().runtime.output_dir)
+    for earlier in ("result.json", "submission.csv", *folder.glob("candidates/*.parquet")):
+        (folder / earlier).unlink(missing_ok=True)  # they must not pass for this run's
     clock = Stopwatch()
     result: dict[str, Any] = {
         "status": "done",
@@ -151,7 +155,9 @@ def _fail(result: dict[str, Any], message: str, code: int) -> None:
 
 def main() -> int:
     """Run the job or the sweep; returns the exit code."""
-    trace = os.environ.setdefault("HYDRA_FULL_ERROR", "1") if "HYDRA_FULL_ERROR" in os.environ else ""
+    trace = (
+        os.environ.setdefault("HYDRA_FULL_ERROR", "1") if "HYDRA_FULL_ERROR" in os.environ else ""
+    )
     os.environ["HYDRA_FULL_ERROR"] = "1"  # it would exit by itself, with 1 and half a traceback
     try:
         job()

@@ -41,7 +41,8 @@ def describe(console: Console, title: str, split: Split) -> None:
     x = split.interactions
     console.print(
         f"[bold]{title}[/]: {x.num_users:,} users x {x.num_items:,} items, "
-        f"{x.num_interactions:,} interactions"
+        f"{x.num_interactions:,} interactions",
+        soft_wrap=True,
     )
     parts = f"{split.train.num_interactions:,} to train on"
     for name, part in (("valid", split.valid), ("test", split.test)):
@@ -50,7 +51,7 @@ def describe(console: Console, title: str, split: Split) -> None:
             parts += f", {name} {part.num_interactions:,} of {users:,} users"
     if split.num_too_short:
         parts += f"; {split.num_too_short:,} users too short to be evaluated, trained on"
-    console.print(parts)
+    console.print(parts, soft_wrap=True)
 
 
 def summarise(
@@ -85,7 +86,9 @@ def summarise(
     for user in shown:
         console.print(_lists_table(interactions, int(user), final[user, :num_recommended]))
     stages = "  ".join(f"{stage} {value:.1f}" for stage, value in seconds.items())
-    console.print(f"[bold]seconds[/]  {stages}  [bold]total {sum(seconds.values()):.1f}[/]")
+    console.print(
+        f"[bold]seconds[/]  {stages}  [bold]total {sum(seconds.values()):.1f}[/]", soft_wrap=True
+    )
     for file in files:
         console.print(str(file), highlight=False, soft_wrap=True)
 
@@ -123,7 +126,9 @@ def _lists_table(interactions: Interactions, user: int, items: NDArray[np.intege
     table.add_column(f"last of {end - start}", overflow="fold")
     table.add_column("recommended", overflow="fold")
     for row in range(max(len(watched), len(recommended))):
-        table.add_row(*(column[row] if row < len(column) else "" for column in (watched, recommended)))
+        table.add_row(
+            *(column[row] if row < len(column) else "" for column in (watched, recommended))
+        )
     return table
 
 

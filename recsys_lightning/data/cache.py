@@ -55,7 +55,7 @@ def _write(path: Path, arrays: Mapping[str, NDArray]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:
-                np.savez(file, **arrays)
+                np.savez(file, **arrays)  # type: ignore[arg-type]  # its only option is a bool
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

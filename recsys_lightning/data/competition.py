@@ -1,8 +1,8 @@
 """The contest's directory: ratings, five attribute files, and the users to recommend to.
 
-train/train_ratings.csv                                   user,item,time
-train/{titles,years,genres,directors,writers}.tsv         item<TAB>value, any of them may lack
-eval/sample_submission.csv                                user,item; may lack
+- `train/train_ratings.csv`: user,item,time
+- `train/{titles,years,genres,directors,writers}.tsv`: item<TAB>value; any of them may lack
+- `eval/sample_submission.csv`: user,item; may lack
 """
 
 import csv
@@ -36,11 +36,11 @@ class Competition(Source):
         super().__init__("competition", cache_dir)
         self.path = str(path)
 
-    def files(self) -> list[Path]:
+    def _files(self) -> list[Path]:
         train = [self._train(name) for name in ("titles.tsv", "years.tsv", *FEATURES.values())]
         return [self._train("train_ratings.csv"), *train, self._submission]
 
-    def read(self) -> Interactions:
+    def _read(self) -> Interactions:
         """Years that `years.tsv` lacks come from the titles.
 
         Raises:

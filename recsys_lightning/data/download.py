@@ -57,8 +57,7 @@ def _download(url: str, checksum: str | None, archive: Path) -> None:
                 downloader=pooch.HTTPDownloader(progressbar=progress, chunk_size=1 << 16),
             )
     except HTTPError as error:
-        answer = f"{error.response.status_code} {error.response.reason}"
-        raise InputError(f"data.url={url}: the server answered {answer}") from None
+        raise InputError(f"data.url: the server answered {error}") from None
     except RequestException as error:
         raise InputError(
             f"data.url={url}: the download failed ({type(error).__name__}); try again, "
@@ -105,6 +104,7 @@ class _Progress:
             DownloadColumn(),
             TimeRemainingColumn(),
             console=console,
+            transient=True,
             disable=not console.is_terminal,
         )
         self.task = self.progress.add_task(description, total=None)

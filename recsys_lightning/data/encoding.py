@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.errors import InputError
+from recsys_lightning.errors import InputError, check_range
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,9 @@ def at_least(ratings: NDArray[np.float64], min_rating: float) -> NDArray[np.bool
     """(N,) which ratings are high enough to be an interaction.
 
     Raises:
-        InputError: none is.
+        InputError: none is, or `min_rating` is no number.
     """
+    check_range("data.min_rating", min_rating)
     keep = ratings >= min_rating
     if not keep.any():
         raise InputError(

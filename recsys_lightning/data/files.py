@@ -1,7 +1,7 @@
 """The user's own files: interactions, and what is known of the items.
 
 Interactions are CSV (also `.csv.gz`), tab-separated (`.tsv`, `.txt`, `.dat`) or Parquet, with
-named columns; or LightGCN's text format, one user a line followed by his items: a `.txt` file
+named columns; or LightGCN's text format, one user a line before all the items: a `.txt` file
 without a tab in its first line is taken for that.
 """
 
@@ -20,7 +20,7 @@ from recsys_lightning.data.encoding import Ids, at_least, concatenate, encode
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.sources import Source
 from recsys_lightning.data.tables import column_names, format_of, read_lines, read_table
-from recsys_lightning.errors import InputError, check_range
+from recsys_lightning.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,8 @@ class Files(Source):
         items: a table of the items, one row or several an item; None: nothing is known of them.
         items_item_column: item ids in `items`; None: as `item_column`.
         title_column: in `items`; "auto": `title`, where there is one; None: no titles.
-        feature_columns: in `items`, values between `|` or in rows of their own; "auto": all others.
+        feature_columns: in `items`, values between `|` or in rows of their own; "auto": all the
+            others; None: no features.
         submission_template: its `user_column` fixes the users to recommend to, and their order.
         cache_dir: where the encoded data is kept; None: nowhere.
     """
@@ -55,30 +56,32 @@ class Files(Source):
         items: str | None = None,
         items_item_column: str | None = None,
         title_column: str | None = "auto",
-        feature_columns: str | Sequence[str] = "auto",
+        feature_columns: str | Sequence[str] | None = "auto",
         submission_template: str | None = None,
         cache_dir: str | None = None,
     ) -> None:
         super().__init__("files", cache_dir)
-        if min_rating is not None:
-            check_range("data.min_rating", min_rating)
-            if rating_column is None:
-                raise InputError(f"data.min_rating={min_rating} needs data.rating_column")
-        self.path = path
-        self.user_column = str(user_column)  # Hydra takes a column called 0 for a number
+        if min_rating is not None and rating_column is None:
+            raise InputError(f"data.min_rating={min_rating} needs data.rating_column")
+        self.path = _text(path)
+        self.user_column = str(user_column)
         self.item_column = str(item_column)
-        self.time_column = time_column
-        self.rating_column = rating_column
+        self.time_column = _text(time_column)
+        self.rating_column = _text(rating_column)
         self.min_rating = min_rating
-        self.items = items
-        self.items_item_column = items_item_column or item_column
-        self.title_column = title_column
+        self.items = _text(items)
+        self.items_item_column = _text(items_item_column) or self.item_column
+        self.title_column = _text(title_column)
+        if isinstance(feature_columns, str) and feature_columns != "auto":
+            feature_columns = [feature_columns]
         self.feature_columns = (
-            feature_columns if isinstance(feature_columns, str) else list(feature_columns)
+            feature_columns
+            if feature_columns == "auto"
+            else [str(column) for column in feature_columns or ()]
         )
-        self.submission_template = submission_template
+        self.submission_template = _text(submission_template)
 
-    def files(self) -> list[Path]:
+    def _files(self) -> list[Path]:
         """Every file named.
 
         Raises:
@@ -91,13 +94,13 @@ class Files(Source):
             )
         return [Path(self.path), *self._beside()]
 
-    def read(self) -> Interactions:
+    def _read(self) -> Interactions:
         """The data set, without the cache.
 
         Raises:
             InputError: a file or an option is wrong.
         """
-        return self._encode([self._ratings(path) for path in self.files()[:1]])[0]
+        return self._encode([self._ratings(path) for path in self._files()[:1]])[0]
 
     def load_parts(
         self, train: str, valid: str | None, test: str | None
@@ -117,12 +120,12 @@ class Files(Source):
 
         def read() -> Stored:
             ratings = [self._ratings(path) for path in paths.values()]
-            self._check_parts(ratings)
+            _check_parts(ratings)
             interactions, source = self._encode(ratings)
             sizes = [len(one.users.codes) for one in ratings]
             return interactions, np.repeat(np.array(list(paths), np.int8), sizes)[source]
 
-        options = {**self.options(), "parts": list(paths)}
+        options = {**self._options(), "parts": list(paths)}
         interactions, parts = self._load([*paths.values(), *self._beside()], options, read)
         assert parts is not None
         return interactions, parts
@@ -245,9 +248,13 @@ def _check_parts(ratings: Sequence[_Ratings]) -> None:
                 "what is held out must be in one file only"
             )
 
-    held_out = np.setdiff1d(np.concatenate(items[1:]), items[0]) if items[1:] else []
-    if len(held_out):
-        log.info("%s items are in no row of %s", f"{len(held_out):,}", ratings[0].path)
+    new = np.setdiff1d(np.concatenate(items), items[0])
+    if len(new):
+        log.info("%s items are in no row of %s", f"{len(new):,}", ratings[0].path)
+
+
+def _text(value: str | None) -> str | None:
+    return None if value is None else str(value)  # Hydra takes a column called 0 for a number
 
 
 def _is_lightgcn(path: Path) -> bool:
@@ -268,7 +275,7 @@ def _read_lightgcn(path: Path) -> _Ratings:
         sizes.append(len(row))
         codes += [items.setdefault(item, len(items)) for item in row]
     if not codes:
-        raise InputError(f"{path}: expected lines of a user and his items, found none")
+        raise InputError(f"{path}: expected lines `user item item ...`, found none")
     lines = np.repeat(np.arange(1, len(sizes) + 1), sizes)
     return _Ratings(
         path,

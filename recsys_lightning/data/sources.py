@@ -24,8 +24,6 @@ class Source(ABC):
         cache_dir: where the encoded data is kept; None: nowhere.
     """
 
-    name: str
-
     def __init__(self, name: str, cache_dir: str | None) -> None:
         self.name = name
         self.cache_dir = cache_dir
@@ -36,17 +34,17 @@ class Source(ABC):
         Raises:
             InputError: the files or the options are wrong.
         """
-        return self._load(self.files(), self.options(), lambda: (self.read(), None))[0]
+        return self._load(self._files(), self._options(), lambda: (self._read(), None))[0]
 
     @abstractmethod
-    def files(self) -> list[Path]:
+    def _files(self) -> list[Path]:
         """The files it is read from, optional ones included whether they exist or not."""
 
     @abstractmethod
-    def read(self) -> Interactions:
+    def _read(self) -> Interactions:
         """Reads and encodes, without the cache."""
 
-    def options(self) -> dict[str, object]:
+    def _options(self) -> dict[str, object]:
         """What, beside the files, decides on the interactions."""
         return {key: value for key, value in vars(self).items() if key != "cache_dir"}
 
@@ -58,12 +56,13 @@ class Source(ABC):
         if self.cache_dir is not None:
             key = fingerprint(type(self).__qualname__, files, options)
             path = Path(self.cache_dir) / f"{self.name}-{key[:20]}.npz"
-        stored = cached(path, build)
+        interactions, parts = cached(path, build)
         log.info(
             "%s: %s users, %s items, %s interactions (%.1f s)",
             self.name,
-            *(f"{n:,}" for n in (stored[0].num_users, stored[0].num_items)),
-            f"{stored[0].num_interactions:,}",
+            f"{interactions.num_users:,}",
+            f"{interactions.num_items:,}",
+            f"{interactions.num_interactions:,}",
             time.perf_counter() - started,
         )
-        return stored
+        return interactions, parts

@@ -8,10 +8,9 @@ import csv
 import gzip
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +89,7 @@ class Table:
         ):
             raise InputError(f"{self.path}: column '{name}' holds {kind}; ids are text or integers")
         if column.null_count:
-            self._refuse(int(np.argmax(column.is_null().to_numpy())), name, "an id")
+            raise self._wrong(int(np.argmax(column.is_null().to_numpy())), name, "an id")
         if not pa.types.is_dictionary(kind):
             column = column.dictionary_encode()
         column = column.unify_dictionaries().combine_chunks()
@@ -98,7 +97,7 @@ class Table:
         values = column.dictionary.cast(pa.string()).to_pylist()
         for code, value in enumerate(values):
             if value in MISSING or "\0" in value:
-                self._refuse(int(np.argmax(codes == code)), name, "an id")
+                raise self._wrong(int(np.argmax(codes == code)), name, "an id")
         return Ids(codes, values)
 
     def times(self, name: str) -> NDArray[np.int64]:
@@ -111,15 +110,7 @@ class Table:
 
     def texts(self, name: str) -> list[str]:
         """(N,) stripped text, empty where there is none; `2000` for 2000.0, lists joined by `|`."""
-        values = self.data[name].to_pylist()
-        if any(isinstance(value, float) for value in values):
-            values = [
-                value if value is None or value % 1 else int(value)
-                for value in (None if value != value else value for value in values)
-            ]
-        if any(isinstance(value, list) for value in values):
-            values = [value and "|".join(map(str, value)) for value in values]
-        return ["" if value is None else str(value).strip() for value in values]
+        return [_text(value) for value in self.data[name].to_pylist()]
 
     def rows(self, *names: str) -> list[tuple[str, ...]]:
         """`texts` of some columns, row by row."""
@@ -151,12 +142,12 @@ class Table:
                 good = middle
             except (ValueError, NotImplementedError):
                 bad = middle
-        self._refuse(good, name, expected)
+        raise self._wrong(good, name, expected)
 
-    def _refuse(self, row: int, name: str, expected: str) -> NoReturn:
+    def _wrong(self, row: int, name: str, expected: str) -> InputError:
         value = self.data[name][row].as_py()
         found = "nothing" if value is None or value == "" else repr(value)
-        raise InputError(f"{self.where(row)}, column '{name}': expected {expected}, found {found}")
+        return InputError(f"{self.where(row)}, column '{name}': expected {expected}, found {found}")
 
 
 def read_table(
@@ -201,8 +192,7 @@ def column_names(path: Path, format: Format | None) -> list[str]:
         raise InputError(f"{path}: is a directory, expected a file")
     if format is None:
         return _parquet(path).schema_arrow.names
-    with closing(_scan(path, format)) as rows:
-        first = next(rows, None)
+    first = next(_scan(path, format), None)
     if first is None:
         raise InputError(f"{path}: is empty")
     return list(format.names or first[1])
@@ -261,8 +251,11 @@ def _scan(path: Path, format: Format) -> Iterator[tuple[int, list[str]]]:
     if len(delimiter) > 1:
         lines = (line.replace(format.delimiter, "\t") for line in lines)
         delimiter = "\t"
-    quoting = csv.QUOTE_MINIMAL if format.quoted else csv.QUOTE_NONE
-    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting)
+    reader = csv.reader(
+        lines,
+        delimiter=delimiter,
+        quoting=csv.QUOTE_MINIMAL if format.quoted else csv.QUOTE_NONE,
+    )
     try:
         for row in reader:
             if row:
@@ -358,6 +351,16 @@ def _whole(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
     import pyarrow as pa
 
     return column.cast(pa.int64())
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, list):
+        return "|".join(map(_text, value))
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # pandas writes years as floats where one is missing
+    return str(value).strip()
 
 
 def _line(error: Exception) -> str:

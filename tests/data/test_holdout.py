@@ -48,7 +48,9 @@ def test_parts_are_disjoint_complete_and_leave_half_of_a_history(holdout, x):
     held = split.valid.lengths + split.test.lengths
     assert split.num_too_short == (held == 0).sum()
     for user in range(x.num_users):
-        parts = [set(part.gather(np.array([user]))[0]) for part in (split.train, split.valid, split.test)]
+        parts = [
+            set(part.gather(np.array([user]))[0]) for part in (split.train, split.valid, split.test)
+        ]
         assert sum(map(len, parts)) == len(set.union(*parts))
 
 
@@ -147,6 +149,14 @@ def test_the_hash_sees_parts_and_ids_but_not_the_order_of_the_file():
     assert Split(x, part).sha256 == Split(shuffled, part[[2, 0, 3, 1]]).sha256
     assert Split(x, part).sha256 != Split(x, part[::-1].copy()).sha256
     assert len(bytes.fromhex(Split(x, part).sha256)) == hashlib.sha256().digest_size
+
+
+def test_the_hash_leaves_the_split_as_it_is():
+    x = make_interactions([[3, 1, 2, 0]], 4)
+    split = Split(x, np.array([0, 1, 2, 0], dtype=np.int8))
+    assert split.sha256
+    assert split.part.tolist() == [0, 1, 2, 0]
+    assert x.indices.tolist() == [3, 1, 2, 0]
 
 
 def test_written_files_hold_the_parts_under_original_ids(tmp_path):

@@ -1,0 +1,132 @@
+"""Speed and memory of the linear models at the contest's size, beside RecTools and irspack: `make bench`.
+
+Prints the tables of README.md. Every contestant runs in a process of its own, in turns (A B C A B C ...), on
+the same split; the median of the rounds is shown with its range. Run it on a quiet machine.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+import numpy as np
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+ROUNDS = 3
+
+
+def main():
+    peers = {name: peer_python(name) for name in ("rectools", "irspack")}
+    with tempfile.TemporaryDirectory() as scratch:
+        data = write_data(Path(scratch) / "data.npz")
+        rows: dict[str, list[dict]] = {"ours": [], "irspack": [], "rectools": []}
+        for _ in range(ROUNDS):
+            for name, told in rows.items():
+                python = peers.get(name, sys.executable)
+                told.append(json.loads(output(python, HERE / "contestants.py", name, data)))
+        print_contestants(rows)
+        print_runs(Path(scratch))
+
+
+def peer_python(name):
+    """An environment of the peer's own, made once."""
+    folder = ROOT / ".venv-peers" / name
+    python = folder / "bin" / "python"
+    if not (folder / "installed").exists():
+        venv.create(folder, with_pip=True, clear=True)
+        output(python, "-m", "pip", "install", "--quiet", "-r", HERE / f"{name}.txt")
+        (folder / "installed").touch()
+    return python
+
+
+def write_data(path):
+    """The split of `data=synthetic holdout=random` as plain arrays."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("config", overrides=["data=synthetic"])
+    split = instantiate(config.holdout)(instantiate(config.data))
+    np.savez(
+        path,
+        indptr=split.train.indptr,
+        indices=split.train.indices,
+        target_indptr=split.valid.indptr,
+        target=split.valid.indices,
+        shape=np.array([split.train.num_users, split.train.num_items]),
+    )
+    return path
+
+
+def print_contestants(rows):
+    print(
+        "| EASE, l2 500 | gram | solve | fit | top-100 of all users | both | recall@10 | peak RSS |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for name, told in rows.items():
+        cells = [
+            seconds([row[key] for row in told if key in row])
+            for key in ("gram", "solve", "fit", "recommend")
+        ]
+        cells.append(seconds([row["fit"] + row["recommend"] for row in told]))
+        print(f"| {name} | {' | '.join(cells)} | {told[0]['recall@10']:.4f} | {peak(told)} |")
+    total = {name: [row["fit"] + row["recommend"] for row in told] for name, told in rows.items()}
+    faster = min(("irspack", "rectools"), key=lambda name: statistics.median(total[name]))
+    ratios = [theirs / our for theirs, our in zip(total[faster], total["ours"], strict=True)]
+    print(
+        f"\nfit plus top-100: {statistics.median(ratios):.1f} times faster than {faster}, the faster peer"
+    )
+
+
+def print_runs(scratch):
+    """Whole runs of the command; the first has no cached data."""
+    print(
+        "\n| python run.py data=synthetic ... | whole command | stages | peak RSS | val/recall@10 |"
+    )
+    print("|---|---|---|---|---|")
+    for number, arguments in enumerate(
+        (
+            ["model=ease"],
+            ["model=ease"],
+            ["model=admm_slim", "model.max_iterations=50", "model.tolerance=0", "refit=false"],
+            ["model=easer", "model.num_pairs=2000", "refit=false"],
+        )
+    ):
+        folder = scratch / f"run{number}"
+        command = ["data=synthetic", *arguments, f"data.cache_dir={scratch}/cache"]
+        command += [f"split_dir={scratch}/splits", f"hydra.run.dir={folder}"]
+        start = os.times().elapsed
+        output(sys.executable, "run.py", *command)
+        whole = os.times().elapsed - start
+        result = json.loads((folder / "result.json").read_text())
+        stages = ", ".join(f"{stage} {value:.1f}" for stage, value in result["seconds"].items())
+        cached = " (cached)" if number else ""
+        print(
+            f"| `{' '.join(arguments)}`{cached} | {whole:.1f} s | {stages} "
+            f"| {result['peak_rss_mb']:.0f} MB | {result['metrics']['val/recall@10']:.4f} |"
+        )
+
+
+def output(*command):
+    done = subprocess.run(
+        [str(part) for part in command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return done.stdout.splitlines()[-1] if done.stdout else ""
+
+
+def seconds(values):
+    if not values:
+        return ""
+    return f"{statistics.median(values):.1f} s ({min(values):.1f} to {max(values):.1f})"
+
+
+def peak(told):
+    return f"{max(row['peak_mb'] for row in told):.0f} MB"
+
+
+if __name__ == "__main__":
+    main()

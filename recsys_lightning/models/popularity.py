@@ -1,0 +1,31 @@
+"""Popularity: the control. What does not beat it has learned nothing of the users."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from recsys_lightning.data.batches import Query, Rows
+from recsys_lightning.families.closed_form import ClosedForm
+
+
+class Popularity(ClosedForm):
+    """`s_ui = |{v : x_vi = 1}|`: every user gets the most popular unseen items."""
+
+    count: Tensor
+
+    def __init__(self, *, num_users: int, num_items: int) -> None:
+        super().__init__(num_users=num_users, num_items=num_items)
+        self.register_buffer("count", torch.zeros(num_items))
+
+    def accumulate(self, rows: Rows) -> None:  # noqa: D102
+        self.count += torch.bincount(rows.history.items, minlength=self.num_items)
+
+    def statistics(self) -> Sequence[Tensor]:  # noqa: D102
+        return [self.count]
+
+    def solve(self) -> None:  # noqa: D102
+        pass  # the statistics are the model
+
+    def score(self, query: Query) -> Tensor:  # noqa: D102
+        return self.count.expand(len(query.users), -1)

@@ -1,0 +1,287 @@
+"""The user's own files, whole and split."""
+
+import logging
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys_lightning.data.files import Files
+from recsys_lightning.errors import InputError
+from tests.data.source_helpers import assert_same, rows_of, values_of, write
+
+TEXT = "user,item,time,stars\nb,x,3,5\na,y,2,1\nb,y,1,4\n"
+
+
+def message(call, *args, **kwargs) -> str:
+    with pytest.raises(InputError) as error:
+        call(*args, **kwargs)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(write(tmp_path / "log.csv", TEXT))
+
+
+def test_the_defaults(path):
+    loaded = Files(path).load()
+    assert Files(path).name == "files"
+    assert rows_of(loaded) == {"a": ["y"], "b": ["y", "x"]}
+    assert loaded.times.tolist() == [2, 1, 3]
+    assert loaded.submission_users.tolist() == ["b", "a"]
+    assert loaded.titles is None
+    assert loaded.features == {}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["1", "01", "2", "b"]), st.integers(0, 3), st.integers(0, 2)),
+        min_size=1,
+    )
+)
+def test_every_format_gives_the_same(tmp_path_factory, rows):
+    directory = tmp_path_factory.mktemp("formats")
+    columns = dict(zip(("user", "item", "time"), map(list, zip(*rows, strict=True)), strict=True))
+    pq.write_table(pa.table(columns), directory / "log.parquet")
+    lines = [["user", "item", "time"], *rows]
+    write(directory / "log.csv", "".join(",".join(map(str, line)) + "\n" for line in lines))
+    write(directory / "log.txt", "".join("\t".join(map(str, line)) + "\n" for line in lines))
+    first, *others = (
+        Files(str(directory / name)).load() for name in ("log.parquet", "log.csv", "log.txt")
+    )
+    for other in others:
+        assert_same(other, first)
+
+
+def test_the_time_column(path, tmp_path):
+    assert rows_of(Files(path, time_column=None).load())["b"] == ["x", "y"]
+    assert rows_of(Files(path, time_column="stars").load())["b"] == ["y", "x"]
+    write(tmp_path / "log.csv", TEXT.replace("time", "timestamp"))
+    assert Files(path).load().times is not None
+    write(tmp_path / "log.csv", TEXT.replace("time", "when"))
+    assert Files(path).load().times is None
+    assert message(Files(path, time_column="time").load) == (
+        f"{path} has no column 'time': its columns are 'user', 'item', 'when', 'stars'; "
+        "set data.time_column"
+    )
+
+
+def test_columns_may_be_called_by_numbers(tmp_path):
+    path = str(write(tmp_path / "log.csv", "0,1,2\n5,6,9\n5,7,8\n"))
+    columns = {"user_column": 0, "item_column": 1, "time_column": 2}
+    items = {"items": path, "items_item_column": 1, "feature_columns": [2]}
+    loaded = Files(path, **columns, **items).load()
+    assert rows_of(loaded) == {5: [7, 6]}
+    assert values_of(loaded, "2") == {6: ["9"], 7: ["8"]}
+
+
+def test_low_ratings_are_no_interactions(path):
+    loaded = Files(path, rating_column="stars", min_rating=4).load()
+    assert rows_of(loaded) == {"b": ["y", "x"]}
+    assert loaded.submission_users.tolist() == ["b"]
+    assert Files(path, rating_column="stars").load().num_interactions == 3
+
+
+def test_wrong_ratings(path, tmp_path):
+    assert message(Files, path, min_rating=4) == "data.min_rating=4 needs data.rating_column"
+    assert "data.min_rating=good: expected a number" in message(
+        Files(path, min_rating="good", rating_column="stars").load
+    )
+    assert message(Files(path, rating_column="rating", min_rating=4).load) == (
+        f"{path} has no column 'rating': its columns are 'user', 'item', 'time', 'stars'; "
+        "set data.rating_column"
+    )
+    assert message(Files(path, rating_column="stars", min_rating=6).load) == (
+        "data.min_rating=6: no interactions left; the ratings run from 1 to 5"
+    )
+    write(tmp_path / "log.csv", TEXT.replace(",4\n", ",four\n"))
+    assert message(Files(path, rating_column="stars", min_rating=4).load) == (
+        f"{path}, line 4, column 'stars': expected a number, found 'four'"
+    )
+
+
+def test_no_path():
+    assert "data.path is not set" in message(Files().load)
+
+
+def test_items_one_row_a_value_or_many_values_a_row(path, tmp_path):
+    items = write(
+        tmp_path / "items.tsv",
+        "item\ttitle\tgenre\tyear\nx\tX\tDrama|Crime\t1999\nx\t\tWar\t1999\nz\tZ\tFolk\t1\ny\t\t\t\n",
+    )
+    loaded = Files(path, items=str(items)).load()
+    assert loaded.titles.tolist() == ["X", ""]
+    assert values_of(loaded, "genre") == {"x": ["Crime", "Drama", "War"]}
+    assert values_of(loaded, "year") == {"x": ["1999"]}
+    assert loaded.features["genre"].values.tolist() == ["Crime", "Drama", "War"]
+    assert loaded.features["genre"].matrix.shape == (2, 3)
+
+    loaded = Files(path, items=str(items), title_column=None, feature_columns=["genre"]).load()
+    assert loaded.titles is None
+    assert list(loaded.features) == ["genre"]
+    for none in ([], None):
+        assert Files(path, items=str(items), feature_columns=none).load().features == {}
+    assert list(Files(path, items=str(items), feature_columns="year").load().features) == ["year"]
+
+
+def test_items_of_parquet_with_numbers(tmp_path):
+    path = write(tmp_path / "log.csv", "user,item\n1,10\n1,20\n")
+    pq.write_table(
+        pa.table({"id": [20.0, 10.0], "year": [1999.0, None], "tag": [["a", "b"], ["b"]]}),
+        tmp_path / "items.parquet",
+    )
+    source = Files(str(path), items=str(tmp_path / "items.parquet"), items_item_column="id")
+    loaded = source.load()
+    assert loaded.titles is None
+    assert values_of(loaded, "year") == {20: ["1999"]}
+    assert values_of(loaded, "tag") == {10: ["b"], 20: ["a", "b"]}
+
+
+def test_wrong_items(path, tmp_path):
+    items = str(write(tmp_path / "items.csv", "id,title\nx,X\n"))
+    there = "its columns are 'id', 'title'"
+    assert message(Files(path, items=items).load) == (
+        f"{items} has no column 'item': {there}; set data.items_item_column"
+    )
+    source = Files(path, items=items, items_item_column="id", feature_columns=["genre"])
+    assert message(source.load) == (
+        f"{items} has no column 'genre': {there}; set data.feature_columns"
+    )
+    source = Files(path, items=items, items_item_column="id", title_column="name")
+    assert message(source.load) == f"{items} has no column 'name': {there}; set data.title_column"
+
+
+def test_the_template_fixes_the_users(path, tmp_path):
+    template = write(tmp_path / "users.csv", "user\na\nz\na\n")
+    loaded = Files(path, submission_template=str(template)).load()
+    assert loaded.submission_users.tolist() == ["a", "z"]
+
+
+def test_lightgcn_text(tmp_path):
+    path = write(tmp_path / "train.txt", "0 5 3 \n2\n\n1 3\n0 9\n")
+    loaded = Files(str(path)).load()
+    assert rows_of(loaded) == {0: [5, 3, 9], 1: [3]}
+    assert loaded.times is None
+    write(tmp_path / "train.txt", "0\n1\n")
+    assert "expected lines `user item item ...`" in message(Files(str(path)).load)
+    write(tmp_path / "train.txt", "user,item\n1,2\n")
+    assert "no column 'user': its columns are 'user,item'" in message(Files(str(path)).load)
+
+
+class TestParts:
+    def load(self, tmp_path, train, valid=None, test=None, suffix="csv", **options):
+        paths = [
+            None if text is None else str(write(tmp_path / f"{name}.{suffix}", text))
+            for name, text in (("train", train), ("valid", valid), ("test", test))
+        ]
+        return Files(**options).load_parts(*paths)
+
+    def test_every_interaction_knows_its_file(self, tmp_path, caplog):
+        caplog.set_level(logging.INFO)
+        loaded, parts = self.load(
+            tmp_path,
+            "user,item,time\n2,5,9\n2,4,1\n1,5,1\n2,5,8\n",
+            "user,item,time\n2,7,5\n1,4,0\n",
+            "user,item,time\n2,8,5\n",
+        )
+        assert rows_of(loaded) == {1: [4, 5], 2: [4, 7, 8, 5]}
+        assert parts.tolist() == [1, 0, 0, 1, 2, 0]
+        assert parts.dtype == np.int8
+        assert loaded.times.tolist() == [0, 1, 1, 5, 5, 8]
+        assert loaded.submission_users.tolist() == [2, 1]
+        assert f"2 items are in no row of {tmp_path / 'train.csv'}" in caplog.text
+        assert "1 duplicate (user, item) rows merged" in caplog.text
+
+    @pytest.mark.parametrize(("valid", "test"), [(None, None), ("x", None), (None, "x")])
+    def test_files_may_lack(self, tmp_path, valid, test):
+        text = "user,item\n1,9\n"
+        loaded, parts = self.load(
+            tmp_path, "user,item\n1,2\n", valid and text, test and text, time_column=None
+        )
+        assert parts.tolist() == [0] + [1] * bool(valid) + [2] * bool(test)
+        assert loaded.num_interactions == len(parts)
+
+    def test_lightgcn(self, tmp_path):
+        loaded, parts = self.load(tmp_path, "0 5 3\n1 3\n", "0 4\n1\n", "1 5\n", suffix="txt")
+        assert rows_of(loaded) == {0: [5, 3, 4], 1: [3, 5]}
+        assert parts.tolist() == [0, 0, 1, 0, 2]
+
+    def test_they_are_cached(self, tmp_path, monkeypatch):
+        texts = ("user,item\n1,2\n1,3\n", "user,item\n1,4\n")
+        options = {"cache_dir": str(tmp_path / "cache")}
+        first, parts = self.load(tmp_path, *texts, **options)
+        monkeypatch.setattr(Files, "_ratings", None)
+        paths = [str(tmp_path / "train.csv"), str(tmp_path / "valid.csv")]
+        again, same = Files(**options).load_parts(*paths, None)
+        assert_same(first, again)
+        np.testing.assert_array_equal(parts, same)
+        with pytest.raises(TypeError):  # as test it is another split
+            Files(**options).load_parts(paths[0], None, paths[1])
+
+    def test_a_user_without_a_history(self, tmp_path):
+        train, valid = "user,item\n1,2\n", "user,item\n1,3\n\n8,3\n7,3\n8,2\n"
+        assert message(self.load, tmp_path, train, valid) == (
+            f"{tmp_path / 'valid.csv'}, line 4: user '8' is not in {tmp_path / 'train.csv'} "
+            "(2 such users in all); a user to evaluate needs a history there"
+        )
+        assert message(self.load, tmp_path, "1 2\n", None, "1 3\n\n7\n8 4 5\n", "txt") == (
+            f"{tmp_path / 'test.txt'}, line 4: user '8' is not in {tmp_path / 'train.txt'} "
+            "(1 such users in all); a user to evaluate needs a history there"
+        )
+
+    def test_a_history_of_low_ratings_is_none(self, tmp_path):
+        texts = ("user,item,r\n1,2,5\n2,2,1\n", "user,item,r\n2,3,5\n")
+        options = {"rating_column": "r", "min_rating": 4}
+        assert "line 2: user '2' is not in" in message(self.load, tmp_path, *texts, **options)
+
+    def test_a_filtered_row_keeps_its_line(self, tmp_path):
+        texts = ("user,item,r\n1,2,5\n", "user,item,r\n9,3,1\n1,2,1\n1,2,5\n")
+        options = {"rating_column": "r", "min_rating": 4}
+        assert "valid.csv, line 4: user '1' with item '2'" in message(
+            self.load, tmp_path, *texts, **options
+        )
+
+    def test_a_leak(self, tmp_path):
+        train = "user,item\n1,2\n1,3\n2,2\n2,4\n"
+        held_out = "user,item\n1,4\n2,2\n1,3\n2,2\n"
+        for valid, test in ((held_out, None), (None, held_out)):
+            name = "valid" if valid else "test"
+            assert message(self.load, tmp_path, train, valid, test) == (
+                f"{tmp_path / f'{name}.csv'}, line 3: user '2' with item '2' is in "
+                f"{tmp_path / 'train.csv'} too (2 such pairs in all); "
+                "what is held out must be in one file only"
+            )
+        held_out = "user,item\n1,4\n"
+        assert "test.csv, line 2: user '1' with item '4' is in" in message(
+            self.load, tmp_path, train, held_out, held_out
+        )
+
+    def test_times_in_one_file_only(self, tmp_path, caplog):
+        loaded, _ = self.load(tmp_path, "user,item,time\n1,2,9\n1,3,5\n", "user,item\n1,4\n")
+        assert loaded.times is None
+        assert rows_of(loaded) == {1: [2, 3, 4]}
+        assert "not all of the files have times" in caplog.text
+
+    def test_items_and_template_belong_to_it(self, tmp_path):
+        items = str(write(tmp_path / "items.csv", "item,genre\n4,a|b\n"))
+        template = str(write(tmp_path / "users.csv", "user\n3\n1\n"))
+        loaded, _ = self.load(
+            tmp_path,
+            "user,item\n1,2\n",
+            "user,item\n1,4\n",
+            items=items,
+            submission_template=template,
+        )
+        assert values_of(loaded, "genre") == {4: ["a", "b"]}
+        assert loaded.submission_users.tolist() == [3, 1]
+
+    def test_a_missing_file(self, tmp_path):
+        path = str(write(tmp_path / "train.csv", "user,item\n1,2\n"))
+        assert message(Files().load_parts, path, str(tmp_path / "valid.csv"), None) == (
+            f"{tmp_path / 'valid.csv'}: no such file"
+        )
