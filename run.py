@@ -1,4 +1,4 @@
-"""The one entry point: `python run.py model=recvae`. Exits with 0, with 2 for bad input, else with 1.
+"""The one entry point: `python run.py model=ease`. Exits with 0, 2 for bad input, or 1.
 
 Nothing heavy is imported before the data is read and split, so that bad input is told at once.
 """

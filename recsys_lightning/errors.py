@@ -1,4 +1,4 @@
-"""The one exception for what a user gave: its message is shown as it stands, without a traceback."""
+"""The one exception for what a user gave: its message is shown alone, without a traceback."""
 
 
 class InputError(ValueError):

@@ -1,6 +1,7 @@
 """Experiment: one run from split data to lists, metrics and a submission, in that order."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.utilities import rank_zero_only
 
 from recsys_lightning.callbacks.candidates import CandidateWriter
 from recsys_lightning.data.datamodule import RecommendationData, View
@@ -110,14 +110,14 @@ class Experiment:
         else:
             with self.clock("fit"):
                 model, epochs = self._fit(data)
-        if rank_zero_only.rank == 0:
+        if is_first_process():
             self.outcome.parameters = sum(value.numel() for value in model.state_dict().values())
             self._evaluate(model, data)
         if self.options.refit and not self.options.ckpt_path:
             del model  # its weights may be as large as the refitted ones
             with self.clock("refit"):
                 model = self._refit(epochs)
-        if rank_zero_only.rank == 0:
+        if is_first_process():
             self._recommend(model, data)
         self.outcome.peak_rss_mb = peak_rss_mb()
         return self.outcome
@@ -144,7 +144,7 @@ class Experiment:
         """Fit, and go back to the best epoch; returns it, counted from 1, too."""
         model = self._model(data.split)
         has_valid = self.split.valid.num_interactions > 0
-        names = [f"val/{name}" for name in model.metrics["val_"]]
+        names = [f"val/{name}" for name in model.val_metrics]
         if has_valid and self.options.monitor not in names:
             raise InputError(f"monitor={self.options.monitor}: expected one of {', '.join(names)}")
         best = ModelCheckpoint(
@@ -266,6 +266,11 @@ def fingerprint(split: Split) -> dict[str, str]:
         "items": sha256(train.items),
         "train": sha256(train.users, train.items, train.indptr, train.indices),
     }
+
+
+def is_first_process() -> bool:
+    """Whether this is the one of several processes that evaluates and writes."""
+    return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
 
 
 def _leave_process_group() -> None:

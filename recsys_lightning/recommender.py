@@ -1,6 +1,6 @@
 """Recommender: the one lifecycle of all models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -12,7 +12,7 @@ from torchmetrics import MetricCollection
 from recsys_lightning.data.batches import Query
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.functional.ranking import hits, rank_items
-from recsys_lightning.metrics.ranking import ranking_metrics
+from recsys_lightning.metrics.ranking import UserMean, ranking_metrics
 
 
 class Lists(NamedTuple):
@@ -32,8 +32,9 @@ class Lists(NamedTuple):
 class Recommender(pl.LightningModule):
     """A model author writes `score`, `loss` for a gradient model, and `prepare` where needed.
 
-    Masking, ranking, metrics, optimiser and prediction are given, the same for every model. Everything
-    in a checkpoint is tensors and plain Python: it loads with `weights_only=True`, without the data.
+    Masking, ranking, metrics, optimiser and prediction are given, the same for every model.
+    Everything in a checkpoint is tensors and plain Python: it loads with `weights_only=True`,
+    without the data.
 
     Args:
         num_users: U.
@@ -75,13 +76,12 @@ class Recommender(pl.LightningModule):
     def evaluate_at(self, cutoffs: Sequence[int], list_length: int) -> None:
         """Choose the metrics' cut-offs and the length K of the lists."""
         self.list_length = min(max(*cutoffs, list_length), self.num_items)
-        self.metrics: Mapping[str, MetricCollection] = torch.nn.ModuleDict(
-            {f"{stage}_": ranking_metrics(cutoffs, self.num_items) for stage in ("val", "test")}
-        )
+        self.val_metrics = ranking_metrics(cutoffs, self.num_items)
+        self.test_metrics = ranking_metrics(cutoffs, self.num_items)
 
     def setup(self, stage: str) -> None:  # noqa: D102
         if stage == "fit":
-            train = self.trainer.datamodule.train
+            train = self.trainer.datamodule.train  # type: ignore[attr-defined]
             self.popularity = torch.from_numpy(train.popularity).float().to(self.device)
             self.prepare(train)
 
@@ -110,24 +110,24 @@ class Recommender(pl.LightningModule):
         )
         return Lists(query.users, items, scores)
 
-    def validation_step(self, query: Query, batch_idx: int) -> Lists:  # noqa: D102
-        return self._evaluate(query, "val")
+    def validation_step(self, query: Query, batch_idx: int) -> Any:  # noqa: D102
+        return self._evaluate(query, self.val_metrics)
 
-    def test_step(self, query: Query, batch_idx: int) -> Lists:  # noqa: D102
-        return self._evaluate(query, "test")
+    def test_step(self, query: Query, batch_idx: int) -> Any:  # noqa: D102
+        return self._evaluate(query, self.test_metrics)
 
     def predict_step(self, query: Query, batch_idx: int) -> Lists:  # noqa: D102
         return self.recommend(query, self.list_length)
 
     def on_validation_epoch_end(self) -> None:  # noqa: D102
-        self._log_metrics("val")
+        self._log_metrics("val", self.val_metrics)
 
     def on_test_epoch_end(self) -> None:  # noqa: D102
-        self._log_metrics("test")
+        self._log_metrics("test", self.test_metrics)
 
-    def _evaluate(self, query: Query, stage: str) -> Lists:
+    def _evaluate(self, query: Query, metrics: MetricCollection) -> Lists:
         lists = self.recommend(query, self.list_length)
-        self.metrics[f"{stage}_"].update(
+        metrics.update(
             lists=lists.items,
             hits=hits(lists.items, query.target.items, query.target.offsets, self.num_items),
             relevant=query.target.lengths,
@@ -136,11 +136,10 @@ class Recommender(pl.LightningModule):
         )
         return lists
 
-    def _log_metrics(self, stage: str) -> None:
-        metrics = self.metrics[f"{stage}_"]
+    def _log_metrics(self, stage: str, metrics: MetricCollection) -> None:
         for name, metric in metrics.items():
             self.measured[f"{stage}/{name}"] = float(metric.compute())
-            if hasattr(metric, "standard_error"):
+            if isinstance(metric, UserMean):
                 self.standard_errors[f"{stage}/{name}"] = float(metric.standard_error())
         self.log_dict({name: v for name, v in self.measured.items() if name.startswith(stage)})
         metrics.reset()

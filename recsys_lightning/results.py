@@ -81,7 +81,7 @@ def versions() -> dict[str, str]:
 
 
 def git_commit(folder: Path) -> str | None:
-    """The commit checked out in `folder`, with `-dirty` after uncommitted changes; None elsewhere."""
+    """The commit checked out in `folder`, `-dirty` after it if changed; None elsewhere."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         told = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10)

@@ -109,8 +109,15 @@ def test_two_processes_fit_the_same_weights_as_one(default, tmp_path):
 
 def test_a_sweep_runs_every_job(tmp_path):
     done = subprocess.run(
-        [sys.executable, "run.py", "-m", "model=ease,popularity", "logger=none", "refit=false"]
-        + [
+        [
+            *(
+                sys.executable,
+                "run.py",
+                "-m",
+                "model=ease,popularity",
+                "logger=none",
+                "refit=false",
+            ),
             f"hydra.sweep.dir={tmp_path}",
             f"split_dir={tmp_path}/s",
             f"data.cache_dir={tmp_path}/c",
@@ -127,8 +134,10 @@ def test_a_sweep_runs_every_job(tmp_path):
 def test_a_killed_run_leaves_no_result_and_no_partial_file(tmp_path):
     folder = tmp_path / "run"
     with subprocess.Popen(
-        [sys.executable, "run.py", f"hydra.run.dir={folder}", f"split_dir={tmp_path}/s"]
-        + [f"data.cache_dir={tmp_path}/c"],
+        [
+            *(sys.executable, "run.py", f"hydra.run.dir={folder}", f"split_dir={tmp_path}/s"),
+            f"data.cache_dir={tmp_path}/c",
+        ],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,7 +1,8 @@
-"""Speed and memory of the linear models at the contest's size, beside RecTools and irspack: `make bench`.
+"""Speed and memory of the linear models at the contest's size, beside their peers: `make bench`.
 
-Prints the tables of README.md. Every contestant runs in a process of its own, in turns (A B C A B C ...), on
-the same split; the median of the rounds is shown with its range. Run it on a quiet machine.
+Prints the tables of README.md. Every contestant runs in a process of its own, in turns
+(A B C A B C ...), on the same split; the median of the rounds is shown with its range. Run it on
+a quiet machine.
 """
 
 import json
@@ -77,9 +78,7 @@ def print_contestants(rows):
     total = {name: [row["fit"] + row["recommend"] for row in told] for name, told in rows.items()}
     faster = min(("irspack", "rectools"), key=lambda name: statistics.median(total[name]))
     ratios = [theirs / our for theirs, our in zip(total[faster], total["ours"], strict=True)]
-    print(
-        f"\nfit plus top-100: {statistics.median(ratios):.1f} times faster than {faster}, the faster peer"
-    )
+    print(f"\nfit plus top-100: {statistics.median(ratios):.1f} times faster than {faster}")
 
 
 def print_runs(scratch):

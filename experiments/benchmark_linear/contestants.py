@@ -1,8 +1,8 @@
-"""One contestant in a process of its own: `python contestants.py NAME data.npz`; prints a line of JSON.
+"""One contestant in a process of its own: `python contestants.py NAME data.npz`; prints JSON.
 
-Each fits EASE with l2 500 on the same training rows, then ranks the 100 best unseen items for all users in
-the way its library offers. Seconds are of `fit` and `recommend` alone (no import, no reading of the file);
-the memory is the process's peak as the operating system counts it.
+Each fits EASE with l2 500 on the same training rows, then ranks the 100 best unseen items for all
+users in the way its library offers. Seconds are of `fit` and `recommend` alone (no import, no
+reading of the file); the memory is the process's peak as the operating system counts it.
 """
 
 import json
@@ -18,11 +18,11 @@ L2, K = 500.0, 100
 def ours(data):
     """The model and the kernels of this project, without the Trainer."""
     import torch
+    from recsys_lightning.models.ease import EASE
 
     from recsys_lightning.data.batches import Bag, Query, Rows
     from recsys_lightning.functional.ranking import hits
     from recsys_lightning.metrics.ranking import ranking_metrics
-    from recsys_lightning.models.ease import EASE
 
     indptr, indices = torch.from_numpy(data["indptr"]), torch.from_numpy(data["indices"])
     num_users, num_items = data["shape"].tolist()
@@ -95,7 +95,7 @@ def matrix(data):
 
 
 def irspack(data):
-    """DenseSLIMRecommender and its block scores; the top by argpartition, as it has no top-k of its own."""
+    """DenseSLIMRecommender and its block scores; the top by argpartition, as it has no top-k."""
     from irspack import DenseSLIMRecommender
 
     def fit():
@@ -155,7 +155,7 @@ def main():
     recall = np.mean(
         [
             np.isin(top[:10], held).sum() / len(held)
-            for top, held in zip(lists, targets)
+            for top, held in zip(lists, targets, strict=True)
             if len(held)
         ]
     )

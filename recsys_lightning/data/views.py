@@ -1,7 +1,7 @@
 """Views: how the training interactions become batches.
 
-A view is named in `conf/view/` and chosen by the model's family. Slices of a CSR in the main process
-are faster than any worker, so no loader here has workers.
+A view is named in `conf/view/` and chosen by the model's family. Slices of a CSR in the main
+process are faster than any worker, so no loader here has workers.
 """
 
 from collections.abc import Iterator

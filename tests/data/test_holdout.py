@@ -165,7 +165,9 @@ def test_written_files_hold_the_parts_under_original_ids(tmp_path):
     folder = split.write(tmp_path)
     assert folder == split.write(tmp_path)  # the second time it is there
     rows = {
-        name: list(zip(*parquet.read_table(folder / f"{name}.parquet").to_pydict().values()))
+        name: list(
+            zip(*parquet.read_table(folder / f"{name}.parquet").to_pydict().values(), strict=True)
+        )
         for name in ("train", "valid", "test")
     }
     assert rows["train"] == [(100, 1000, 0), (100, 1001, 1), (101, 1004, 4), (101, 1002, 5)]
