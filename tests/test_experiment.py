@@ -40,7 +40,9 @@ class ToyCounts(ClosedForm):
     def __init__(self, *, num_users, num_items):
         super().__init__(num_users=num_users, num_items=num_items)
         self.register_buffer("weight", torch.zeros(num_items, num_items))
-        self._gram = torch.zeros(num_items, num_items)
+
+    def begin(self):
+        self._gram = torch.zeros(self.num_items, self.num_items)
 
     def accumulate(self, rows):
         x = rows.history.dense(self.num_items)

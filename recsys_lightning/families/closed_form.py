@@ -6,37 +6,80 @@ checkpointed and reloaded. Two facts of Lightning shape the code: validation run
 parameter, so there is an empty one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from recsys_lightning.data.batches import Rows
+from recsys_lightning.functional.memory import require_memory
 from recsys_lightning.recommender import Recommender
+
+REMEDIES = "keep fewer items (data.min_rating, or your own file), or choose another model"
 
 
 class ClosedForm(Recommender):
-    """A model author writes `accumulate`, `statistics`, `solve` and `score`."""
+    """A model author writes `begin`, `accumulate`, `statistics`, `solve` and `score`.
+
+    The statistics are no buffers: a checkpoint does not keep them, and DDP, which copies the first
+    process's buffers to the others, leaves them alone.
+    """
 
     def __init__(self, *, num_users: int, num_items: int) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
         self.anchor = nn.Parameter(torch.empty(0))
+
+    # What a model author writes
+
+    def begin(self) -> None:
+        """Ask for the memory of the whole fit, then allocate the statistics."""
+        raise NotImplementedError
 
     def accumulate(self, rows: Rows) -> None:
         """Add a batch to the statistics."""
         raise NotImplementedError
 
     def statistics(self) -> Sequence[Tensor]:
-        """The tensors to sum over ranks before the solve; summed in place."""
+        """The tensors to sum over processes before the solve; summed in place."""
         raise NotImplementedError
 
     def solve(self) -> None:
-        """Turn the statistics of all users into the weights that `score` needs, and free them."""
+        """Turn the statistics of all users into what `score` needs, and free them."""
         raise NotImplementedError
+
+    # What is given
+
+    def register_weight(self, num_features: int) -> None:
+        """A buffer `weight` (num_features, I) of its final shape, so that a checkpoint loads.
+
+        Raises:
+            InputError: there is not even memory for the weights.
+        """
+        shape = (num_features, self.num_items)
+        self.require_memory(4 * num_features * self.num_items, "its weights")
+        self.register_buffer("weight", torch.empty(shape))  # untouched, it takes no memory yet
+
+    def require_memory(self, needed: int, what: str) -> None:
+        """Refuse what does not fit, with the number and the remedies."""
+        name = type(self).__name__
+        described = f"{name} needs for {what} of {self.num_items:,} items"
+        require_memory(needed, described, REMEDIES, self.device)
+
+    def progress(self, what: str, total: int) -> Callable[[int], None]:
+        """Show a long solve in the trainer's Rich bar, if there is one; call it with the steps."""
+        callback = self._trainer and self._trainer.progress_bar_callback
+        bar = getattr(callback, "progress", None)
+        if bar is None:
+            return lambda done: None
+        task = bar.add_task(what, total=total)
+        return lambda done: bar.update(task, completed=done)
 
     def configure_optimizers(self) -> None:  # noqa: D102
         return None
+
+    def on_train_start(self) -> None:  # noqa: D102
+        self.begin()
 
     def training_step(self, rows: Rows, batch_idx: int) -> Tensor:  # noqa: D102
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):

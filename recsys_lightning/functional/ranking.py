@@ -234,8 +234,8 @@ def reciprocal_rank(hits: Tensor, relevant: Tensor, k: int) -> Tensor:
 def novelty(lists: Tensor, popularity: Tensor, num_users: int, k: int) -> Tensor:
     """Mean self-information of a list in bits: the mean over its items i of `-log2(share_i)`.
 
-    `share_i = (c_i + 1) / (U + 1)` is the share of users who consumed i in training, smoothed by one
-    so that a new item has a value (Zhou et al., PNAS 2010, without the smoothing).
+    `share_i = (c_i + 1) / (U + 1)` is the share of users who consumed i in training, smoothed by
+    one so that a new item has a value (Zhou et al., PNAS 2010, without the smoothing).
 
     Args:
         lists: (B, K) int64 items, -1 where padded: these places do not count.

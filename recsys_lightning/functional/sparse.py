@@ -40,10 +40,10 @@ def gram(items: Tensor, offsets: Tensor, num_items: int, out: Tensor | None = No
     if out is None:
         out = torch.zeros(num_items, num_items, device=items.device)
     if out.device.type == "cpu":
-        ragged = offsets.numpy()
-        sorted_items, *columns = kernels.by_item(items.numpy(), ragged, num_items)
+        rows = offsets.numpy()
+        ordered, starts, owners, ends = kernels.by_item(items.numpy(), rows, num_items)
         threads = numba.get_num_threads()
-        kernels.add_gram(sorted_items, ragged, *columns, out.numpy(), threads)
+        kernels.add_gram(ordered, rows, starts, owners, ends, out.numpy(), threads)
         return out
     return _gram_dense(items, offsets, out)
 

@@ -12,20 +12,23 @@ from recsys_lightning.families.closed_form import ClosedForm
 class Popularity(ClosedForm):
     """`s_ui = |{v : x_vi = 1}|`: every user gets the most popular unseen items."""
 
-    count: Tensor
+    weight: Tensor
 
     def __init__(self, *, num_users: int, num_items: int) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
-        self.register_buffer("count", torch.zeros(num_items))
+        self.register_weight(1)
+
+    def begin(self) -> None:  # noqa: D102
+        self.weight.zero_()
 
     def accumulate(self, rows: Rows) -> None:  # noqa: D102
-        self.count += torch.bincount(rows.history.items, minlength=self.num_items)
+        self.weight += torch.bincount(rows.history.items, minlength=self.num_items)
 
     def statistics(self) -> Sequence[Tensor]:  # noqa: D102
-        return [self.count]
+        return [self.weight]
 
-    def solve(self) -> None:  # noqa: D102
-        pass  # the statistics are the model
+    def solve(self) -> None:
+        """Nothing: the statistics are the model."""
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
-        return self.count.expand(len(query.users), -1)
+        return self.weight.expand(len(query.users), -1)

@@ -1,0 +1,111 @@
+"""ADMM-SLIM: sparse item-item weights (L1, L2, sign, zero diagonal) from the Gram matrix.
+
+Steck, Dimakopoulou, Riabov, Jebara, ADMM SLIM: sparse recommendations for many users, WSDM 2020;
+the model is that of Ning and Karypis, SLIM, ICDM 2011. There is no official code.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from recsys_lightning.data.batches import Query, Rows
+from recsys_lightning.errors import check_range
+from recsys_lightning.families.closed_form import ClosedForm
+from recsys_lightning.functional.solvers import (
+    admm_slim,
+    admm_slim_bytes,
+    center_,
+    popularity_ridge,
+)
+from recsys_lightning.functional.sparse import bag_matmul, gram
+
+log = logging.getLogger(__name__)
+
+
+class AdmmSlim(ClosedForm):
+    """`s_u = x_u C`, C = argmin 1/2 ||X - XC||² + 1/2 sum_i l2_i ||C_i.||² + l1 ||C||_1.
+
+    diag(C) = 0, and C >= 0 if `nonnegative`. With `center` it is `s_u = (x_u - m) C + m`, where m
+    are the items' means and X is centred for the fit, too.
+
+    Args:
+        num_users: U.
+        num_items: I.
+        l1: weight of the absolute values, >= 0; it makes C sparse.
+        l2: ridge, >= 0.
+        rho: step size of ADMM, > 0: changes how fast it converges, not to what.
+        max_iterations: limit of the iterations, each of one product of I x I matrices.
+        tolerance: relative; iterations end when both residuals are within it (Boyd et al. 2011,
+            section 3.3.1); 0 makes `max_iterations`.
+        nonnegative: whether C >= 0.
+        center: whether to centre the columns of X.
+        popularity_power: a: the ridge of item i is l2 * (popularity_i / U)^a; 0 is l2 for all.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(
+        self,
+        *,
+        num_users: int,
+        num_items: int,
+        l1: float = 1.0,
+        l2: float = 500.0,
+        rho: float = 1000.0,
+        max_iterations: int = 50,
+        tolerance: float = 1e-3,
+        nonnegative: bool = False,
+        center: bool = False,
+        popularity_power: float = 0.0,
+    ) -> None:
+        super().__init__(num_users=num_users, num_items=num_items)
+        check_range("model.l1", l1, low=0)
+        check_range("model.l2", l2, low=0)
+        check_range("model.rho", rho, low=0, open_low=True)
+        check_range("model.max_iterations", max_iterations, low=1)
+        check_range("model.tolerance", tolerance, low=0)
+        check_range("model.popularity_power", popularity_power)
+        self.l1, self.l2, self.rho = l1, l2, rho
+        self.max_iterations, self.tolerance = max_iterations, tolerance
+        self.nonnegative, self.center, self.popularity_power = nonnegative, center, popularity_power
+        self.register_weight(num_items)
+        self.register_buffer("bias", torch.zeros(num_items))
+
+    def begin(self) -> None:  # noqa: D102
+        itemsize = self.weight.itemsize
+        self.require_memory(admm_slim_bytes(self.num_items, itemsize, self.device.type), "the fit")
+        self._gram = torch.zeros_like(self.weight)
+
+    def accumulate(self, rows: Rows) -> None:  # noqa: D102
+        gram(rows.history.items, rows.history.offsets, self.num_items, out=self._gram)
+
+    def statistics(self) -> Sequence[Tensor]:  # noqa: D102
+        return [self._gram]
+
+    def solve(self) -> None:  # noqa: D102
+        popularity = self._gram.diagonal().clone()
+        if self.center:
+            center_(self._gram, popularity, self.num_users)
+        self.weight, info = admm_slim(
+            self._gram,
+            l1=self.l1,
+            l2=popularity_ridge(popularity, self.num_users, self.l2, self.popularity_power),
+            rho=self.rho,
+            max_iterations=self.max_iterations,
+            nonnegative=self.nonnegative,
+            eps_abs=0.0,
+            eps_rel=self.tolerance,
+            progress=self.progress("ADMM", self.max_iterations),
+        )
+        del self._gram
+        log.info("%s", info)
+        if self.center:
+            mean = popularity / self.num_users
+            self.bias = mean - mean @ self.weight
+
+    def score(self, query: Query) -> Tensor:  # noqa: D102
+        history = query.history
+        return bag_matmul(history.items, history.offsets, self.weight).add_(self.bias)

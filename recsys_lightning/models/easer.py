@@ -1,0 +1,95 @@
+"""EASER, here higher-order EASE: pairs of items are further inputs of a linear model.
+
+Steck and Liang, Negative interactions for improved collaborative filtering: don't go deeper, go
+higher, RecSys 2021 (hasteck/Higher_Recsys_2021). We solve it exactly, where that code makes 40
+sweeps of ADMM that have not converged; and the pairs are chosen by their number, not by a
+threshold that fits one data set only. Elsewhere "EASE^R" is plain EASE.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from recsys_lightning.data.batches import Query, Rows
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.errors import check_range
+from recsys_lightning.families.closed_form import ClosedForm
+from recsys_lightning.functional.solvers import (
+    choose_pairs,
+    easer_bytes,
+    higher_order_ease,
+    pair_features,
+    pair_gram,
+)
+from recsys_lightning.functional.sparse import bag_matmul, gram
+
+
+class EASER(ClosedForm):
+    """`s_u = x_u B + z_u C` with z_u,(a,b) = x_ua x_ub for the pairs that most users share.
+
+    [B; C] = argmin ||X - XB - ZC||² + l2 ||B||² + pair_l2 ||C||² where diag(B) = 0 and a pair does
+    not predict its own members.
+
+    Args:
+        num_users: U.
+        num_items: I.
+        l2: ridge of the items, > 0.
+        pair_l2: ridge of the pairs, > 0.
+        num_pairs: m, >= 0; memory grows with (I + m)², see `solvers.easer_bytes`.
+    """
+
+    weight: Tensor
+    pairs: Tensor
+
+    def __init__(
+        self,
+        *,
+        num_users: int,
+        num_items: int,
+        l2: float = 500.0,
+        pair_l2: float = 5000.0,
+        num_pairs: int = 2000,
+    ) -> None:
+        super().__init__(num_users=num_users, num_items=num_items)
+        check_range("model.l2", l2, low=0, open_low=True)
+        check_range("model.pair_l2", pair_l2, low=0, open_low=True)
+        check_range("model.num_pairs", num_pairs, low=0)
+        self.l2, self.pair_l2, self.num_pairs = l2, pair_l2, num_pairs
+        self.register_weight(num_items + num_pairs)
+        self.register_buffer("pairs", torch.zeros(num_pairs, 2, dtype=torch.int64))
+
+    def prepare(self, interactions: Interactions) -> None:
+        """Choose the pairs before the one pass; all processes choose the same."""
+        itemsize = self.weight.itemsize
+        needed = easer_bytes(self.num_items, self.num_pairs, itemsize, self.device.type)
+        self.require_memory(needed, f"the fit with {self.num_pairs:,} pairs")
+        offsets = torch.from_numpy(interactions.indptr)
+        counts = gram(torch.from_numpy(interactions.indices), offsets, self.num_items)
+        found = choose_pairs(counts, self.num_pairs)
+        self.num_found = len(found)  # few where the data is tiny; the others keep weights of zero
+        self.pairs[: len(found)] = found.to(self.device)
+
+    def begin(self) -> None:  # noqa: D102
+        self._gram = self.weight.new_zeros(self.num_items, self.num_items)
+        self._pair_gram = self.weight.new_zeros(self.num_found, self.num_items + self.num_found)
+
+    def accumulate(self, rows: Rows) -> None:  # noqa: D102
+        items, offsets = rows.history.items, rows.history.offsets
+        gram(items, offsets, self.num_items, out=self._gram)
+        pair_gram(items, offsets, self.pairs[: self.num_found], out=self._pair_gram)
+
+    def statistics(self) -> Sequence[Tensor]:  # noqa: D102
+        return [self._gram, self._pair_gram]
+
+    def solve(self) -> None:  # noqa: D102
+        pairs = self.pairs[: self.num_found]
+        weight = higher_order_ease(self._gram, self._pair_gram, pairs, self.l2, self.pair_l2)
+        del self._gram, self._pair_gram
+        self.weight.zero_()[: len(weight)] = weight
+
+    def score(self, query: Query) -> Tensor:  # noqa: D102
+        of_items, of_pairs = self.weight[: self.num_items], self.weight[self.num_items :]
+        z = pair_features(query.history.dense(self.num_items).to(self.weight), self.pairs)
+        scores = bag_matmul(query.history.items, query.history.offsets, of_items)
+        return scores.addmm_(z, of_pairs)
