@@ -25,7 +25,7 @@ def require_memory(
     Raises:
         InputError: less than `needed` is free.
 
-    >>> require_memory(10**18, "model=ease needs 500,000,000² float32", "choose model=recvae")
+    >>> require_memory(10**18, "model=ease needs 500,000,000² float32", "use model=recvae")
     Traceback (most recent call last):
         ...
     recsys_lightning.errors.InputError: model=ease needs 500,000,000² float32: 1000000000.0 GB, ...

@@ -93,9 +93,11 @@ def dense_blocks(
     tensor([[1., 0., 1.],
             [0., 0., 0.]])
     """
-    for part in offsets.unfold(0, 2, 1).split(max(_BLOCK // num_items, 1)):  # (b, 2) first, last
-        first, last = int(part[0, 0]), int(part[-1, 1])
-        rows = torch.repeat_interleave(part[:, 1] - part[:, 0], output_size=last - first)
-        block = torch.zeros(len(part), num_items, dtype=dtype, device=items.device)
+    step = max(_BLOCK // num_items, 1)
+    for row in range(0, len(offsets) - 1, step):
+        bounds = offsets[row : row + step + 1]
+        first, last = int(bounds[0]), int(bounds[-1])
+        rows = torch.repeat_interleave(bounds.diff(), output_size=last - first)
+        block = torch.zeros(len(bounds) - 1, num_items, dtype=dtype, device=items.device)
         block[rows, items[first:last].long()] = 1
         yield block

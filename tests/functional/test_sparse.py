@@ -70,9 +70,7 @@ def test_gram_does_not_depend_on_the_number_of_threads(many_rows):
     for threads in (1, 3, 64):
         out = np.zeros((num_items, num_items), np.float32)
         kernels.add_gram(columns[0], offsets.numpy(), *columns[1:], out, threads)
-        np.testing.assert_array_equal(
-            np.tril(out), gram(items, offsets, num_items).tril().numpy()
-        )
+        np.testing.assert_array_equal(np.tril(out), gram(items, offsets, num_items).tril().numpy())
 
 
 def test_bag_matmul_of_sixteen_bit_weights_falls_back_to_torch(many_rows):
