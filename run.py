@@ -134,7 +134,11 @@ def job(cfg: DictConfig) -> float | None:
         "versions": versions(),
         "git_commit": git_commit(Path(__file__).parent),
     }
-    write_json(folder / "result.json", result)
+    try:
+        write_json(folder / "result.json", result)
+    except OSError as error:  # a full disk, most likely; said once is enough
+        if result["status"] == "done":
+            _fail(result, str(error), BAD_INPUT)
     return result["metrics"].get(cfg.monitor)
 
 
