@@ -21,7 +21,7 @@ run: install ## Recommend real movies: python run.py with its defaults (ARGS="mo
 	$(BIN)/python run.py $(ARGS)
 
 test: install ## All fast tests
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: install ## Statistical checks
 	$(BIN)/python -m pytest -m slow

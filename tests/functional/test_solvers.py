@@ -28,7 +28,7 @@ both_precisions = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 
 @pytest.fixture
 def x():
-    """(USERS, ITEMS) float64 zeros and ones: two groups of items, a rare item, one that nobody has."""
+    """(U, I) float64 ones and zeros: two groups of items, one that is rare, one that nobody has."""
     rng = np.random.default_rng(5)
     x = rng.random((USERS, ITEMS)) < np.where(
         np.arange(USERS)[:, None] % 2 == np.arange(ITEMS) % 2, 0.5, 0.2
@@ -56,7 +56,7 @@ def ridge_regression(x, y, l2):
 
 
 def constrained_ridge(f, x, l2, forbidden):
-    """Every column j on the features that may predict it: (F, ITEMS); `forbidden` (F, ITEMS) bool."""
+    """Every column j on the features that may predict it; `forbidden` (F, I) bool."""
     weight = np.zeros(forbidden.shape)
     for j in range(x.shape[1]):
         allowed = ~forbidden[:, j]
