@@ -33,6 +33,7 @@ def ours(data):
 
     def fit():
         model = EASE(num_users=num_users, num_items=num_items, l2=L2)
+        model.begin()
         for first in range(0, num_users, 8192):
             last = min(first + 8192, num_users)
             users = torch.arange(first, last)
