@@ -39,7 +39,11 @@ SILENCED = (
 
 
 def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
-    """Load, split, and run the Experiment; returns what result.json says of it."""
+    """Load, split, and run the Experiment.
+
+    Returns:
+        What result.json says of it; nothing in any but the first of several processes.
+    """
     console = Console(quiet=int(os.environ.get("LOCAL_RANK", 0)) > 0)
     source, holdout = _make(cfg.data), _make(cfg.holdout)
     split = holdout(source, clock)
@@ -76,7 +80,7 @@ def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
         ),
         clock=clock,
     ).run()
-    if outcome.final is None:  # one of several processes, not the first
+    if outcome.final is None:
         return {}
     summarise(
         console,
@@ -120,9 +124,10 @@ def job(cfg: DictConfig) -> float | None:
         "metrics": {},
     }
     try:
-        result |= run(cfg, folder, clock)
-        if "split_files" not in result:
+        told = run(cfg, folder, clock)
+        if not told:
             return None
+        result |= told
     except (InputError, OSError, OmegaConfBaseException) as error:
         _fail(result, str(error), BAD_INPUT)
     except Exception as error:
@@ -159,14 +164,12 @@ def _fail(result: dict[str, Any], message: str, code: int) -> None:
 
 def main() -> int:
     """Run the job or the sweep; returns the exit code."""
-    trace = (
-        os.environ.setdefault("HYDRA_FULL_ERROR", "1") if "HYDRA_FULL_ERROR" in os.environ else ""
-    )
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # it would exit by itself, with 1 and half a traceback
+    with_trace = "HYDRA_FULL_ERROR" in os.environ
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra exits with 1, after half a traceback
     try:
         job()
     except (HydraException, OmegaConfBaseException, OSError) as error:
-        if trace:
+        if with_trace:
             raise
         print(f"error: {error}", file=sys.stderr)
         if error.__cause__ is not None:

@@ -16,22 +16,25 @@ def check_range(
     high: float = float("inf"),
     open_low: bool = False,
     open_high: bool = False,
+    whole: bool = False,
 ) -> None:
     """Refuse a number outside its range (or no number at all), naming its config key.
 
     >>> check_range("model.l2", 500.0, low=0, open_low=True)
+    >>> check_range("view.batch_size", 1, low=1, whole=True)
     >>> check_range("model.dropout", 1.0, low=0, high=1, open_high=True)
     Traceback (most recent call last):
         ...
     recsys_lightning.errors.InputError: model.dropout=1.0: expected a number in [0, 1)
     """
     inside = (
-        isinstance(value, int | float)
+        isinstance(value, int if whole else int | float)
         and not isinstance(value, bool)
         and (value > low if open_low else value >= low)
         and (value < high if open_high else value <= high)
     )
     if not inside:
         left = "(" if open_low or low == float("-inf") else "["
+        kind = "whole number" if whole else "number"
         right = ")" if open_high or high == float("inf") else "]"
-        raise InputError(f"{key}={value}: expected a number in {left}{low:g}, {high:g}{right}")
+        raise InputError(f"{key}={value}: expected a {kind} in {left}{low:g}, {high:g}{right}")

@@ -94,8 +94,11 @@ class Experiment:
         self.folder, self.split, self.view = folder, split, view
         self._build_model, self._build_trainer = build_model, build_trainer
         self.options, self.clock = options, clock
-        check_range("recommend.k", options.num_recommended, low=1)
-        check_range("recommend.candidates", options.num_candidates, low=options.num_recommended)
+        check_range("seed", options.seed, low=0, whole=True)
+        check_range("recommend.k", options.num_recommended, low=1, whole=True)
+        check_range(
+            "recommend.candidates", options.num_candidates, low=options.num_recommended, whole=True
+        )
         self.outcome = Outcome()
 
     def run(self) -> Outcome:

@@ -123,7 +123,7 @@ def _lists_table(interactions: Interactions, user: int, items: NDArray[np.intege
     latest = interactions.indices[start:end][::-1][:NUM_WATCHED]
     watched, recommended = _names(interactions, latest), _names(interactions, items[items >= 0])
     table = Table(title=f"user {interactions.users[user]}", title_justify="left")
-    table.add_column(f"last of {end - start}", overflow="fold")
+    table.add_column(f"last watched of {end - start}", overflow="fold")
     table.add_column("recommended", overflow="fold")
     for row in range(max(len(watched), len(recommended))):
         table.add_row(

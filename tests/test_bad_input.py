@@ -11,9 +11,7 @@ from tests.command import run
 GOOD = "user,item,time\n" + "".join(
     f"{user},{(7 * user + item) % 60},{item}\n" for user in range(30) for item in range(40)
 )
-MANY_ITEMS = "user,item\n" + "".join(
-    f"{item // 100},{item}\n" for item in range(300_000)
-)
+MANY_ITEMS = "user,item\n" + "".join(f"{item // 100},{item}\n" for item in range(300_000))
 
 
 @pytest.fixture

@@ -65,3 +65,8 @@ def test_the_first_line_says_how_to_use_the_file(path):
     lines = [line for line in path.read_text().splitlines() if not line.startswith("# @package")]
     assert lines[0].startswith("# "), path
     yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_composes(experiment):
+    assert composed(f"experiment={experiment}").hydra.runtime.choices.experiment == experiment

@@ -18,11 +18,11 @@ L2, K = 500.0, 100
 def ours(data):
     """The model and the kernels of this project, without the Trainer."""
     import torch
-    from recsys_lightning.models.ease import EASE
 
     from recsys_lightning.data.batches import Bag, Query, Rows
     from recsys_lightning.functional.ranking import hits
     from recsys_lightning.metrics.ranking import ranking_metrics
+    from recsys_lightning.models.ease import EASE
 
     indptr, indices = torch.from_numpy(data["indptr"]), torch.from_numpy(data["indices"])
     num_users, num_items = data["shape"].tolist()

@@ -47,7 +47,7 @@ class RecommendationData(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_range("eval_batch_size", eval_batch_size, low=1)
+        check_range("eval_batch_size", eval_batch_size, low=1, whole=True)
         if test_history not in ("train", "train_valid"):
             raise InputError(f"test_history={test_history}: expected train or train_valid")
         self.split, self.view, self.seed = split, view, seed

@@ -248,8 +248,8 @@ class FilesHoldout(Holdout):
 
 
 def _check_counts(valid_items: int, test_items: int) -> None:
-    check_range("holdout.valid_items", valid_items, low=0)
-    check_range("holdout.test_items", test_items, low=0)
+    check_range("holdout.valid_items", valid_items, low=0, whole=True)
+    check_range("holdout.test_items", test_items, low=0, whole=True)
 
 
 def _hold_out(

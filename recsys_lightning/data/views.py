@@ -79,7 +79,7 @@ class RowView:
     """A training batch is `batch_size` users with their rows."""
 
     def __init__(self, batch_size: int, shuffle: bool) -> None:
-        check_range("view.batch_size", batch_size, low=1)
+        check_range("view.batch_size", batch_size, low=1, whole=True)
         self.batch_size, self.shuffle = batch_size, shuffle
 
     def loader(

@@ -60,11 +60,12 @@ class ClosedForm(Recommender):
         self.require_memory(4 * num_features * self.num_items, "its weights")
         self.register_buffer("weight", torch.empty(shape))  # untouched, it takes no memory yet
 
-    def require_memory(self, needed: int, what: str) -> None:
+    def require_memory(self, needed: int, what: str, remedies: str = REMEDIES) -> None:
         """Refuse what does not fit, with the number and the remedies."""
-        name = type(self).__name__
-        described = f"{name} needs for {what} of {self.num_items:,} items"
-        require_memory(needed, described, REMEDIES, self.device)
+        described = f"{type(self).__name__} needs for {what} of {self.num_items:,} items"
+        # `prepare` comes before Lightning moves the module to its device
+        device = self._trainer.strategy.root_device if self._trainer else self.device
+        require_memory(needed, described, remedies, device)
 
     def progress(self, what: str, total: int) -> Callable[[int], None]:
         """Show a long solve in the trainer's Rich bar, if there is one; call it with the steps."""

@@ -65,7 +65,7 @@ class AdmmSlim(ClosedForm):
         check_range("model.l1", l1, low=0)
         check_range("model.l2", l2, low=0)
         check_range("model.rho", rho, low=0, open_low=True)
-        check_range("model.max_iterations", max_iterations, low=1)
+        check_range("model.max_iterations", max_iterations, low=1, whole=True)
         check_range("model.tolerance", tolerance, low=0)
         check_range("model.popularity_power", popularity_power)
         self.l1, self.l2, self.rho = l1, l2, rho

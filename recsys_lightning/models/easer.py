@@ -14,7 +14,7 @@ from torch import Tensor
 from recsys_lightning.data.batches import Query, Rows
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import check_range
-from recsys_lightning.families.closed_form import ClosedForm
+from recsys_lightning.families.closed_form import REMEDIES, ClosedForm
 from recsys_lightning.functional.solvers import (
     choose_pairs,
     easer_bytes,
@@ -54,16 +54,17 @@ class EASER(ClosedForm):
         super().__init__(num_users=num_users, num_items=num_items)
         check_range("model.l2", l2, low=0, open_low=True)
         check_range("model.pair_l2", pair_l2, low=0, open_low=True)
-        check_range("model.num_pairs", num_pairs, low=0)
+        check_range("model.num_pairs", num_pairs, low=0, whole=True)
         self.l2, self.pair_l2, self.num_pairs = l2, pair_l2, num_pairs
         self.register_weight(num_items + num_pairs)
         self.register_buffer("pairs", torch.zeros(num_pairs, 2, dtype=torch.int64))
 
     def prepare(self, interactions: Interactions) -> None:
         """Choose the pairs before the one pass; all processes choose the same."""
-        itemsize = self.weight.itemsize
-        needed = easer_bytes(self.num_items, self.num_pairs, itemsize, self.device.type)
-        self.require_memory(needed, f"the fit with {self.num_pairs:,} pairs")
+        itemsize, device = self.weight.itemsize, self.trainer.strategy.root_device.type
+        needed = easer_bytes(self.num_items, self.num_pairs, itemsize, device)
+        remedies = f"lower model.num_pairs, {REMEDIES}"
+        self.require_memory(needed, f"the fit with {self.num_pairs:,} pairs", remedies)
         offsets = torch.from_numpy(interactions.indptr)
         counts = gram(torch.from_numpy(interactions.indices), offsets, self.num_items)
         found = choose_pairs(counts, self.num_pairs)

@@ -1,0 +1,53 @@
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recsys_lightning.results import Stopwatch, replacing, write_json, write_submission
+from tests.conftest import make_interactions
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_scratch(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def interrupted():
+        with replacing(path) as scratch:
+            scratch.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_is_strict(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "result.json", {"metric": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stage_may_be_timed_in_parts():
+    watch = Stopwatch()
+    for _ in range(2):
+        with watch("split"):
+            pass
+    assert list(watch.seconds) == ["split"]
+
+
+def test_ids_that_need_quotes_survive_and_short_lists_are_counted(tmp_path):
+    x = make_interactions([[0], [1]], 3)
+    x = replace(
+        x,
+        users=np.array(["Ann, B.", "Cé"]),
+        items=np.array(['say "hi"', "x", "y"]),
+        submission_users=np.array(["Cé", "Ann, B."]),
+    )
+    lists = np.array([[1, 2], [0, -1]])
+    path = tmp_path / "submission.csv"
+    assert write_submission(path, x, lists, np.array([0, 1]), k=2) == (0, 1)
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows == [["user", "item"], ["Cé", 'say "hi"'], ["Ann, B.", "x"], ["Ann, B.", "y"]]
