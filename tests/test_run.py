@@ -105,7 +105,7 @@ def test_a_stored_run_recommends_to_chosen_users_without_fitting(small, tmp_path
     assert "metrics.csv" not in done.files()
 
 
-@pytest.mark.parametrize("model", ["ease", "easer"])
+@pytest.mark.parametrize("model", ["popularity", "ease", "easer"])
 def test_two_processes_fit_the_same_weights_as_one(model, tmp_path):
     options = (*SMALL, f"model={model}", "trainer.accelerator=cpu")
     if model == "easer":

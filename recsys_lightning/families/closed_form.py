@@ -14,17 +14,24 @@ from torch import Tensor, nn
 
 from recsys_lightning.data.batches import Rows
 from recsys_lightning.functional.memory import require_memory
+from recsys_lightning.functional.sparse import gram
 from recsys_lightning.recommender import Recommender
 
-REMEDIES = "keep fewer items (data.min_rating, or your own file), or choose another model"
+REMEDIES = (
+    "keep fewer items (data.min_rating, or your own file), lower model.num_pairs where there "
+    "is one, or choose another model"
+)
 
 
 class ClosedForm(Recommender):
-    """A model author writes `begin`, `accumulate`, `statistics`, `solve` and `score`.
+    """A model author writes `fit_bytes`, `solve` and `score`.
 
-    The statistics are no buffers: a checkpoint does not keep them, and DDP, which copies the first
-    process's buffers to the others, leaves them alone.
+    The statistic is the Gram matrix X^T X, in `self.gram`; a model that needs another writes
+    `begin`, `accumulate` and `statistics`, too. Statistics are no buffers: a checkpoint does not
+    keep them, and DDP, which copies the first process's buffers to the others, leaves them alone.
     """
+
+    weight: Tensor
 
     def __init__(self, *, num_users: int, num_items: int) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
@@ -32,21 +39,25 @@ class ClosedForm(Recommender):
 
     # What a model author writes
 
-    def begin(self) -> None:
-        """Ask for the memory of the whole fit, then allocate the statistics."""
-        raise NotImplementedError
-
-    def accumulate(self, rows: Rows) -> None:
-        """Add a batch to the statistics."""
-        raise NotImplementedError
-
-    def statistics(self) -> Sequence[Tensor]:
-        """The tensors to sum over processes before the solve; summed in place."""
+    def fit_bytes(self, itemsize: int, device: str) -> int:
+        """Peak memory of the statistics and the solve, for the guard before the fit."""
         raise NotImplementedError
 
     def solve(self) -> None:
         """Turn the statistics of all users into what `score` needs, and free them."""
         raise NotImplementedError
+
+    def begin(self) -> None:
+        """Allocate the statistics."""
+        self.gram = self.weight.new_zeros(self.num_items, self.num_items)
+
+    def accumulate(self, rows: Rows) -> None:
+        """Add a batch to the statistics."""
+        gram(rows.history.items, rows.history.offsets, self.num_items, out=self.gram)
+
+    def statistics(self) -> Sequence[Tensor]:
+        """The tensors to sum over processes before the solve; summed in place."""
+        return [self.gram]
 
     # What is given
 
@@ -56,16 +67,9 @@ class ClosedForm(Recommender):
         Raises:
             InputError: there is not even memory for the weights.
         """
-        shape = (num_features, self.num_items)
-        self.require_memory(4 * num_features * self.num_items, "its weights")
-        self.register_buffer("weight", torch.empty(shape))  # untouched, it takes no memory yet
-
-    def require_memory(self, needed: int, what: str, remedies: str = REMEDIES) -> None:
-        """Refuse what does not fit, with the number and the remedies."""
-        described = f"{type(self).__name__} needs for {what} of {self.num_items:,} items"
-        # `prepare` comes before Lightning moves the module to its device
-        device = self._trainer.strategy.root_device if self._trainer else self.device
-        require_memory(needed, described, remedies, device)
+        self._require_memory(4 * num_features * self.num_items, "its weights", self.device)
+        # untouched, it takes no memory yet
+        self.register_buffer("weight", torch.empty(num_features, self.num_items))
 
     def progress(self, what: str, total: int) -> Callable[[int], None]:
         """Show a long solve in the trainer's Rich bar, if there is one; call it with the steps."""
@@ -75,6 +79,13 @@ class ClosedForm(Recommender):
             return lambda done: None
         task = bar.add_task(what, total=total)
         return lambda done: bar.update(task, completed=done)
+
+    def setup(self, stage: str) -> None:  # noqa: D102
+        if stage == "fit":
+            device = self.trainer.strategy.root_device  # Lightning moves the module later
+            needed = self.fit_bytes(self.weight.itemsize, device.type)
+            self._require_memory(needed, "the fit", device)
+        super().setup(stage)
 
     def configure_optimizers(self) -> None:  # noqa: D102
         return None
@@ -94,3 +105,8 @@ class ClosedForm(Recommender):
                     for statistic in self.statistics():
                         torch.distributed.all_reduce(statistic)
                 self.solve()
+
+    def _require_memory(self, needed: int, what: str, device: torch.device) -> None:
+        """Refuse what does not fit, with the number and the remedies."""
+        described = f"{type(self).__name__} of {self.num_items:,} items needs for {what}"
+        require_memory(needed, described, REMEDIES, device)

@@ -5,12 +5,11 @@ the model is that of Ning and Karypis, SLIM, ICDM 2011. There is no official cod
 """
 
 import logging
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from recsys_lightning.data.batches import Query, Rows
+from recsys_lightning.data.batches import Query
 from recsys_lightning.errors import check_range
 from recsys_lightning.families.closed_form import ClosedForm
 from recsys_lightning.functional.solvers import (
@@ -19,7 +18,7 @@ from recsys_lightning.functional.solvers import (
     center_,
     popularity_ridge,
 )
-from recsys_lightning.functional.sparse import bag_matmul, gram
+from recsys_lightning.functional.sparse import bag_matmul
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +43,6 @@ class AdmmSlim(ClosedForm):
         popularity_power: a: the ridge of item i is l2 * (popularity_i / U)^a; 0 is l2 for all.
     """
 
-    weight: Tensor
     bias: Tensor
 
     def __init__(
@@ -74,23 +72,15 @@ class AdmmSlim(ClosedForm):
         self.register_weight(num_items)
         self.register_buffer("bias", torch.zeros(num_items))
 
-    def begin(self) -> None:  # noqa: D102
-        itemsize = self.weight.itemsize
-        self.require_memory(admm_slim_bytes(self.num_items, itemsize, self.device.type), "the fit")
-        self._gram = torch.zeros_like(self.weight)
-
-    def accumulate(self, rows: Rows) -> None:  # noqa: D102
-        gram(rows.history.items, rows.history.offsets, self.num_items, out=self._gram)
-
-    def statistics(self) -> Sequence[Tensor]:  # noqa: D102
-        return [self._gram]
+    def fit_bytes(self, itemsize: int, device: str) -> int:  # noqa: D102
+        return admm_slim_bytes(self.num_items, itemsize, device)
 
     def solve(self) -> None:  # noqa: D102
-        popularity = self._gram.diagonal().clone()
+        popularity = self.gram.diagonal().clone()
         if self.center:
-            center_(self._gram, popularity, self.num_users)
+            center_(self.gram, popularity, self.num_users)
         self.weight, info = admm_slim(
-            self._gram,
+            self.gram,
             l1=self.l1,
             l2=popularity_ridge(popularity, self.num_users, self.l2, self.popularity_power),
             rho=self.rho,
@@ -100,7 +90,7 @@ class AdmmSlim(ClosedForm):
             eps_rel=self.tolerance,
             progress=self.progress("ADMM", self.max_iterations),
         )
-        del self._gram
+        del self.gram
         log.info("%s", info)
         if self.center:
             mean = popularity / self.num_users

@@ -4,16 +4,13 @@ Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019 (arXiv 1905
 Autoencoders that don't overfit towards the identity, NeurIPS 2020 (hasteck/EDLAE_NeurIPS2020).
 """
 
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor
 
-from recsys_lightning.data.batches import Query, Rows
+from recsys_lightning.data.batches import Query
 from recsys_lightning.errors import check_range
 from recsys_lightning.families.closed_form import ClosedForm
 from recsys_lightning.functional.solvers import ease, ease_bytes, edlae_ridge
-from recsys_lightning.functional.sparse import bag_matmul, gram
+from recsys_lightning.functional.sparse import bag_matmul
 
 
 class EASE(ClosedForm):
@@ -29,8 +26,6 @@ class EASE(ClosedForm):
             training on inputs with that dropout (EDLAE); 0 is EASE.
     """
 
-    weight: Tensor
-
     def __init__(
         self, *, num_users: int, num_items: int, l2: float = 500.0, dropout: float = 0.0
     ) -> None:
@@ -40,21 +35,13 @@ class EASE(ClosedForm):
         self.l2, self.dropout = l2, dropout
         self.register_weight(num_items)
 
-    def begin(self) -> None:  # noqa: D102
-        itemsize = self.weight.itemsize
-        self.require_memory(ease_bytes(self.num_items, itemsize, self.device.type), "the fit")
-        self._gram = torch.zeros_like(self.weight)
-
-    def accumulate(self, rows: Rows) -> None:  # noqa: D102
-        gram(rows.history.items, rows.history.offsets, self.num_items, out=self._gram)
-
-    def statistics(self) -> Sequence[Tensor]:  # noqa: D102
-        return [self._gram]
+    def fit_bytes(self, itemsize: int, device: str) -> int:  # noqa: D102
+        return ease_bytes(self.num_items, itemsize, device)
 
     def solve(self) -> None:  # noqa: D102
-        ridge = edlae_ridge(self._gram.diagonal(), self.l2, self.dropout)
-        self.weight = ease(self._gram, ridge)
-        del self._gram
+        ridge = edlae_ridge(self.gram.diagonal(), self.l2, self.dropout)
+        self.weight = ease(self.gram, ridge)
+        del self.gram
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         return bag_matmul(query.history.items, query.history.offsets, self.weight)

@@ -14,7 +14,7 @@ from torch import Tensor
 from recsys_lightning.data.batches import Query, Rows
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import check_range
-from recsys_lightning.families.closed_form import REMEDIES, ClosedForm
+from recsys_lightning.families.closed_form import ClosedForm
 from recsys_lightning.functional.solvers import (
     choose_pairs,
     easer_bytes,
@@ -39,7 +39,6 @@ class EASER(ClosedForm):
         num_pairs: m, >= 0; memory grows with (I + m)², see `solvers.easer_bytes`.
     """
 
-    weight: Tensor
     pairs: Tensor
 
     def __init__(
@@ -59,12 +58,11 @@ class EASER(ClosedForm):
         self.register_weight(num_items + num_pairs)
         self.register_buffer("pairs", torch.zeros(num_pairs, 2, dtype=torch.int64))
 
+    def fit_bytes(self, itemsize: int, device: str) -> int:  # noqa: D102
+        return easer_bytes(self.num_items, self.num_pairs, itemsize, device)
+
     def prepare(self, interactions: Interactions) -> None:
         """Choose the pairs before the one pass; all processes choose the same."""
-        itemsize, device = self.weight.itemsize, self.trainer.strategy.root_device.type
-        needed = easer_bytes(self.num_items, self.num_pairs, itemsize, device)
-        remedies = f"lower model.num_pairs, {REMEDIES}"
-        self.require_memory(needed, f"the fit with {self.num_pairs:,} pairs", remedies)
         offsets = torch.from_numpy(interactions.indptr)
         counts = gram(torch.from_numpy(interactions.indices), offsets, self.num_items)
         found = choose_pairs(counts, self.num_pairs)
@@ -72,21 +70,21 @@ class EASER(ClosedForm):
         self.pairs[: len(found)] = found.to(self.device)
 
     def begin(self) -> None:  # noqa: D102
-        self._gram = self.weight.new_zeros(self.num_items, self.num_items)
-        self._pair_gram = self.weight.new_zeros(self.num_found, self.num_items + self.num_found)
+        super().begin()
+        self.pair_gram = self.weight.new_zeros(self.num_found, self.num_items + self.num_found)
 
     def accumulate(self, rows: Rows) -> None:  # noqa: D102
+        super().accumulate(rows)
         items, offsets = rows.history.items, rows.history.offsets
-        gram(items, offsets, self.num_items, out=self._gram)
-        pair_gram(items, offsets, self.pairs[: self.num_found], out=self._pair_gram)
+        pair_gram(items, offsets, self.pairs[: self.num_found], out=self.pair_gram)
 
     def statistics(self) -> Sequence[Tensor]:  # noqa: D102
-        return [self._gram, self._pair_gram]
+        return [*super().statistics(), self.pair_gram]
 
     def solve(self) -> None:  # noqa: D102
         pairs = self.pairs[: self.num_found]
-        weight = higher_order_ease(self._gram, self._pair_gram, pairs, self.l2, self.pair_l2)
-        del self._gram, self._pair_gram
+        weight = higher_order_ease(self.gram, self.pair_gram, pairs, self.l2, self.pair_l2)
+        del self.gram, self.pair_gram
         self.weight.zero_()[: len(weight)] = weight
 
     def score(self, query: Query) -> Tensor:  # noqa: D102

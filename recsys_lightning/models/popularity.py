@@ -12,23 +12,25 @@ from recsys_lightning.families.closed_form import ClosedForm
 class Popularity(ClosedForm):
     """`s_ui = |{v : x_vi = 1}|`: every user gets the most popular unseen items."""
 
-    weight: Tensor
-
     def __init__(self, *, num_users: int, num_items: int) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
         self.register_weight(1)
 
+    def fit_bytes(self, itemsize: int, device: str) -> int:  # noqa: D102
+        return self.num_items * itemsize
+
     def begin(self) -> None:  # noqa: D102
-        self.weight.zero_()
+        self.counts = self.weight.new_zeros(self.weight.shape)
 
     def accumulate(self, rows: Rows) -> None:  # noqa: D102
-        self.weight += torch.bincount(rows.history.items, minlength=self.num_items)
+        self.counts += torch.bincount(rows.history.items, minlength=self.num_items)
 
     def statistics(self) -> Sequence[Tensor]:  # noqa: D102
-        return [self.weight]
+        return [self.counts]
 
-    def solve(self) -> None:
-        """Nothing: the statistics are the model."""
+    def solve(self) -> None:  # noqa: D102
+        self.weight = self.counts
+        del self.counts
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         return self.weight.expand(len(query.users), -1)
