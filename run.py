@@ -24,7 +24,7 @@ from recsys_lightning.summary import describe, positions_of, summarise
 
 log = logging.getLogger("recsys_lightning")
 
-FAILED, BAD_INPUT = 1, 2
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 exit_codes: list[int] = []  # of the jobs that failed: a job never raises, or a sweep would stop
 
 # Known, harmless, and nothing that a user could act on.
@@ -71,6 +71,7 @@ def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
             seed=cfg.seed,
             cutoffs=list(cfg.metrics.k),
             monitor=cfg.monitor,
+            patience=cfg.patience,
             refit=cfg.refit,
             ckpt_path=cfg.ckpt_path,
             test_history=cfg.test_history,
@@ -101,6 +102,7 @@ def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
         "submission": {"unknown": outcome.num_unknown, "short": outcome.num_short},
         "split": split.sha256,
         "split_files": str(split_folder),
+        "best_epoch": outcome.best_epoch,
         "parameters": outcome.parameters,
     }
 
@@ -123,6 +125,7 @@ def job(cfg: DictConfig) -> float | None:
         "seed": cfg.seed,
         "metrics": {},
     }
+    interruption: KeyboardInterrupt | None = None
     try:
         told = run(cfg, folder, clock)
         if not told:
@@ -130,6 +133,9 @@ def job(cfg: DictConfig) -> float | None:
         result |= told
     except (InputError, OSError, OmegaConfBaseException) as error:
         _fail(result, str(error), BAD_INPUT)
+    except KeyboardInterrupt as error:
+        interruption = error
+        _fail(result, str(error) or "interrupted", INTERRUPTED)
     except Exception as error:
         log.exception("the run failed")
         _fail(result, f"{type(error).__name__}: {error}", FAILED)
@@ -144,6 +150,8 @@ def job(cfg: DictConfig) -> float | None:
     except OSError as error:  # a full disk, most likely; said once is enough
         if result["status"] == "done":
             _fail(result, str(error), BAD_INPUT)
+    if interruption:
+        raise interruption  # ends a sweep, too
     return result["metrics"].get(cfg.monitor)
 
 
@@ -175,6 +183,8 @@ def main() -> int:
         if error.__cause__ is not None:
             print(error.__cause__, file=sys.stderr)
         return BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return max(exit_codes, default=0)
 
 

@@ -1,11 +1,18 @@
 """The one exception for what a user gave: its message is shown alone, without a traceback."""
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class InputError(ValueError):
     """Bad input: says which file, line, column or key, what was expected, and what to do.
 
     `run.py` prints the message alone and exits with 2.
     """
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C; says what is kept and how to go on."""
 
 
 def check_range(
@@ -38,3 +45,18 @@ def check_range(
         kind = "whole number" if whole else "number"
         right = ")" if open_high or high == float("inf") else "]"
         raise InputError(f"{key}={value}: expected a {kind} in {left}{low:g}, {high:g}{right}")
+
+
+def check_sizes(key: str, sizes: Any) -> None:
+    """Refuse anything but a list of one or more whole numbers from 1 on.
+
+    >>> check_sizes("model.hidden_dims", [600, 200])
+    >>> check_sizes("model.hidden_dims", [600, 0])
+    Traceback (most recent call last):
+        ...
+    recsys_lightning.errors.InputError: model.hidden_dims[1]=0: expected a whole number in [1, inf)
+    """
+    if not isinstance(sizes, Sequence) or isinstance(sizes, str) or not sizes:
+        raise InputError(f"{key}={sizes}: expected a list of sizes, such as [600, 200]")
+    for place, size in enumerate(sizes):
+        check_range(f"{key}[{place}]", size, low=1, whole=True)

@@ -11,15 +11,17 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from recsys_lightning.callbacks.candidates import CandidateWriter
 from recsys_lightning.data.datamodule import RecommendationData, View
 from recsys_lightning.data.holdout import NoHoldout, Split
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.errors import InputError, check_range
+from recsys_lightning.errors import InputError, Interrupted, check_range
 from recsys_lightning.recommender import Recommender
 from recsys_lightning.results import Stopwatch, peak_rss_mb, write_submission
+
+RESUME = "last"  # as ckpt_path: go on with the interrupted run in this folder
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Options:
     seed: int
     cutoffs: Sequence[int]  # metrics.k
     monitor: str
+    patience: int | None  # epochs without a better one before the fit stops
     refit: bool
     ckpt_path: str | None
     test_history: str
@@ -45,6 +48,7 @@ class Outcome:
         metrics: by name, such as `val/recall@10`.
         standard_errors: over users, of the same names where there is one.
         num_evaluated: users by stage.
+        best_epoch: from 1; the one whose weights were evaluated.
         parameters: numbers that the model holds, parameters and buffers.
         final: (U, K) ranked item positions from all interactions.
         submission: path of submission.csv.
@@ -56,6 +60,7 @@ class Outcome:
     metrics: dict[str, float] = field(default_factory=dict)
     standard_errors: dict[str, float] = field(default_factory=dict)
     num_evaluated: dict[str, int] = field(default_factory=dict)
+    best_epoch: int = 0
     parameters: int = 0
     final: NDArray[np.int32] | None = None
     submission: Path | None = None
@@ -95,6 +100,8 @@ class Experiment:
         self._build_model, self._build_trainer = build_model, build_trainer
         self.options, self.clock = options, clock
         check_range("seed", options.seed, low=0, whole=True)
+        if options.patience is not None:
+            check_range("patience", options.patience, low=1, whole=True)
         check_range("recommend.k", options.num_recommended, low=1, whole=True)
         check_range(
             "recommend.candidates", options.num_candidates, low=options.num_recommended, whole=True
@@ -108,15 +115,16 @@ class Experiment:
             InputError: an option does not fit the data or the checkpoint.
         """
         data = self._data(self.split)
-        if self.options.ckpt_path:
-            model, epochs = self._load(self.options.ckpt_path)
-        else:
+        if fits := self.options.ckpt_path in (None, RESUME):
             with self.clock("fit"):
                 model, epochs = self._fit(data)
+        else:
+            model, epochs = self._load(str(self.options.ckpt_path))
         if is_first_process():
+            self.outcome.best_epoch = epochs
             self.outcome.parameters = sum(value.numel() for value in model.state_dict().values())
             self._evaluate(model, data)
-        if self.options.refit and not self.options.ckpt_path:
+        if self.options.refit and fits:
             del model  # its weights may be as large as the refitted ones
             with self.clock("refit"):
                 model = self._refit(epochs)
@@ -146,6 +154,7 @@ class Experiment:
     def _fit(self, data: RecommendationData) -> tuple[Recommender, int]:
         """Fit, and go back to the best epoch; returns it, counted from 1, too."""
         model = self._model(data.split)
+        resumed_from = self._resumable(model) if self.options.ckpt_path else None
         has_valid = self.split.valid.num_interactions > 0
         names = [f"val/{name}" for name in model.val_metrics]
         if has_valid and self.options.monitor not in names:
@@ -155,11 +164,31 @@ class Experiment:
             filename="best",
             monitor=self.options.monitor if has_valid else None,
             mode="max",
+            save_weights_only=True,
             enable_version_counter=False,
         )
+        callbacks: list[pl.Callback] = [best]
+        if model.resumable:
+            last = ModelCheckpoint(
+                dirpath=self.folder / "checkpoints",
+                filename="last",
+                save_on_train_epoch_end=True,
+                enable_version_counter=False,
+            )
+            callbacks.append(last)
+        if has_valid and self.options.patience is not None:
+            stop = EarlyStopping(self.options.monitor, mode="max", patience=self.options.patience)
+            callbacks.append(stop)
         overrides = {} if has_valid else {"limit_val_batches": 0}
-        trainer = self._build_trainer(callbacks=[best], logged=True, **overrides)
-        trainer.fit(model, datamodule=data)
+        trainer = self._build_trainer(callbacks=callbacks, logged=True, **overrides)
+        if trainer.max_epochs == 0:
+            raise InputError("max_epochs=0: expected at least 1")
+        try:
+            trainer.fit(model, datamodule=data, ckpt_path=resumed_from, weights_only=True)
+        except SystemExit:  # Lightning's answer to Ctrl-C
+            if not trainer.interrupted:
+                raise
+            raise Interrupted(self._interruption(trainer, best)) from None
         _leave_process_group()
         checkpoint = torch.load(
             best.best_model_path, map_location="cpu", weights_only=True, mmap=True
@@ -172,9 +201,8 @@ class Experiment:
         everything = self._data(NoHoldout().split(self.split.interactions))
         model = self._model(everything.split)
         trainer = self._build_trainer(
-            callbacks=[],
+            callbacks=[_StopAfter(epochs)],  # of as many planned: schedules stay the same
             logged=False,
-            max_epochs=epochs,
             limit_val_batches=0,
             enable_checkpointing=False,
         )
@@ -190,8 +218,41 @@ class Experiment:
             file = file / "checkpoints" / "best.ckpt"
         if not file.is_file():
             raise InputError(f"ckpt_path={path}: no checkpoint at {file}")
+        checkpoint = self._open(file)
         try:
-            checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+            model = self._model(self.split, **checkpoint["hyper_parameters"])
+        except TypeError as error:  # its hyper-parameters are not this model's
+            raise _wrong_model(file, checkpoint) from error
+        if type(model).__name__ != checkpoint["model"]:
+            raise _wrong_model(file, checkpoint)
+        model.load_state_dict(checkpoint["state_dict"])
+        return model, checkpoint["epoch"] + 1
+
+    def _resumable(self, model: Recommender) -> Path:
+        """The checkpoint that an interrupted fit of the same model left in this folder."""
+        file = self.folder / "checkpoints" / "last.ckpt"
+        if not file.is_file():
+            raise InputError(
+                f"ckpt_path={RESUME}: no checkpoint at {file}; name the interrupted run's folder "
+                "by hydra.run.dir="
+            )
+        checkpoint = self._open(file)
+        if type(model).__name__ != checkpoint["model"]:
+            raise _wrong_model(file, checkpoint)
+        for key, value in checkpoint["hyper_parameters"].items():
+            if model.hparams[key] != value:
+                raise InputError(
+                    f"ckpt_path={RESUME}: the interrupted run had model.{key}={value}, not "
+                    f"{model.hparams[key]}; go on with the same, or start anew without ckpt_path"
+                )
+        return file
+
+    def _open(self, file: Path) -> dict[str, Any]:
+        """The content of a checkpoint that was fitted on these training interactions."""
+        try:
+            checkpoint: dict[str, Any] = torch.load(
+                file, map_location="cpu", weights_only=True, mmap=True
+            )
             told, fitted_on = checkpoint["hyper_parameters"], checkpoint["fitted_on"]
         except Exception as error:
             raise InputError(f"{file} is not a checkpoint of this project: {error}") from error
@@ -209,15 +270,19 @@ class Experiment:
                 f"{file} was fitted on other training interactions, so metrics on this holdout "
                 "could be a leak. Use the holdout it was fitted with, or holdout=none to recommend"
             )
-        name = checkpoint["model"]
-        try:
-            model = self._model(self.split, **told)
-        except TypeError as error:  # its hyper-parameters are not this model's
-            raise InputError(f"{file} holds a {name}: choose it by model=") from error
-        if type(model).__name__ != name:
-            raise InputError(f"{file} holds a {name}: choose it by model=")
-        model.load_state_dict(checkpoint["state_dict"])
-        return model, checkpoint["epoch"] + 1
+        return checkpoint
+
+    def _interruption(self, trainer: pl.Trainer, best: ModelCheckpoint) -> str:
+        """What the user is told after Ctrl-C."""
+        told = f"interrupted in epoch {trainer.current_epoch + 1}"
+        if best.best_model_score is None or not best.best_model_path:
+            return f"{told}, before the first was complete: nothing is kept"
+        score = f"{self.options.monitor} {best.best_model_score:.4f}"
+        return (
+            f"{told}; the best so far ({score}) is {best.best_model_path}. To go on: the same "
+            f"command with hydra.run.dir={self.folder} ckpt_path={RESUME}; to recommend from the "
+            f"best: with ckpt_path={self.folder}"
+        )
 
     def _evaluate(self, model: Recommender, data: RecommendationData) -> None:
         for stage, name, part in (
@@ -253,6 +318,20 @@ class Experiment:
         """One device, and a file of candidates."""
         writer = CandidateWriter(self.folder / "candidates" / f"{name}.parquet")
         return self._build_trainer(callbacks=[writer], logged=logged, devices=1, strategy="auto")
+
+
+class _StopAfter(pl.Callback):
+    """Ends a fit after so many epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
+
+
+def _wrong_model(file: Path, checkpoint: dict[str, Any]) -> InputError:
+    return InputError(f"{file} holds a {checkpoint['model']}: choose it by model=")
 
 
 def fingerprint(split: Split) -> dict[str, str]:

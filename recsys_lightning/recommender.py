@@ -1,18 +1,22 @@
 """Recommender: the one lifecycle of all models."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch import Tensor, nn
+from torch.optim import Adam
 from torchmetrics import MetricCollection
 
 from recsys_lightning.data.batches import Query
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.functional.ranking import hits, rank_items
 from recsys_lightning.metrics.ranking import UserMean, ranking_metrics
+
+log = logging.getLogger(__name__)
 
 
 class Lists(NamedTuple):
@@ -41,6 +45,7 @@ class Recommender(pl.LightningModule):
         num_items: I.
     """
 
+    resumable = True  # whether an interrupted fit can be gone on with
     popularity: Tensor
     tie_order: Tensor
     lr: float  # of Adam; the gradient families take them as hyper-parameters
@@ -84,18 +89,45 @@ class Recommender(pl.LightningModule):
             train = self.trainer.datamodule.train  # type: ignore[attr-defined]
             self.popularity = torch.from_numpy(train.popularity).float().to(self.device)
             self.prepare(train)
+            on_cpu = self.trainer.strategy.root_device.type == "cpu"
+            if on_cpu and self.trainer.precision.startswith("bf16"):
+                log.warning(
+                    "trainer.precision=%s is for GPUs: on a CPU it is many times slower than "
+                    "32-true",
+                    self.trainer.precision,
+                )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:  # noqa: D102
         checkpoint["model"] = type(self).__name__
         checkpoint["fitted_on"] = self.fitted_on
 
+    def on_train_epoch_start(self) -> None:
+        """Draw the same numbers in an epoch whether the run was interrupted before it or not."""
+        seed = self.trainer.datamodule.seed  # type: ignore[attr-defined]
+        entropy = np.random.SeedSequence((seed, self.current_epoch, self.global_rank))
+        torch.manual_seed(int(entropy.generate_state(1)[0]))
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: D102
         loss = self.loss(batch)
-        self.log("train/loss", loss, prog_bar=True)
+        self.log_epoch_mean(loss=loss)
         return loss
 
-    def configure_optimizers(self) -> Optimizer | None:  # noqa: D102
-        return Adam(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+    def configure_optimizers(self) -> Any:  # noqa: D102
+        return self.adam(self.parameters())
+
+    def adam(self, parameters: Iterable[nn.Parameter]) -> Adam:
+        """Adam whose weight decay (L2 in the gradient) spares biases, norms and other vectors."""
+        trained = [p for p in parameters if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return Adam(groups, lr=self.lr, fused=True)
+
+    def log_epoch_mean(self, **values: Tensor | float) -> None:
+        """Log the means over an epoch's batches, as `train/<name>`."""
+        means = {f"train/{name}": value for name, value in values.items()}
+        self.log_dict(means, on_step=False, on_epoch=True, prog_bar=True, batch_size=1)
 
     @torch.no_grad()
     def recommend(self, query: Query, k: int) -> Lists:

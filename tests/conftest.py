@@ -75,6 +75,7 @@ def run_experiment(folder, split, make_model, *, view=None, trainer=None, **opti
                 "seed": 1,
                 "cutoffs": [5, 10],
                 "monitor": "val/recall@5",
+                "patience": None,
                 "refit": True,
                 "ckpt_path": None,
                 "test_history": "train_valid",

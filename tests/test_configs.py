@@ -38,7 +38,9 @@ def test_keys_and_defaults_are_those_of_the_constructor(group):
         assert set(config) - {"_target_"} == names, f"{group}={choice}"
         if group == "model":
             for name in names:
-                assert config[name] == parameters[name].default, f"{choice}.{name}"
+                default = parameters[name].default
+                default = list(default) if isinstance(default, tuple) else default
+                assert config[name] == default, f"{choice}.{name}"
 
 
 def test_a_family_chooses_view_and_epochs_and_the_command_line_wins():

@@ -80,10 +80,10 @@ def test_a_gradient_model_keeps_and_refits_its_best_epoch(split, tmp_path):
             if self.trainer.state.fn == "fit":
                 seen.append(self.measured["val/recall@5"])
 
-        def on_train_start(self):
-            planned.append(self.trainer.max_epochs)
+        def on_train_end(self):
+            trained.append(self.current_epoch)
 
-    planned = []
+    trained = []
     experiment = run_experiment(
         tmp_path, split, Recorded, view=RowView(16, shuffle=True), trainer={"max_epochs": 12}
     )
@@ -91,7 +91,7 @@ def test_a_gradient_model_keeps_and_refits_its_best_epoch(split, tmp_path):
     checkpoint = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)
     assert len(seen) == 12
     assert checkpoint["epoch"] == best
-    assert planned == [12, best + 1]
+    assert trained == [12, best + 1]
     assert experiment.outcome.metrics["val/recall@5"] == max(seen)
 
 

@@ -46,6 +46,12 @@ class Bag(NamedTuple):
         dense[self.rows, self.items.long()] = 1.0
         return dense
 
+    def drop(self, p: float) -> "Bag":
+        """A bag in which every item is left out with probability p."""
+        kept = torch.rand(len(self.items), device=self.items.device) >= p
+        before = torch.nn.functional.pad(kept.cumsum(0), (1, 0))  # (N+1,) kept before each item
+        return Bag(self.items[kept], before[self.offsets])
+
     def recent(self, length: int, pad: int) -> Tensor:
         """(B, L) int64 the latest `length` items of each row, left-padded with `pad`."""
         back = torch.arange(length, 0, -1, device=self.items.device)  # L, ..., 1 from the end
@@ -60,7 +66,7 @@ class Query(NamedTuple):
     """What a model is asked at validation, test and prediction alike.
 
     Attributes:
-        users: (B,) int64 user positions.
+        users: (B,) int64 user positions; -1 for one that no model was trained on.
         history: what each user has consumed; these items are masked in the lists.
         target: what was held out; empty rows at prediction.
     """

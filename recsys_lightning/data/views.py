@@ -40,11 +40,12 @@ class EvenBatches(Sampler[NDArray[np.int64]]):
         batch_size: int,
         *,
         shuffle: bool = False,
+        passes: int = 1,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.size, self.shuffle, self.seed = size, shuffle, seed
+        self.size, self.shuffle, self.passes, self.seed = size, shuffle, passes, seed
         self.rank, self.world_size = rank, world_size
         self.num_batches = -(-size // (batch_size * world_size))
         self.epoch = 0
@@ -54,15 +55,14 @@ class EvenBatches(Sampler[NDArray[np.int64]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.num_batches
+        return self.num_batches * self.passes
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        if self.shuffle:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
-        else:
-            order = np.arange(self.size)
-        batches = np.array_split(order, max(self.num_batches * self.world_size, 1))
-        yield from batches[self.rank :: self.world_size][: self.num_batches]
+        rng = np.random.default_rng((self.seed, self.epoch))
+        for _ in range(self.passes):
+            order = rng.permutation(self.size) if self.shuffle else np.arange(self.size)
+            batches = np.array_split(order, max(self.num_batches * self.world_size, 1))
+            yield from batches[self.rank :: self.world_size][: self.num_batches]
 
 
 class RowDataset(Dataset[Rows]):
@@ -76,11 +76,12 @@ class RowDataset(Dataset[Rows]):
 
 
 class RowView:
-    """A training batch is `batch_size` users with their rows."""
+    """A training batch is `batch_size` users with their rows, an epoch `passes` over all users."""
 
-    def __init__(self, batch_size: int, shuffle: bool) -> None:
+    def __init__(self, batch_size: int, shuffle: bool, passes: int = 1) -> None:
         check_range("view.batch_size", batch_size, low=1, whole=True)
-        self.batch_size, self.shuffle = batch_size, shuffle
+        check_range("view.passes", passes, low=1, whole=True)
+        self.batch_size, self.shuffle, self.passes = batch_size, shuffle, passes
 
     def loader(
         self, train: Interactions, *, seed: int, rank: int, world_size: int
@@ -91,6 +92,7 @@ class RowView:
             train.num_users,
             self.batch_size,
             shuffle=self.shuffle,
+            passes=self.passes,
             seed=seed,
             rank=rank,
             world_size=world_size,

@@ -31,6 +31,7 @@ class ClosedForm(Recommender):
     keep them, and DDP, which copies the first process's buffers to the others, leaves them alone.
     """
 
+    resumable = False  # one pass
     weight: Tensor
 
     def __init__(self, *, num_users: int, num_items: int) -> None:

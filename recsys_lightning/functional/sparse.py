@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recsys_lightning.functional import kernels
 
+_KERNEL_TYPES = (torch.float32, torch.float64)
 _BLOCK = 2**24  # numbers of a dense block: 64 MB in float32
 
 
@@ -55,7 +56,9 @@ def _gram_dense(items: Tensor, offsets: Tensor, out: Tensor) -> Tensor:
 
 
 def bag_matmul(items: Tensor, offsets: Tensor, weight: Tensor) -> Tensor:
-    """X W: for every ragged row the sum of the weight rows of its items; without gradient.
+    """X W: for every ragged row the sum of the weight rows of its items.
+
+    Differentiable in W; where a gradient is wanted, torch's embedding bag is as fast as the kernel.
 
     Args:
         items: (N,) int32 row positions in `weight`.
@@ -70,7 +73,8 @@ def bag_matmul(items: Tensor, offsets: Tensor, weight: Tensor) -> Tensor:
     tensor([[6., 8.],
             [0., 0.]])
     """
-    if weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.float64):
+    with_gradient = weight.requires_grad and torch.is_grad_enabled()
+    if weight.device.type == "cpu" and not with_gradient and weight.dtype in _KERNEL_TYPES:
         out = weight.new_empty(len(offsets) - 1, weight.shape[1])
         kernels.sum_rows(items.numpy(), offsets.numpy(), weight.detach().numpy(), out.numpy())
         return out

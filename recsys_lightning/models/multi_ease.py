@@ -1,0 +1,86 @@
+"""Multi-EASE: EASE's weights, trained further on the multinomial likelihood.
+
+The model of the contest team (boostcampaitech3, level 2, team 5) kept EASE's B and trained a free
+vector of all items for every user, initialised with the user's row, on that same row: 213 M
+parameters that can only fit what is masked afterwards. Here the idea its name states: B itself is
+trained, from EASE, with a temperature and item biases, on inputs with dropout.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from recsys_lightning.data.batches import Bag
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.errors import check_range
+from recsys_lightning.families.autoencoder import Autoencoder
+from recsys_lightning.functional.memory import require_memory
+from recsys_lightning.functional.solvers import ease, ease_bytes, edlae_ridge
+from recsys_lightning.functional.sparse import bag_matmul, gram
+
+
+class MultiEASE(Autoencoder):
+    """`s = drop(x) (B_0 + D) / temperature + b`, B_0 from EASE, diag(D) = 0; D, b begin at 0.
+
+    So it begins as EASE exactly; -sum_i x_i log softmax(s)_i then trains D, b and the temperature.
+    The L2 of D draws B towards EASE.
+
+    Args:
+        num_users: U.
+        num_items: I.
+        l2: EASE's ridge, > 0.
+        temperature: to begin with, > 0; EASE's scores lie in [0, 1], too flat for a softmax.
+        dropout: of the input in training, in [0, 1); EASE itself is fitted without.
+        lr: of Adam.
+        weight_decay: L2 of D.
+    """
+
+    ease_weight: Tensor
+
+    def __init__(
+        self,
+        *,
+        num_users: int,
+        num_items: int,
+        l2: float = 500.0,
+        temperature: float = 0.1,
+        dropout: float = 0.5,
+        lr: float = 0.0001,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(
+            num_users=num_users,
+            num_items=num_items,
+            dropout=dropout,
+            lr=lr,
+            weight_decay=weight_decay,
+        )
+        check_range("model.l2", l2, low=0, open_low=True)
+        check_range("model.temperature", temperature, low=0, open_low=True)
+        self.l2 = l2
+        self.register_buffer("ease_weight", torch.zeros(num_items, num_items))
+        self.delta = nn.Parameter(torch.zeros(num_items, num_items))
+        self.delta.register_hook(lambda gradient: gradient.fill_diagonal_(0))
+        self.bias = nn.Parameter(torch.zeros(num_items))
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
+
+    def prepare(self, interactions: Interactions) -> None:
+        """Fit EASE."""
+        needed = ease_bytes(self.num_items, 4, "cpu") + 3 * 4 * self.num_items**2  # and Adam's
+        require_memory(
+            needed,
+            f"MultiEASE of {self.num_items:,} items needs for the fit",
+            "keep fewer items (data.min_rating, or your own file), or choose another model",
+            torch.device("cpu"),
+        )
+        items = torch.from_numpy(interactions.indices)
+        counts = gram(items, torch.from_numpy(interactions.indptr), self.num_items)
+        ridge = edlae_ridge(counts.diagonal(), self.l2, 0.0)
+        self.ease_weight.copy_(ease(counts, ridge))
+
+    def forward(self, history: Bag, users: Tensor) -> Tensor:  # noqa: D102
+        kept = history.drop(self.input_dropout) if self.training else history
+        scores = bag_matmul(kept.items, kept.offsets, self.ease_weight)
+        scores = scores + bag_matmul(kept.items, kept.offsets, self.delta)
+        return scores * (-self.log_temperature).exp() / (1 - self.input_dropout) + self.bias
