@@ -154,7 +154,9 @@ class Experiment:
     def _fit(self, data: RecommendationData) -> tuple[Recommender, int]:
         """Fit, and go back to the best epoch; returns it, counted from 1, too."""
         model = self._model(data.split)
-        resumed_from = self._resumable(model) if self.options.ckpt_path else None
+        resumed_from = None
+        if self.options.ckpt_path:
+            resumed_from, data.first_epoch = self._resumable(model)
         has_valid = self.split.valid.num_interactions > 0
         names = [f"val/{name}" for name in model.val_metrics]
         if has_valid and self.options.monitor not in names:
@@ -228,8 +230,8 @@ class Experiment:
         model.load_state_dict(checkpoint["state_dict"])
         return model, checkpoint["epoch"] + 1
 
-    def _resumable(self, model: Recommender) -> Path:
-        """The checkpoint that an interrupted fit of the same model left in this folder."""
+    def _resumable(self, model: Recommender) -> tuple[Path, int]:
+        """The checkpoint that an interrupted fit of the same model left here, and the next epoch."""
         file = self.folder / "checkpoints" / "last.ckpt"
         if not file.is_file():
             raise InputError(
@@ -245,7 +247,7 @@ class Experiment:
                     f"ckpt_path={RESUME}: the interrupted run had model.{key}={value}, not "
                     f"{model.hparams[key]}; go on with the same, or start anew without ckpt_path"
                 )
-        return file
+        return file, checkpoint["epoch"] + 1
 
     def _open(self, file: Path) -> dict[str, Any]:
         """The content of a checkpoint that was fitted on these training interactions."""

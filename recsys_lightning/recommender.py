@@ -101,11 +101,16 @@ class Recommender(pl.LightningModule):
         checkpoint["model"] = type(self).__name__
         checkpoint["fitted_on"] = self.fitted_on
 
-    def on_train_epoch_start(self) -> None:
-        """Draw the same numbers in an epoch whether the run was interrupted before it or not."""
-        seed = self.trainer.datamodule.seed  # type: ignore[attr-defined]
-        entropy = np.random.SeedSequence((seed, self.current_epoch, self.global_rank))
-        torch.manual_seed(int(entropy.generate_state(1)[0]))
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Draw the same numbers in an epoch whether the run was interrupted before it or not.
+
+        Not before the first batch: the loader's iterator draws one, and is made at another time
+        in a resumed run.
+        """
+        if batch_idx == 0:
+            seed = self.trainer.datamodule.seed  # type: ignore[attr-defined]
+            entropy = np.random.SeedSequence((seed, self.current_epoch, self.global_rank))
+            torch.manual_seed(int(entropy.generate_state(1)[0]))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: D102
         loss = self.loss(batch)

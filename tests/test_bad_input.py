@@ -105,10 +105,20 @@ def test_an_unknown_key(refused):
         ("holdout.valid_items=-3", "holdout.valid_items"),
         ("recommend.users=[99999]", "recommend.users"),
         ("monitor=val/recall@7", "val/recall@10"),
+        ("model=multi_dae model.hidden_dims=[600,0]", "model.hidden_dims[1]=0"),
+        ("model=multi_cdae model.hidden_dims=[-1]", "model.hidden_dims[0]=-1"),
+        ("model=autorec model.hidden_dims=500", "model.hidden_dims=500"),
+        ("model=multi_ease model.dropout=1.0", "model.dropout=1.0"),
+        ("model=recvae model.gamma=-0.1", "model.gamma=-0.1"),
+        ("model=multi_vae model.latent_dim=null", "model.latent_dim=None"),
+        ("model=multi_vae model.latent_dim=???", "model.latent_dim"),
+        ("model=multi_vae max_epochs=0", "max_epochs=0"),
+        ("model=multi_vae patience=0", "patience=0"),
+        ("model=multi_vae ckpt_path=last", "hydra.run.dir"),
     ],
 )
 def test_out_of_range_hyper_parameters_name_the_key(refused, override, told):
-    assert told in refused(*RATINGS, override, files={"ratings.csv": GOOD})
+    assert told in refused(*RATINGS, *override.split(), files={"ratings.csv": GOOD})
 
 
 def test_a_split_file_with_unknown_users(refused):

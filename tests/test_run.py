@@ -160,8 +160,45 @@ def test_a_killed_run_leaves_no_result_and_no_partial_file(tmp_path):
         assert path.name != "submission.csv"
 
 
+def test_ctrl_c_keeps_the_best_so_far_says_so_and_can_be_resumed(tmp_path):
+    folder = tmp_path / "run"
+    options = (
+        *SMALL,
+        "model=multi_dae",
+        "max_epochs=300",
+        "patience=300",
+        f"split_dir={tmp_path}/s",
+    )
+    with subprocess.Popen(
+        [sys.executable, "run.py", *options, f"hydra.run.dir={folder}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not (folder / "checkpoints/last.ckpt").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "best so far (val/recall@10" in err
+    assert f"hydra.run.dir={folder} ckpt_path=last" in err
+    assert "Traceback" not in err
+    result = json.loads((folder / "result.json").read_text())
+    assert result["status"] == "failed"
+    assert result["error"].startswith("interrupted in epoch")
+    reached = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["epoch"] + 1
+    done = run(*options, "ckpt_path=last", f"max_epochs={reached + 2}", folder=folder)
+    assert done.result["status"] == "done"
+    lines = (folder / "metrics.csv").read_text().splitlines()
+    assert len(lines) > 1
+    other = run(*(*options, "ckpt_path=last", "model.lr=0.1"), folder=folder, code=2)
+    assert "the interrupted run had model.lr=0.001" in other.err
+
+
 def test_the_configuration_is_told_without_a_run():
     done = subprocess.run(
         [sys.executable, "run.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert "admm_slim, ease, easer, popularity" in done.stdout
+    assert "admm_slim, autorec, ease, easer, multi_cdae" in done.stdout

@@ -35,6 +35,9 @@ class RecommendationData(pl.LightningDataModule):
         eval_batch_size: users a query.
         test_history: `train_valid` or `train`.
         seed: order of the training batches.
+
+    Attributes:
+        first_epoch: from 0, of a fit that is gone on with; Lightning tells the later ones only.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class RecommendationData(pl.LightningDataModule):
         if test_history not in ("train", "train_valid"):
             raise InputError(f"test_history={test_history}: expected train or train_valid")
         self.split, self.view, self.seed = split, view, seed
+        self.first_epoch = 0
         self.eval_batch_size, self.test_history = eval_batch_size, test_history
 
     @property
@@ -69,7 +73,9 @@ class RecommendationData(pl.LightningDataModule):
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
     def train_dataloader(self) -> DataLoader[Any]:  # noqa: D102
-        return self.view.loader(self.train, seed=self.seed, **self._rank())
+        loader = self.view.loader(self.train, seed=self.seed, **self._rank())
+        loader.sampler.set_epoch(self.first_epoch)  # type: ignore[attr-defined]
+        return loader
 
     def val_dataloader(self) -> DataLoader[Query]:  # noqa: D102
         return self._queries(self.split.train, self.split.valid)

@@ -1,5 +1,6 @@
 """What every model of the catalogue must do, on tiny data with its own configuration."""
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from pyarrow import parquet
 
 from recsys_lightning.data.batches import Bag, Query
 from recsys_lightning.data.holdout import RandomHoldout, Split
-from recsys_lightning.data.views import bag
+from recsys_lightning.data.views import RowDataset, bag
+from recsys_lightning.errors import Interrupted
 from tests.conftest import run_experiment
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -37,9 +39,8 @@ def fit(name, split, folder, **options):
         folder,
         split,
         lambda **sizes: instantiate(model, _convert_="all", **sizes),
-        view=instantiate(config.view, batch_size=16),
         trainer={"max_epochs": min(config.max_epochs, 10)},
-        **options,
+        **{"view": instantiate(config.view, batch_size=16)} | options,
     )
 
 
@@ -132,6 +133,31 @@ def test_an_evaluation_leaves_the_model_as_it_was(fitted):
 def test_a_seed_repeats_byte_for_byte(fitted, tmp_path):
     name, split, folder, _ = fitted
     fit(name, split, tmp_path)
+    for file in ("submission.csv", "candidates/valid.parquet", "candidates/final.parquet"):
+        assert (tmp_path / file).read_bytes() == (folder / file).read_bytes()
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(fitted, tmp_path, monkeypatch):
+    name, split, folder, _ = fitted
+    if name in CLOSED_FORM:
+        pytest.skip("one pass: there is nothing to go on with")
+    handler = signal.getsignal(signal.SIGINT)
+    read = RowDataset.__getitem__
+
+    def press_ctrl_c(dataset, users):
+        pressed.append(0 in users)
+        if sum(pressed) > 6 * passes:
+            raise KeyboardInterrupt
+        return read(dataset, users)
+
+    pressed, passes = [], 4 if name == "recvae" else 1
+    with monkeypatch.context() as patch:
+        patch.setattr(RowDataset, "__getitem__", press_ctrl_c)
+        with pytest.raises(Interrupted, match=r"in epoch 7; .* ckpt_path=last"):
+            fit(name, split, tmp_path)
+    signal.signal(signal.SIGINT, handler)  # Lightning shuts it off
+    assert not (tmp_path / "submission.csv").exists()
+    fit(name, split, tmp_path, ckpt_path="last")
     for file in ("submission.csv", "candidates/valid.parquet", "candidates/final.parquet"):
         assert (tmp_path / file).read_bytes() == (folder / file).read_bytes()
 
