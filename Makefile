@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint types check format bench lock clean
+.PHONY: help install run test test-slow lint types check format bench bench-linear bench-autoencoders lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -39,8 +39,13 @@ format: install ## Put the code in shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install ## Speed and memory of the linear models beside RecTools and irspack
+bench: bench-linear bench-autoencoders ## Speed and memory beside peer libraries; on a quiet machine
+
+bench-linear: install ## The linear models beside RecTools and irspack
 	$(BIN)/python experiments/benchmark_linear/benchmark.py
+
+bench-autoencoders: install ## The autoencoders beside plain PyTorch and RecBole
+	$(BIN)/python experiments/benchmark_autoencoders/benchmark.py
 
 lock: install ## Write the versions of .venv to requirements.lock
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock

@@ -231,7 +231,7 @@ class Experiment:
         return model, checkpoint["epoch"] + 1
 
     def _resumable(self, model: Recommender) -> tuple[Path, int]:
-        """The checkpoint that an interrupted fit of the same model left here, and the next epoch."""
+        """The checkpoint that an interrupted fit of the same model left, and the next epoch."""
         file = self.folder / "checkpoints" / "last.ckpt"
         if not file.is_file():
             raise InputError(
