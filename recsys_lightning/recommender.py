@@ -80,6 +80,7 @@ class Recommender(pl.LightningModule):
 
     def evaluate_at(self, cutoffs: Sequence[int], list_length: int) -> None:
         """Choose the metrics' cut-offs and the length K of the lists."""
+        self.headline = f"recall@{cutoffs[0]}"
         self.list_length = min(max(*cutoffs, list_length), self.num_items)
         self.val_metrics = ranking_metrics(cutoffs, self.num_items)
         self.test_metrics = ranking_metrics(cutoffs, self.num_items)
@@ -131,8 +132,11 @@ class Recommender(pl.LightningModule):
 
     def log_epoch_mean(self, **values: Tensor | float) -> None:
         """Log the means over an epoch's batches, as `train/<name>`."""
-        means = {f"train/{name}": value for name, value in values.items()}
-        self.log_dict(means, on_step=False, on_epoch=True, prog_bar=True, batch_size=1)
+        for name, value in values.items():
+            shown = name == "loss"
+            self.log(
+                f"train/{name}", value, on_step=False, on_epoch=True, prog_bar=shown, batch_size=1
+            )
 
     @torch.no_grad()
     def recommend(self, query: Query, k: int) -> Lists:
@@ -178,5 +182,7 @@ class Recommender(pl.LightningModule):
             self.measured[f"{stage}/{name}"] = float(metric.compute())
             if isinstance(metric, UserMean):
                 self.standard_errors[f"{stage}/{name}"] = float(metric.standard_error())
-        self.log_dict({name: v for name, v in self.measured.items() if name.startswith(stage)})
+            self.log(
+                f"{stage}/{name}", self.measured[f"{stage}/{name}"], prog_bar=name == self.headline
+            )
         metrics.reset()

@@ -1,4 +1,4 @@
-"""Speed and memory of the linear models at the contest's size, beside their peers: `make bench-linear`.
+"""Speed and memory of the linear models at the contest's size: `make bench-linear`.
 
 Prints the tables of README.md. Every contestant runs in a process of its own, in turns
 (A B C A B C ...), on the same split; the median of the rounds is shown with its range. Run it on

@@ -56,10 +56,12 @@ def gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:
 
 def gaussian_log_density(z: Tensor, mean: Tensor | float, logvar: Tensor | float) -> Tensor:
     """Elementwise log N(z; mean, exp(logvar)), in the shape of z."""
+    mean = torch.as_tensor(mean, dtype=torch.float32, device=z.device)
     logvar = torch.as_tensor(logvar, dtype=torch.float32, device=z.device)
     return -0.5 * (math.log(2 * math.pi) + logvar + (z - mean).square() * (-logvar).exp())
 
 
 def gaussian_sample(mean: Tensor, logvar: Tensor) -> Tensor:
     """A draw from N(mean, exp(logvar)) that lets gradients through (reparametrisation)."""
+    mean, logvar = mean.float(), logvar.float()
     return mean + torch.randn_like(mean) * (0.5 * logvar).exp()

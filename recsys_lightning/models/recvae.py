@@ -136,10 +136,8 @@ class RecVAE(Autoencoder):
         nll = multinomial_nll(scores, rows.history.dense(self.num_items))
 
         old_mean, old_logvar = self.old_encoder(rows.history, dropout=0.0)
-        z, mean, logvar = z.float(), mean.float(), logvar.float()
-        log_ratio = gaussian_log_density(z, mean, logvar) - log_composite_prior(
-            z, old_mean.float(), old_logvar.float()
-        )
+        log_q = gaussian_log_density(z, mean, logvar)
+        log_ratio = log_q - log_composite_prior(z, old_mean, old_logvar)
         kl = (self.gamma * rows.history.lengths * log_ratio.sum(1)).mean()
         self.log_epoch_mean(nll=nll, kl=kl)
         return nll + kl

@@ -13,8 +13,10 @@ from recsys_lightning.data.batches import Rows
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.data.views import RowView, bag
 from recsys_lightning.functional.ranking import rank_items
+from recsys_lightning.models.autorec import AutoRec
 from recsys_lightning.models.ease import EASE
 from recsys_lightning.models.multi_cdae import MultiCDAE
+from recsys_lightning.models.multi_dae import MultiDAE
 from recsys_lightning.models.multi_ease import MultiEASE
 from recsys_lightning.models.multi_vae import MultiVAE
 from recsys_lightning.models.recvae import RecVAE, log_composite_prior
@@ -232,7 +234,30 @@ def bag_of(rows, first, last):
     return type(rows.history)(items[cut[0] : cut[-1]], cut - cut[0])
 
 
-# All: weight decay
+# All: weight decay and reduced precision
+
+
+@pytest.mark.parametrize("model", [AutoRec, MultiCDAE, MultiDAE, MultiEASE, MultiVAE, RecVAE])
+def test_bfloat16_works_and_warns_on_a_cpu(model, tastes, tmp_path, caplog):
+    dtypes = set()
+
+    class Watched(model):
+        def loss(self, rows):
+            loss = super().loss(rows)
+            dtypes.add(loss.dtype)
+            return loss
+
+    experiment = run_experiment(
+        tmp_path,
+        RandomHoldout(valid_items=2, test_items=0).split(tastes),
+        Watched,
+        view=RowView(20, shuffle=True, passes=4 if model is RecVAE else 1),
+        trainer={"max_epochs": 2, "precision": "bf16-mixed"},
+        refit=False,
+    )
+    assert dtypes == {torch.float32}
+    assert 0 < experiment.outcome.metrics["val/recall@5"] <= 1
+    assert "is for GPUs" in caplog.text
 
 
 @pytest.mark.parametrize("make", [recvae, lambda **k: MultiVAE(**SIZES, **k)])
