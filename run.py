@@ -34,6 +34,7 @@ SILENCED = (
     "Experiment logs directory .* exists and is not empty.*",  # Hydra made it
     "Checkpoint directory .* exists and is not empty.*",  # a run in the folder of an earlier one
     ".*smaller than the logging interval.*",
+    ".*`broadcast_buffers` is deprecated.*",  # and no other option does what it does
     r".*isinstance\(treespec, LeafSpec\).*",  # torch, of Lightning
 )
 

@@ -133,9 +133,14 @@ class Recommender(pl.LightningModule):
     def log_epoch_mean(self, **values: Tensor | float) -> None:
         """Log the means over an epoch's batches, as `train/<name>`."""
         for name, value in values.items():
-            shown = name == "loss"
             self.log(
-                f"train/{name}", value, on_step=False, on_epoch=True, prog_bar=shown, batch_size=1
+                f"train/{name}",
+                value,
+                on_step=False,
+                on_epoch=True,
+                prog_bar=name == "loss",
+                sync_dist=True,
+                batch_size=1,
             )
 
     @torch.no_grad()
@@ -179,10 +184,10 @@ class Recommender(pl.LightningModule):
 
     def _log_metrics(self, stage: str, metrics: MetricCollection) -> None:
         for name, metric in metrics.items():
-            self.measured[f"{stage}/{name}"] = float(metric.compute())
+            value = float(metric.compute())  # of all processes
+            self.measured[f"{stage}/{name}"] = value
             if isinstance(metric, UserMean):
                 self.standard_errors[f"{stage}/{name}"] = float(metric.standard_error())
-            self.log(
-                f"{stage}/{name}", self.measured[f"{stage}/{name}"], prog_bar=name == self.headline
-            )
+            shown = name == self.headline
+            self.log(f"{stage}/{name}", value, prog_bar=shown, sync_dist=True)
         metrics.reset()

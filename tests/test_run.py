@@ -1,5 +1,6 @@
 """The real command on real data, end to end."""
 
+import csv
 import json
 import os
 import signal
@@ -120,6 +121,29 @@ def test_two_processes_fit_the_same_weights_as_one(model, tmp_path):
         for key in ours:
             assert torch.equal(ours[key], theirs[key]), key  # counts are exact in any order
     assert two.result["metrics"] == one.result["metrics"]
+
+
+@pytest.mark.parametrize("model", ["multi_cdae", "recvae"])
+def test_two_processes_train_as_one_with_the_same_batches(model, tmp_path):
+    options = (
+        *SMALL,
+        f"model={model}",
+        "trainer.accelerator=cpu",
+        "max_epochs=3",
+        "model.lr=0.003",
+    )
+    losses = []
+    for name, extra in (
+        ("one", ["view.batch_size=60"]),
+        ("two", ["view.batch_size=30", "trainer=ddp"]),
+    ):
+        done = run(*options, *extra, folder=tmp_path / name / "run")
+        assert done.err == ""
+        lines = csv.DictReader((done.folder / "metrics.csv").read_text().splitlines())
+        losses.append([float(line["train/loss"]) for line in lines if line["train/loss"]])
+    assert len(losses[0]) == 3
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)  # other dropout
+    assert losses[0][2] < 0.99 * losses[0][0]
 
 
 def test_a_sweep_runs_every_job(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-METRICS = ("val/recall@10", "val/ndcg@10", "test/recall@10", "test/ndcg@10")
+METRICS = ("val/recall@10", "val/ndcg@10")
 
 
 def main() -> None:
@@ -20,8 +20,6 @@ def main() -> None:
                 "model": result["model"],
                 "options": " ".join(o for o in overrides if o.startswith("model.")),
                 **{name: f"{result['metrics'].get(name, float('nan')):.5f}" for name in METRICS},
-                "seconds fit": f"{result['seconds']['fit']:.1f}",
-                "peak MB": f"{result['peak_rss_mb']:.0f}",
                 "split": result["split"][:16],
             }
         )
