@@ -10,6 +10,8 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
+from torch.optim import Adam
 
 from recsys_lightning.data.batches import Bag
 from recsys_lightning.data.interactions import Interactions
@@ -20,19 +22,31 @@ from recsys_lightning.functional.solvers import ease, ease_bytes, edlae_ridge
 from recsys_lightning.functional.sparse import bag_matmul, gram
 
 
-class MultiEASE(Autoencoder):
-    """`s = drop(x) (B_0 + D) / temperature + b`, B_0 from EASE, diag(D) = 0; D, b begin at 0.
+def log_softplus(x: Tensor) -> Tensor:
+    """Elementwise log log(1 + e^x): x itself far below 0, where softplus vanishes; log x far above.
 
-    So it begins as EASE exactly; -sum_i x_i log softmax(s)_i then trains D, b and the temperature.
+    >>> log_softplus(torch.tensor([-1000.0, 1000.0]))
+    tensor([-1000.0000,     6.9078])
+    """
+    return torch.where(x < -20, x, softplus(x.clamp(min=-20)).log())
+
+
+class MultiEASE(Autoencoder):
+    """`s = log softplus(drop(x) (B_0 + D) / temperature) + b`, B_0 of EASE, diag(D) = 0.
+
+    D and b begin at 0, and log softplus is increasing, so it begins as EASE exactly; the
+    multinomial likelihood then trains D, b and the temperature. EASE's scores are close to
+    probabilities, which a softmax must see as their logarithm: taken as logits themselves, the
+    first steps would bend D to mend that, and lose more accuracy than the later ones win.
     The L2 of D draws B towards EASE.
 
     Args:
         num_users: U.
         num_items: I.
         l2: EASE's ridge, > 0.
-        temperature: to begin with, > 0; EASE's scores lie in [0, 1], too flat for a softmax.
+        temperature: to begin with, > 0: the score below which log softplus is no more logarithmic.
         dropout: of the input in training, in [0, 1); EASE itself is fitted without.
-        lr: of Adam.
+        lr: of Adam for D; b and the temperature, of another scale, take 100 times as much.
         weight_decay: L2 of D.
     """
 
@@ -44,9 +58,9 @@ class MultiEASE(Autoencoder):
         num_users: int,
         num_items: int,
         l2: float = 500.0,
-        temperature: float = 0.1,
+        temperature: float = 0.015,
         dropout: float = 0.5,
-        lr: float = 0.0001,
+        lr: float = 0.00001,
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(
@@ -83,4 +97,10 @@ class MultiEASE(Autoencoder):
         kept = history.drop(self.input_dropout) if self.training else history
         scores = bag_matmul(kept.items, kept.offsets, self.ease_weight)
         scores = scores + bag_matmul(kept.items, kept.offsets, self.delta)
-        return scores * (-self.log_temperature).exp() / (1 - self.input_dropout) + self.bias
+        scores = scores * (-self.log_temperature).exp() / (1 - self.input_dropout)
+        return log_softplus(scores) + self.bias
+
+    def configure_optimizers(self) -> Adam:  # noqa: D102
+        adam = self.adam(self.parameters())
+        adam.param_groups[1]["lr"] *= 100  # the vectors'
+        return adam
