@@ -13,14 +13,17 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
+from recsys_lightning.callbacks.sweep import Sweep
 from recsys_lightning.errors import InputError
 from recsys_lightning.results import Stopwatch, git_commit, peak_rss_mb, versions, write_json
 from recsys_lightning.summary import describe, positions_of, summarise
+from recsys_lightning.sweep import find_done, has_failed, job_hash, results
 
 log = logging.getLogger("recsys_lightning")
 
@@ -113,7 +116,19 @@ def job(cfg: DictConfig) -> float | None:
     """One run: writes result.json last, whatever happens."""
     for message in SILENCED:
         warnings.filterwarnings("ignore", message=message)
-    choices, folder = HydraConfig.get().runtime.choices, Path(HydraConfig.get().runtime.output_dir)
+    hydra_config = HydraConfig.get()
+    choices, folder = hydra_config.runtime.choices, Path(hydra_config.runtime.output_dir)
+    config = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(config, dict)
+    identity = job_hash(config)
+    if hydra_config.mode == RunMode.MULTIRUN:
+        sweep_folder = Path(hydra_config.sweep.dir)
+        if found := find_done(sweep_folder, identity):
+            print(f"done already: {found[0]}")
+            return found[1]["metrics"].get(cfg.monitor)
+        if cfg.sweep.fail_fast and has_failed(sweep_folder):
+            print(f"not started, as another job has failed: {folder}")
+            return None
     for earlier in ("result.json", "submission.csv", *folder.glob("candidates/*.parquet")):
         (folder / earlier).unlink(missing_ok=True)  # they must not pass for this run's
     clock = Stopwatch()
@@ -125,6 +140,9 @@ def job(cfg: DictConfig) -> float | None:
         "split": None,
         "seed": cfg.seed,
         "metrics": {},
+        "job": identity,
+        "repeated": job_hash(config, without="seed"),
+        "config": config,
     }
     interruption: KeyboardInterrupt | None = None
     try:
@@ -186,7 +204,17 @@ def main() -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
+    if Sweep.folder is not None:
+        return end_sweep(Sweep.folder)
     return max(exit_codes, default=0)
+
+
+def end_sweep(folder: Path) -> int:
+    """Tell how the jobs of a sweep ended, failures first; returns the exit code."""
+    failed = [(run, result) for run, result in results(folder) if result["status"] == "failed"]
+    for run, result in failed:
+        print(f"failed: {run}: {result['error']}", file=sys.stderr)
+    return FAILED if failed else 0
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class MultiEASE(Autoencoder):
         l2: EASE's ridge, > 0.
         temperature: to begin with, > 0: the score below which log softplus is no more logarithmic.
         dropout: of the input in training, in [0, 1); EASE itself is fitted without.
-        lr: of Adam for D; b and the temperature, of another scale, take 100 times as much.
+        lr: of Adam for D; b and the temperature, of another scale, take 1,000 times as much.
         weight_decay: L2 of D.
     """
 
@@ -57,8 +57,8 @@ class MultiEASE(Autoencoder):
         *,
         num_users: int,
         num_items: int,
-        l2: float = 500.0,
-        temperature: float = 0.015,
+        l2: float = 1000.0,
+        temperature: float = 0.05,
         dropout: float = 0.5,
         lr: float = 0.00001,
         weight_decay: float = 0.0,
@@ -102,5 +102,5 @@ class MultiEASE(Autoencoder):
 
     def configure_optimizers(self) -> Adam:  # noqa: D102
         adam = self.adam(self.parameters())
-        adam.param_groups[1]["lr"] *= 100  # the vectors'
+        adam.param_groups[1]["lr"] *= 1000  # the vectors'
         return adam
