@@ -10,11 +10,11 @@ INSTALLED := $(VENV)/installed
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
 
-install: $(INSTALLED) ## Set up .venv with the locked versions, the demo data and the development tools
+install: $(INSTALLED) ## Set up .venv with the locked versions, the demo data, the search and the development tools
 
 $(INSTALLED): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,tune,dev]'
 	@touch $@
 
 run: install ## Recommend real movies: python run.py with its defaults (ARGS="model=... data=..." for more)

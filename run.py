@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from recsys_lightning.callbacks.sweep import Sweep
-from recsys_lightning.errors import InputError
+from recsys_lightning.errors import InputError, Pruned
 from recsys_lightning.results import Stopwatch, git_commit, peak_rss_mb, versions, write_json
 from recsys_lightning.summary import describe, positions_of, summarise
 from recsys_lightning.sweep import find_done, has_failed, job_hash, results
@@ -62,6 +62,8 @@ def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
 
     def build_trainer(*, callbacks: list[Any], logged: bool, **overrides: Any) -> Any:
         extra = [_make(callback) for callback in (cfg.get("callbacks") or {}).values()]
+        if cfg.sweep.trial is not None and HydraConfig.get().sweeper.pruner:
+            extra.append(_pruning(cfg))
         logger = loggers if logged and loggers else False
         return _make(cfg.trainer, callbacks=callbacks + extra, logger=logger, **overrides)
 
@@ -87,6 +89,20 @@ def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
     ).run()
     if outcome.final is None:
         return {}
+    told = {
+        "metrics": outcome.metrics,
+        "standard_errors": outcome.standard_errors,
+        "users": {**outcome.num_evaluated, "too_short": split.num_too_short},
+        "submission": {"unknown": outcome.num_unknown, "short": outcome.num_short},
+        "split": split.sha256,
+        "split_files": str(split_folder),
+        "best_epoch": outcome.best_epoch,
+        "parameters": outcome.parameters,
+    }
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        value = outcome.metrics.get(cfg.monitor)
+        console.print(f"{cfg.monitor} {value:.4f}" if value is not None else "done", soft_wrap=True)
+        return told
     summarise(
         console,
         metrics=outcome.metrics,
@@ -99,16 +115,7 @@ def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
         seconds=clock.seconds,
         files=[folder / "result.json", folder / "submission.csv"],
     )
-    return {
-        "metrics": outcome.metrics,
-        "standard_errors": outcome.standard_errors,
-        "users": {**outcome.num_evaluated, "too_short": split.num_too_short},
-        "submission": {"unknown": outcome.num_unknown, "short": outcome.num_short},
-        "split": split.sha256,
-        "split_files": str(split_folder),
-        "best_epoch": outcome.best_epoch,
-        "parameters": outcome.parameters,
-    }
+    return told
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -152,6 +159,9 @@ def job(cfg: DictConfig) -> float | None:
         result |= told
     except (InputError, OSError, OmegaConfBaseException) as error:
         _fail(result, str(error), BAD_INPUT)
+    except Pruned as pruned:
+        result["status"] = "pruned"
+        print(pruned)
     except KeyboardInterrupt as error:
         interruption = error
         _fail(result, str(error) or "interrupted", INTERRUPTED)
@@ -181,6 +191,14 @@ def _make(config: DictConfig, **overrides: Any) -> Any:
         return instantiate(plain, _convert_="all", **overrides)
     except HydraException as error:
         raise error.__cause__ if isinstance(error.__cause__, InputError) else error from None
+
+
+def _pruning(cfg: DictConfig) -> Any:
+    """Reports to the study whose trial this job is."""
+    from recsys_lightning.callbacks.pruning import Pruning
+
+    pruner = instantiate(HydraConfig.get().sweeper.pruner)
+    return Pruning(cfg.sweep.storage, cfg.sweep.study, cfg.sweep.trial, pruner, cfg.monitor)
 
 
 def _fail(result: dict[str, Any], message: str, code: int) -> None:

@@ -15,6 +15,10 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C; says what is kept and how to go on."""
 
 
+class Pruned(Exception):
+    """A trial of a search was ended early; it is no failure."""
+
+
 def check_range(
     key: str,
     value: float,

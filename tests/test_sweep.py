@@ -7,6 +7,9 @@ import subprocess
 import sys
 import time
 
+import optuna
+
+from recsys_lightning.callbacks.pruning import open_storage
 from recsys_lightning.sweep import find_done, job_hash, results
 from tests.command import ROOT
 
@@ -130,3 +133,79 @@ def test_a_job_is_known_whatever_its_paths(tmp_path):
     assert [run.name for run, _ in results(tmp_path)] == ["9_b", "10_a"]
     assert find_done(tmp_path, job_hash(moved))[0].name == "10_a"
     assert find_done(tmp_path, "other") is None
+
+
+SPACE = ("hydra/sweeper=optuna", "model=ease", "model.l2=tag(log,interval(1.0,100.0))")
+
+
+def trials(folder):
+    """State and value of every trial, as Optuna has them."""
+    study = optuna.load_study(
+        study_name="sweep", storage=open_storage(str(folder / "sweep/study.journal"))
+    )
+    return [(trial.state.name, trial.value) for trial in study.trials]
+
+
+def test_optuna_searches_and_knows_the_results(tmp_path):
+    sweep(tmp_path, *SPACE, "hydra.sweeper.n_trials=4")
+    found = list(results(tmp_path / "sweep"))
+    assert [run.name for run, _ in found] == [f"{number}_ease" for number in range(4)]
+    values = [result["metrics"]["val/recall@10"] for _, result in found]
+    assert trials(tmp_path) == [("COMPLETE", value) for value in values]
+    l2 = {result["config"]["model"]["l2"] for _, result in found}
+    assert len(l2) == 4
+    assert all(1 <= value <= 100 for value in l2)
+
+
+def test_optuna_completes_the_total_after_a_kill(tmp_path):
+    options = (*SPACE, "hydra.sweeper.n_trials=6")
+    with subprocess.Popen(command(tmp_path, *options), cwd=ROOT, stdout=subprocess.DEVNULL) as job:
+        while len(times(tmp_path)) < 2:
+            assert job.poll() is None
+            time.sleep(0.01)
+        os.kill(job.pid, signal.SIGKILL)
+    before = times(tmp_path)
+    sweep(tmp_path, *options)
+    after = times(tmp_path)
+    assert all(after[name] == when for name, when in before.items())
+    done = [value for state, value in trials(tmp_path) if state == "COMPLETE"]
+    assert len(done) == len(after) == 6
+    jobs = [result["job"] for _, result in results(tmp_path / "sweep")]
+    assert len(set(jobs)) == 6  # nothing twice
+
+
+def test_a_failed_trial_does_not_end_the_search_and_runs_again(tmp_path):
+    space = ("hydra/sweeper=optuna", "model=ease", "model.l2=choice(-1,2,3,5)")
+    options = (*space, "hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=5")
+    done = sweep(tmp_path, *options, code=1)
+    states = [state for state, _ in trials(tmp_path)]
+    assert len(states) == 5
+    failed = states.count("FAIL")
+    assert 0 < failed < 5
+    assert "model.l2=-1" in done.stderr
+    sweep(tmp_path, *options, code=1)
+    again = [state for state, _ in trials(tmp_path)]
+    assert again[:5] == states
+    assert again.count("FAIL") == 2 * failed  # the same ones, once more
+
+
+def test_a_hopeless_trial_is_pruned_and_no_failure(tmp_path):
+    options = (
+        *("hydra/sweeper=optuna", "hydra/sweeper/pruner=median", "hydra.sweeper.n_trials=5"),
+        *("hydra.sweeper.pruner.n_startup_trials=1", "hydra.sweeper.pruner.n_warmup_steps=0"),
+        *("hydra/sweeper/sampler=random", "model=multi_dae", "max_epochs=4", "view.batch_size=20"),
+        "model.lr=tag(log,interval(0.00000001,0.1))",
+    )
+    sweep(tmp_path, *options)
+    statuses = {run.name: result["status"] for run, result in results(tmp_path / "sweep")}
+    assert "failed" not in statuses.values()
+    assert [state for state, _ in trials(tmp_path)].count("PRUNED") == sum(
+        status == "pruned" for status in statuses.values()
+    )
+    assert "pruned" in statuses.values()
+
+
+def test_an_unknown_key_in_a_space_fails_before_any_job(tmp_path):
+    done = sweep(tmp_path, "hydra/sweeper=optuna", "model=ease", "model.l22=interval(1,9)", code=2)
+    assert "l22" in done.stderr
+    assert not times(tmp_path)

@@ -1,0 +1,46 @@
+"""Ends a trial of an Optuna study early where the study's pruner sees no hope in it.
+
+The study lives in a file or database, so that a job in another process can report to it, too.
+"""
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+from recsys_lightning.errors import Pruned
+
+
+def open_storage(name: str) -> Any:
+    """An Optuna storage: a URL such as `sqlite:///study.db`, or else the path of a journal file."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return name if "://" in name else JournalStorage(JournalFileBackend(name))
+
+
+class Pruning(pl.Callback):
+    """Reports the monitored metric of every validation, and raises `Pruned` on the study's word.
+
+    Args:
+        storage: see `open_storage`.
+        study: its name in the storage.
+        trial: its number in the study.
+        pruner: the study's; a storage does not keep it.
+        monitor: the metric.
+    """
+
+    def __init__(self, storage: str, study: str, trial: int, pruner: Any, monitor: str) -> None:
+        import optuna
+
+        self.monitor = monitor
+        opened = optuna.load_study(study_name=study, storage=open_storage(storage), pruner=pruner)
+        # Optuna has no public way to a running trial from another process
+        identity = opened._storage.get_trial_id_from_study_id_trial_number(opened._study_id, trial)
+        self.trial = optuna.trial.Trial(opened, identity)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:  # noqa: D102
+        if trainer.state.fn != "fit":
+            return
+        self.trial.report(module.measured[self.monitor], step=trainer.current_epoch)
+        if self.trial.should_prune():
+            raise Pruned(f"pruned after epoch {trainer.current_epoch + 1}")
