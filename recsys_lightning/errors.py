@@ -51,8 +51,8 @@ def check_range(
         raise InputError(f"{key}={value}: expected a {kind} in {left}{low:g}, {high:g}{right}")
 
 
-def check_sizes(key: str, sizes: Any) -> None:
-    """Refuse anything but a list of one or more whole numbers from 1 on.
+def check_sizes(key: str, sizes: Any, *, empty: bool = False) -> None:
+    """Refuse anything but a list of whole numbers from 1 on; no empty one either, unless `empty`.
 
     >>> check_sizes("model.hidden_dims", [600, 200])
     >>> check_sizes("model.hidden_dims", [600, 0])
@@ -60,7 +60,7 @@ def check_sizes(key: str, sizes: Any) -> None:
         ...
     recsys_lightning.errors.InputError: model.hidden_dims[1]=0: expected a whole number in [1, inf)
     """
-    if not isinstance(sizes, Sequence) or isinstance(sizes, str) or not sizes:
+    if not isinstance(sizes, Sequence) or isinstance(sizes, str) or not (sizes or empty):
         raise InputError(f"{key}={sizes}: expected a list of sizes, such as [600, 200]")
     for place, size in enumerate(sizes):
         check_range(f"{key}[{place}]", size, low=1, whole=True)

@@ -26,7 +26,8 @@ class MultiVAE(Autoencoder):
     Args:
         num_users: U.
         num_items: I.
-        hidden_dims: widths of the encoder's hidden layers; the decoder has them in reverse.
+        hidden_dims: widths of the encoder's hidden layers, none for an empty list; the decoder has
+            them in reverse.
         latent_dim: of z.
         beta: weight of the KL after annealing, >= 0.
         anneal_share: of the planned optimiser steps, in [0, 1]; 0 is no annealing.
@@ -55,13 +56,14 @@ class MultiVAE(Autoencoder):
             lr=lr,
             weight_decay=weight_decay,
         )
-        check_sizes("model.hidden_dims", hidden_dims)
+        check_sizes("model.hidden_dims", hidden_dims, empty=True)
         check_range("model.latent_dim", latent_dim, low=1, whole=True)
         check_range("model.beta", beta, low=0)
         check_range("model.anneal_share", anneal_share, low=0, high=1)
         self.beta, self.anneal_share = beta, anneal_share
-        self.first = BagLinear(num_items, hidden_dims[0])
-        self.encoder = dense_layers([*hidden_dims, 2 * latent_dim], nn.Tanh)
+        dims = [*hidden_dims, 2 * latent_dim]
+        self.first = BagLinear(num_items, dims[0])
+        self.encoder = dense_layers(dims, nn.Tanh)
         self.decoder = dense_layers([latent_dim, *reversed(hidden_dims), num_items], nn.Tanh)
         self.apply(initialise_like_vae_cf)
 
@@ -77,7 +79,9 @@ class MultiVAE(Autoencoder):
 
     def encode(self, history: Bag) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), both (B, latent_dim)."""
-        hidden = self.first(history, self.input_dropout).tanh()
+        hidden = self.first(history, self.input_dropout)
+        if len(self.encoder):
+            hidden = hidden.tanh()
         mean, logvar = self.encoder(hidden).chunk(2, dim=1)
         return mean, logvar.clamp(max=10)  # exp overflows above 88
 
