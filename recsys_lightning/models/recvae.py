@@ -92,7 +92,7 @@ class RecVAE(Autoencoder):
         num_items: int,
         hidden_dim: int = 600,
         latent_dim: int = 200,
-        gamma: float = 0.005,
+        gamma: float = 0.0075,
         dropout: float = 0.5,
         lr: float = 0.0005,
         weight_decay: float = 0.0,
