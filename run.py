@@ -49,6 +49,8 @@ def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
         What result.json says of it; nothing in any but the first of several processes.
     """
     console = Console(quiet=int(os.environ.get("LOCAL_RANK", 0)) > 0)
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        raise InputError(f"{missing[0]}=???: a value is missing; give it on the command line")
     source, holdout = _make(cfg.data), _make(cfg.holdout)
     split = holdout(source, clock)
     shown = positions_of(split.interactions, cfg.recommend.users)
