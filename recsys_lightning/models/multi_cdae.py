@@ -39,7 +39,7 @@ class MultiCDAE(Autoencoder):
         *,
         num_users: int,
         num_items: int,
-        hidden_dims: Sequence[int] = (200,),
+        hidden_dims: Sequence[int] = (600,),
         user_dropout: float = 0.5,
         user_l2: float = 0.01,
         dropout: float = 0.5,

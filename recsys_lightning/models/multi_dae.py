@@ -32,9 +32,9 @@ class MultiDAE(Autoencoder):
         num_users: int,
         num_items: int,
         hidden_dims: Sequence[int] = (200,),
-        dropout: float = 0.5,
-        lr: float = 0.001,
-        weight_decay: float = 0.00004,
+        dropout: float = 0.6,
+        lr: float = 0.002,
+        weight_decay: float = 0.001,
     ) -> None:
         super().__init__(
             num_users=num_users,

@@ -41,12 +41,12 @@ class MultiVAE(Autoencoder):
         *,
         num_users: int,
         num_items: int,
-        hidden_dims: Sequence[int] = (600,),
+        hidden_dims: Sequence[int] = (),
         latent_dim: int = 200,
-        beta: float = 0.2,
-        anneal_share: float = 0.5,
+        beta: float = 0.3,
+        anneal_share: float = 0.3,
         dropout: float = 0.5,
-        lr: float = 0.001,
+        lr: float = 0.004,
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(
