@@ -189,6 +189,7 @@ def test_ctrl_c_keeps_the_best_so_far_says_so_and_can_be_resumed(tmp_path):
     options = (
         *SMALL,
         "model=multi_dae",
+        "model.lr=0.001",
         "max_epochs=300",
         "patience=300",
         f"split_dir={tmp_path}/s",
