@@ -22,7 +22,7 @@ class Autoencoder(Recommender):
     """
 
     def __init__(
-        self, *, num_users: int, num_items: int, dropout: float, lr: float, weight_decay: float
+        self, num_users: int, num_items: int, dropout: float, lr: float, weight_decay: float
     ) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
         check_range("model.dropout", dropout, low=0, high=1, open_high=True)

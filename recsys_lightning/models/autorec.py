@@ -43,13 +43,7 @@ class AutoRec(Autoencoder):
         lr: float = 0.001,
         weight_decay: float = 0.00001,
     ) -> None:
-        super().__init__(
-            num_users=num_users,
-            num_items=num_items,
-            dropout=dropout,
-            lr=lr,
-            weight_decay=weight_decay,
-        )
+        super().__init__(num_users, num_items, dropout, lr, weight_decay)
         check_sizes("model.hidden_dims", hidden_dims)
         check_range("model.positive_weight", positive_weight, low=0, open_low=True)
         self.positive_weight = positive_weight

@@ -46,13 +46,7 @@ class MultiCDAE(Autoencoder):
         lr: float = 0.001,
         weight_decay: float = 0.00004,
     ) -> None:
-        super().__init__(
-            num_users=num_users,
-            num_items=num_items,
-            dropout=dropout,
-            lr=lr,
-            weight_decay=weight_decay,
-        )
+        super().__init__(num_users, num_items, dropout, lr, weight_decay)
         check_sizes("model.hidden_dims", hidden_dims)
         check_range("model.user_dropout", user_dropout, low=0, high=1)
         check_range("model.user_l2", user_l2, low=0)

@@ -36,13 +36,7 @@ class MultiDAE(Autoencoder):
         lr: float = 0.002,
         weight_decay: float = 0.001,
     ) -> None:
-        super().__init__(
-            num_users=num_users,
-            num_items=num_items,
-            dropout=dropout,
-            lr=lr,
-            weight_decay=weight_decay,
-        )
+        super().__init__(num_users, num_items, dropout, lr, weight_decay)
         check_sizes("model.hidden_dims", hidden_dims)
         self.first = BagLinear(num_items, hidden_dims[0])
         self.rest = dense_layers([*hidden_dims, num_items], nn.Tanh)

@@ -63,13 +63,7 @@ class MultiEASE(Autoencoder):
         lr: float = 0.00001,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(
-            num_users=num_users,
-            num_items=num_items,
-            dropout=dropout,
-            lr=lr,
-            weight_decay=weight_decay,
-        )
+        super().__init__(num_users, num_items, dropout, lr, weight_decay)
         check_range("model.l2", l2, low=0, open_low=True)
         check_range("model.temperature", temperature, low=0, open_low=True)
         self.l2 = l2

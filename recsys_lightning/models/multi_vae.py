@@ -49,13 +49,7 @@ class MultiVAE(Autoencoder):
         lr: float = 0.004,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(
-            num_users=num_users,
-            num_items=num_items,
-            dropout=dropout,
-            lr=lr,
-            weight_decay=weight_decay,
-        )
+        super().__init__(num_users, num_items, dropout, lr, weight_decay)
         check_sizes("model.hidden_dims", hidden_dims, empty=True)
         check_range("model.latent_dim", latent_dim, low=1, whole=True)
         check_range("model.beta", beta, low=0)

@@ -97,13 +97,7 @@ class RecVAE(Autoencoder):
         lr: float = 0.0005,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(
-            num_users=num_users,
-            num_items=num_items,
-            dropout=dropout,
-            lr=lr,
-            weight_decay=weight_decay,
-        )
+        super().__init__(num_users, num_items, dropout, lr, weight_decay)
         check_range("model.hidden_dim", hidden_dim, low=1, whole=True)
         check_range("model.latent_dim", latent_dim, low=1, whole=True)
         check_range("model.gamma", gamma, low=0)
