@@ -22,6 +22,9 @@ MAY_IMPORT = {
     "results": {"errors", "data"},
     "summary": {"errors", "data"},
     "sweep": set(),
+    "leaderboard": {"sweep"},
+    "figures": set(),
+    "report": {"errors", "figures", "leaderboard", "results", "sweep"},
     "callbacks": {"errors", "data", "functional", "recommender", "results", "sweep"},
     "experiment": {"errors", "data", "functional", "recommender", "results", "callbacks"},
 }
