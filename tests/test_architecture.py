@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "results": {"errors", "data"},
     "summary": {"errors", "data"},
     "sweep": set(),
+    "lists": {"errors", "data", "functional"},
     "callbacks": {"errors", "data", "functional", "recommender", "results", "sweep"},
     "experiment": {"errors", "data", "functional", "recommender", "results", "callbacks"},
 }
