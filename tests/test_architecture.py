@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "sweep": set(),
     "leaderboard": {"sweep"},
     "figures": set(),
-    "report": {"errors", "figures", "leaderboard", "results", "sweep"},
+    "report": {"errors", "figures", "functional", "leaderboard", "lists", "results", "sweep"},
+    "lists": {"errors", "data", "functional"},
     "callbacks": {"errors", "data", "functional", "recommender", "results", "sweep"},
     "experiment": {"errors", "data", "functional", "recommender", "results", "callbacks"},
 }
