@@ -255,7 +255,11 @@ def end_sweep(folder: Path) -> int:
     if ended:
         from recsys_lightning.report import print_report, write_report
 
-        print_report(Console(), write_report(folder, [folder]), folder)
+        try:
+            print_report(Console(), write_report(folder, [folder]), folder)
+        except (InputError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
     return FAILED if failed else 0
 
 

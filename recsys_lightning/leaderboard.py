@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from recsys_lightning.sweep import results
+from recsys_lightning.functional.bootstrap import paired_bootstrap
+from recsys_lightning.lists import read_lists, read_split, user_values
+from recsys_lightning.sweep import read_json, results
 
 # of a configuration: not what a user would call a hyper-parameter
 _NO_PARAMETER = ("data.", "logger.", "callbacks.", "sweep.")
@@ -109,6 +111,50 @@ def leaderboard(runs: pd.DataFrame, monitor: str) -> pd.DataFrame:
 def best_per_model(board: pd.DataFrame) -> pd.DataFrame:
     """The first row of every model on every split."""
     return board.drop_duplicates(["split", "model"]).reset_index(drop=True)
+
+
+def differences(best: pd.DataFrame, folder: Path, monitor: str) -> pd.DataFrame:
+    """The best model of each split against the others, user by user.
+
+    Args:
+        best: as `best_per_model` returns it.
+        folder: what its `best_run` is relative to.
+        monitor: the metric, of validation; the test set's is compared, too, where there is one.
+
+    Returns:
+        A row a metric and other model: `metric`, `better`, `other`, the mean `difference` over
+        users, its 95 % interval `low` to `high` and `p` by the paired bootstrap. Runs that kept no
+        lists are left out.
+
+    Raises:
+        InputError: a file of a split or of lists is damaged.
+    """
+    rows: list[list[Any]] = []
+    stages = {"val": "valid", "test": "test"}
+    for _, group in best.groupby("split", sort=False):
+        runs = {
+            str(model): folder / run for model, run in zip(group.model, group.best_run, strict=True)
+        }
+        files = [read_json(run / "result.json")["split_files"] for run in runs.values()]
+        if len(runs) < 2 or not Path(files[0]).is_dir():
+            continue
+        split = read_split(Path(files[0]))
+        ids = split.interactions.users, split.interactions.items
+        for stage, file in stages.items():
+            metric = f"{stage}/{monitor.partition('/')[2]}"
+            held_out = split.valid if stage == "val" else split.test
+            lists = {model: run / "candidates" / f"{file}.parquet" for model, run in runs.items()}
+            values = [
+                (model, user_values(metric, read_lists(path, *ids).items, held_out))
+                for model, path in lists.items()
+                if path.is_file()
+            ]
+            rows += [
+                [metric, values[0][0], model, *paired_bootstrap(values[0][1], other)]
+                for model, other in values[1:]
+            ]
+    columns = ["metric", "better", "other", "difference", "low", "high", "p"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def varied(runs: pd.DataFrame, model: str) -> list[str]:

@@ -18,7 +18,13 @@ from rich.table import Table
 
 from recsys_lightning import figures
 from recsys_lightning.errors import InputError
-from recsys_lightning.leaderboard import best_per_model, leaderboard, runs_table, varied
+from recsys_lightning.leaderboard import (
+    best_per_model,
+    differences,
+    leaderboard,
+    runs_table,
+    varied,
+)
 from recsys_lightning.results import replacing
 from recsys_lightning.sweep import NOT_THE_JOB, read_json, results
 
@@ -35,6 +41,7 @@ class Report:
         runs: a row a run.
         board: a row a configuration, best first.
         best: its first row of every model.
+        compared: the best model against the others, by the paired bootstrap over users.
     """
 
     title: str
@@ -42,6 +49,7 @@ class Report:
     runs: pd.DataFrame
     board: pd.DataFrame
     best: pd.DataFrame
+    compared: pd.DataFrame
 
     @property
     def failed(self) -> pd.DataFrame:
@@ -65,7 +73,9 @@ def write_report(folder: Path, sources: Sequence[Path]) -> Report:
         raise InputError(f"{places}: no run there; expected folders with a result.json below them")
     monitor = _monitor(sources)
     board = leaderboard(runs, monitor)
-    report = Report(folder.resolve().name, monitor, runs, board, best_per_model(board))
+    best = best_per_model(board)
+    compared = differences(best, folder, monitor)
+    report = Report(folder.resolve().name, monitor, runs, board, best, compared)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in (
         ("runs.csv", runs.drop(columns="repeated").to_csv(index=False)),
@@ -132,6 +142,8 @@ def as_markdown(report: Report, folder: Path) -> str:
         "Run one again, or with other data: "
         f"`python run.py --config-dir {folder} +best={report.best.model.iloc[0]}`"
     ]
+    if len(report.compared):
+        parts += ["## Which differences are real", COMPARED, markdown_table(_differences(report))]
     for model, shares in _importances(report).items():
         table = pd.DataFrame({"option": shares.index, "importance": shares.values})
         parts += [f"## What mattered for {model}", markdown_table(table)]
@@ -150,7 +162,10 @@ def as_html(report: Report) -> str:
     if not report.board.empty:
         done = report.runs[report.runs.status == "done"]
         parts += ["<h2>Best of each model</h2>", _html_table(_shown(report.best, report.monitor))]
-        drawn = {"": figures.best_per_model(report.best, report.monitor)}
+        if len(report.compared):
+            parts += ["<h2>Which differences are real</h2>", f"<p>{COMPARED}</p>"]
+            parts += [_html_table(_differences(report))]
+        drawn = {"Best of each model, drawn": figures.best_per_model(report.best, report.monitor)}
         drawn["Runs in the order in which they finished"] = figures.history(done, report.monitor)
         drawn["Time and memory"] = figures.costs(done, report.monitor)
         shares = _importances(report)
@@ -162,7 +177,7 @@ def as_html(report: Report) -> str:
             if model in shares:
                 drawn[f"{model}: what mattered"] = figures.importance_bars(shares[model])
         for title, figure in drawn.items():
-            parts += [f"<h2>{html.escape(title)}</h2>"] if title else []
+            parts += [f"<h2>{html.escape(title)}</h2>"]
             parts += [figure.to_html(full_html=False, include_plotlyjs=False, config=PLAIN)]
         shown = _shown(report.board.head(SHOWN_IN_LEADERBOARD), report.monitor)
         parts += [f"<h2>Leaderboard{_cut(report)}</h2>", _html_table(shown)]
@@ -174,6 +189,11 @@ def as_html(report: Report) -> str:
     )
 
 
+COMPARED = (
+    "The best run of the first model against the best run of each other, user by user: mean "
+    "difference, its 95 % interval by the paired bootstrap. The first was chosen on validation, so "
+    "the test set's figures are the fairer ones. Spread over seeds is not in the interval."
+)
 PLAIN = {"displayModeBar": False}
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em }
@@ -236,6 +256,22 @@ def _shown(board: pd.DataFrame, monitor: str) -> pd.DataFrame:
     shown["seconds"] = [f"{value:.1f}" for value in board.seconds]
     shown["MiB"] = [f"{value:.0f}" for value in board.peak_rss_mb]
     shown["run"] = board.best_run
+    return shown
+
+
+def _differences(report: Report) -> pd.DataFrame:
+    """As a reader wants it."""
+    table = report.compared
+    shown = table[["metric", "better", "other"]].copy()
+    shown["difference"] = [f"{value:+.4f}" for value in table.difference]
+    shown["95 % interval"] = [
+        f"{low:+.4f} to {high:+.4f}" for low, high in zip(table.low, table.high, strict=True)
+    ]
+    shown["p"] = [f"{value:.3f}" for value in table.p]
+    shown["real"] = [
+        "yes" if low > 0 else "the other way round" if high < 0 else "not shown"
+        for low, high in zip(table.low, table.high, strict=True)
+    ]
     return shown
 
 

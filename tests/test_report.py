@@ -51,6 +51,18 @@ def test_the_failures_come_first(folder):
     assert "(2 seeds)" in text
 
 
+def test_the_best_are_compared_user_by_user(folder):
+    lines = (folder / "report.md").read_text().splitlines()
+    told = [line.split(" | ") for line in lines if " | multi_dae | +" in line]
+    assert [cells[0] for cells in told] == ["| val/recall@10", "| test/recall@10"]
+    board = pd.read_csv(folder / "leaderboard.csv")
+    runs = pd.read_csv(folder / "runs.csv").set_index("run")
+    best = [board[board.model == name].best_run.iloc[0] for name in ("ease", "multi_dae")]
+    for cells in told:
+        values = runs.loc[best, cells[0].removeprefix("| ")]
+        assert float(cells[3]) == pytest.approx(values.iloc[0] - values.iloc[1], abs=1e-4)
+
+
 def test_the_best_configuration_runs_as_it_is(folder, tmp_path):
     best = pd.read_csv(folder / "leaderboard.csv").query("model == 'ease'").iloc[0]
     text = (folder / "best" / "ease.yaml").read_text()
