@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,14 @@ from recsys_lightning.results import (
     write_json,
 )
 from recsys_lightning.summary import describe, examples_of, positions_of, summarise
-from recsys_lightning.sweep import find_done, has_failed, job_hash, results
+from recsys_lightning.sweep import (
+    drop_all_but_best,
+    find_done,
+    has_failed,
+    job_hash,
+    make_room,
+    results,
+)
 
 log = logging.getLogger("recsys_lightning")
 
@@ -150,6 +158,7 @@ def job(cfg: DictConfig) -> float | None:
         if cfg.sweep.fail_fast and has_failed(sweep_folder):
             print(f"not started, as another job has failed: {folder}")
             return None
+        make_room(folder, identity)
     for earlier in ("result.json", "submission.csv", *folder.glob("candidates/*.parquet")):
         (folder / earlier).unlink(missing_ok=True)  # they must not pass for this run's
     clock = Stopwatch()
@@ -165,6 +174,8 @@ def job(cfg: DictConfig) -> float | None:
         "repeated": job_hash(config, without="seed"),
         "config": config,
         "git_commit": git_commit(Path(__file__).parent),
+        "choices": dict(choices),
+        "overrides": list(hydra_config.overrides.task),
     }
     trackers: list[tracking.Tracker] = []  # those that have begun
     interruption: KeyboardInterrupt | None = None
@@ -191,6 +202,7 @@ def job(cfg: DictConfig) -> float | None:
         "seconds": clock.seconds,
         "peak_rss_mb": peak_rss_mb(),
         "versions": versions(),
+        "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
     try:
         write_json(folder / "result.json", result)
@@ -201,6 +213,8 @@ def job(cfg: DictConfig) -> float | None:
         tracking.end(trackers, result)
     if sweep_folder is None:
         _tell_how_to_sync(folder)
+    else:
+        drop_all_but_best(sweep_folder, choices.model, cfg.monitor, cfg.sweep.keep)
     if interruption:
         raise interruption  # ends a sweep, too
     return result["metrics"].get(cfg.monitor)
@@ -248,6 +262,8 @@ def main() -> int:
             print(error.__cause__, file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
+        if Sweep.folder is not None:
+            _tell_how_to_sync(Sweep.folder)
         return INTERRUPTED
     if Sweep.folder is not None:
         return end_sweep(Sweep.folder)
@@ -255,10 +271,23 @@ def main() -> int:
 
 
 def end_sweep(folder: Path) -> int:
-    """Tell how the jobs of a sweep ended, failures first; returns the exit code."""
-    failed = [(run, result) for run, result in results(folder) if result["status"] == "failed"]
+    """Tell how the jobs of a sweep ended, failures first, and report; returns the exit code.
+
+    Hydra's `on_multirun_end` is not the place: what it raises becomes a warning and exit code 0.
+    """
+    ended = list(results(folder))
+    failed = [(run, result) for run, result in ended if result["status"] == "failed"]
     for run, result in failed:
         print(f"failed: {run}: {result['error']}", file=sys.stderr)
+    if ended:
+        from recsys_lightning.report import print_report, write_report
+
+        try:
+            print_report(Console(), write_report(folder, [folder]), folder)
+        except (InputError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
+        tracking.log_report(folder)
     _tell_how_to_sync(folder)
     return FAILED if failed else 0
 

@@ -397,8 +397,9 @@ def log_report(folder: Path) -> None:
     """Log a sweep's report as a W&B run in its group, and as a W&B Report where one can be saved.
 
     Logged are those of these files that are there: `leaderboard.csv` and `runs.csv` as tables, with
-    the best value of every `val/` and `test/` column of the first in the summary; `report.html`;
-    all of them, and `report.md`, as files. A W&B Report takes a login and the extra `report`.
+    the best value of every metric of the first in the summary; `report.html`; all of them, and
+    `report.md`, as files. Saving a W&B Report takes a login and the extra `report`. What W&B
+    refuses is warned of.
 
     Args:
         folder: the sweep's. Nothing is done if none of its jobs was logged to W&B.
@@ -408,27 +409,37 @@ def log_report(folder: Path) -> None:
     files = [file for name in REPORT_FILES if (file := folder / name).is_file()]
     if options is None or not files:
         return
+    told = {key: value for key, value in options.items() if key != "_target_"}
+    tracker = WandB(**{**told, "job_type": "report"})
+    try:
+        tracker.begin(folder, folder, {"jobs": len(jobs)})
+        try:
+            _log_files(tracker.run, folder, files)
+        finally:
+            tracker.run.finish()
+    except Exception as error:
+        _warn(tracker, error)
+
+
+def _log_files(run: Any, folder: Path, files: Sequence[Path]) -> None:
     import pandas
     import wandb
 
-    given = {key: value for key, value in options.items() if key != "_target_"}
-    tracker = WandB(**{**given, "job_type": "report"})
-    tracker.begin(folder, folder, {"jobs": len(jobs)})
-    run = tracker.run
-    try:
-        for file in files:
-            run.save(file, base_path=folder, policy="now")
-            if file.suffix == ".csv":
-                run.log({file.stem: wandb.Table(dataframe=pandas.read_csv(file))})
-            if file.suffix == ".html":
-                run.log({file.stem: wandb.Html(file.read_text(), inject=False)})
-        if (leaderboard := folder / "leaderboard.csv") in files:
-            run.summary.update(_best(pandas.read_csv(leaderboard)))
-        if not run.offline and importlib.util.find_spec("wandb_workspaces"):
-            report = build_report(folder, run.project, run.entity)
-            print(f"W&B report: {report.save().url}")
-    finally:
-        run.finish()
+    for file in files:
+        run.save(file, base_path=folder, policy="now")
+        if file.suffix == ".csv":
+            table = pandas.read_csv(file)
+            run.log({file.stem: wandb.Table(dataframe=table)})
+        if file.name == "leaderboard.csv":
+            best = (
+                table.filter(regex=r"^(val|test)/\w+@\d+$").select_dtypes("number").max().dropna()
+            )
+            run.summary.update({f"best/{name}": float(value) for name, value in best.items()})
+        if file.suffix == ".html":
+            run.log({file.stem: wandb.Html(file.read_text(), inject=False)})
+    if not run.offline and importlib.util.find_spec("wandb_workspaces"):
+        report = build_report(folder, run.project, run.entity)
+        print(f"W&B report: {report.save().url}")
 
 
 def build_report(folder: Path, project: str, entity: str) -> Any:
@@ -493,9 +504,3 @@ def _varied(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
         for name in names
         if name not in own and len({str(parameters.get(name)) for parameters in told}) > 1
     ]
-
-
-def _best(leaderboard: Any) -> dict[str, float]:
-    """The largest value of every numeric column of metrics."""
-    metrics = leaderboard.filter(regex="^(val|test)/").select_dtypes("number").max().dropna()
-    return {f"best/{name}": float(value) for name, value in metrics.items()}

@@ -23,6 +23,10 @@ MAY_IMPORT = {
     "summary": {"errors", "data"},
     "sweep": set(),
     "tracking": {"errors", "summary", "sweep"},
+    "leaderboard": {"functional", "lists", "sweep"},
+    "figures": set(),
+    "report": {"errors", "figures", "leaderboard", "results", "sweep"},
+    "lists": {"errors", "data", "functional"},
     "callbacks": {"errors", "data", "functional", "recommender", "results", "sweep"},
     "experiment": {"errors", "data", "functional", "recommender", "results", "callbacks"},
 }

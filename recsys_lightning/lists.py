@@ -1,0 +1,214 @@
+"""What runs left on disk, read back as arrays: the split, ranked lists, and a metric a user.
+
+Light: numpy and pyarrow, and torch where a metric is computed.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lightning.data.holdout import PARTS, Split
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.errors import InputError
+
+STAGES = ("valid", "test", "final")  # of candidates/<stage>.parquet
+
+
+class Lists(NamedTuple):
+    """Ranked lists of all users, best first.
+
+    Attributes:
+        items: (U, K) int32 item positions, -1 where a list has ended.
+        scores: (U, K) float32, -inf where the item is -1.
+    """
+
+    items: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+
+class _Column(NamedTuple):
+    """A column of ids: `values[codes]`."""
+
+    codes: NDArray[np.integer]
+    values: NDArray[Any]
+
+
+def read_split(folder: Path) -> Split:
+    """The split that `Split.write` wrote, with the same positions and the same hash.
+
+    Its files do not hold titles, features, the order of the submission, or the order of
+    interactions at the same second in different parts.
+
+    Args:
+        folder: of train, valid and test.parquet; `split_files` in result.json.
+
+    Raises:
+        InputError: a file is missing, unreadable, or not of a split.
+    """
+    tables = [_read(folder / f"{name}.parquet", ("user", "item")) for name in PARTS]
+    columns = {name: [_ids(table[name]) for table in tables] for name in ("user", "item")}
+    # every id stands in an interaction, so these are all of them
+    users, items = (_union(columns[name]) for name in columns)
+    row, column = (
+        np.concatenate([_positions(folder, name, part, ids) for part in columns[name]])
+        for name, ids in (("user", users), ("item", items))
+    )
+    part = np.repeat(np.arange(len(PARTS), dtype=np.int8), [len(table) for table in tables])
+    times = None
+    if all("time" in table.column_names for table in tables):
+        times = np.concatenate([table["time"].to_numpy() for table in tables])
+    if times is None or not len(times):
+        order = np.argsort(row, kind="stable")
+    else:  # three sorted runs, which a stable sort merges
+        span = int(times.max()) - int(times.min()) + 1
+        order = np.argsort(row * span + (times - times.min()), kind="stable")
+    starts = np.zeros(len(users) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(row, minlength=len(users)), out=starts[1:])
+    interactions = Interactions(
+        users=users,
+        items=items,
+        indptr=starts,
+        indices=column[order].astype(np.int32),
+        times=None if times is None else times[order],
+        titles=None,
+        features={},
+        submission_users=users,
+    )
+    return Split(interactions, part[order])
+
+
+def read_lists(path: Path, users: NDArray[Any], items: NDArray[Any]) -> Lists:
+    """The lists of a `candidates/<stage>.parquet`, in whatever order its rows stand.
+
+    Args:
+        path: a file of columns user, item, rank and score, as `callbacks.candidates` writes it.
+        users: (U,) original ids, sorted; one that the file lacks has a row of -1.
+        items: (I,) original ids, sorted.
+
+    Raises:
+        InputError: the file is missing, unreadable, of other data, or holds no ranked lists.
+    """
+    table = _read(path, ("user", "item", "rank", "score"))
+    row, item = (
+        _positions(path, name, _ids(table[name]), ids)
+        for name, ids in (("user", users), ("item", items))
+    )
+    rank = table["rank"].to_numpy()
+    length = int(rank.max(initial=0))
+    lists = np.full((len(users), length), -1, dtype=np.int32)
+    scores = np.full((len(users), length), -np.inf, dtype=np.float32)
+    if len(rank):
+        if rank.min() < 1:
+            raise InputError(f"{path}: rank {rank.min()}; expected ranks from 1")
+        place = row * np.int64(length) + (rank - 1)
+        lists.ravel()[place] = item
+        scores.ravel()[place] = table["score"].to_numpy()
+    there = lists >= 0
+    if np.count_nonzero(there) < len(rank) or (there[:, 1:] & ~there[:, :-1]).any():
+        raise InputError(f"{path}: expected the ranks 1, 2, 3, ... of every user, each once")
+    return Lists(lists, scores)
+
+
+def user_values(metric: str, items: NDArray[np.integer], held_out: Interactions) -> NDArray[Any]:
+    """A ranking metric of every user.
+
+    Args:
+        metric: such as `recall@10` or `val/recall@10`; see `functional.ranking`.
+        items: (U, K) item positions, best first, -1 where a list has ended; K is at least k.
+        held_out: what the lists should have found.
+
+    Returns:
+        (U,) float64; nan for a user without held-out items.
+
+    Raises:
+        InputError: no metric of a user, or the lists are too short for it.
+    """
+    import torch
+
+    from recsys_lightning.functional import ranking
+
+    measures = {
+        "recall": ranking.recall,
+        "recall_capped": ranking.recall_capped,
+        "ndcg": ranking.ndcg,
+        "hit_rate": ranking.hit_rate,
+        "precision": ranking.precision,
+        "map": ranking.average_precision,
+        "mrr": ranking.reciprocal_rank,
+    }
+    name, _, cutoff = metric.rpartition("/")[2].partition("@")
+    k = int(cutoff) if cutoff.isdigit() else 0
+    if name not in measures or not 1 <= k <= items.shape[1]:
+        raise InputError(
+            f"{metric}: expected one of {', '.join(measures)}, then @ and a cut-off from 1 to "
+            f"{items.shape[1]}, the length of the lists"
+        )
+    found = ranking.hits(
+        torch.from_numpy(items[:, :k].astype(np.int64)),
+        torch.from_numpy(held_out.indices),
+        torch.from_numpy(held_out.indptr),
+        held_out.num_items,
+    )
+    relevant = torch.from_numpy(held_out.lengths)
+    values = np.full(len(items), np.nan)
+    evaluated = relevant > 0
+    values[evaluated.numpy()] = measures[name](found[evaluated], relevant[evaluated], k).numpy()
+    return values
+
+
+def _union(columns: Sequence[_Column]) -> NDArray[Any]:
+    """All ids, sorted; the type of an empty column says nothing."""
+    return np.unique(np.concatenate([column.values for column in columns if len(column.values)]))
+
+
+def _read(path: Path, names: tuple[str, ...]) -> Any:
+    """A parquet file that must have some columns."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:  # not read_table, which takes a folder called a=b for a column
+        with ParquetFile(path) as file:
+            table = file.read()
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except (ArrowException, OSError) as error:
+        raise InputError(f"{path}: cannot be read as parquet: {error}") from error
+    if missing := [name for name in names if name not in table.column_names]:
+        raise InputError(f"{path}: no column {missing[0]}; it has {', '.join(table.column_names)}")
+    if empty := [name for name in names if table[name].null_count]:
+        raise InputError(f"{path}: column {empty[0]} has empty cells")
+    return table
+
+
+def _ids(column: Any) -> _Column:
+    """An Arrow column of whole numbers or text; hashing a value once is faster than sorting all."""
+    from pyarrow import types
+
+    if not types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    column = column.unify_dictionaries().combine_chunks()
+    values = column.dictionary.to_numpy(zero_copy_only=False)
+    if values.dtype == object:
+        values = values.astype(np.str_)
+    return _Column(column.indices.to_numpy(), values)
+
+
+def _positions(path: Path, name: str, column: _Column, ids: NDArray[Any]) -> NDArray[np.int64]:
+    """(N,) where each of a column's ids stands among the sorted `ids`."""
+    if not len(column.codes):
+        return np.empty(0, dtype=np.int64)
+    is_text = column.values.dtype.kind == "U"
+    if is_text != (ids.dtype.kind == "U"):
+        kinds = ("text", "numbers") if is_text else ("numbers", "text")
+        raise InputError(f"{path}: {name} ids are {kinds[0]}, in the split {kinds[1]}: other data")
+    place = np.searchsorted(ids, column.values).clip(max=len(ids) - 1)
+    unknown = ids[place] != column.values
+    if unknown.any():
+        raise InputError(
+            f"{path}: {name} {column.values[unknown][0]} is not in the split "
+            f"({np.count_nonzero(unknown)} such {name}s in all): candidates of other data"
+        )
+    return place[column.codes]

@@ -1,0 +1,41 @@
+"""The bootstrap against the theory of means, and its edges."""
+
+import numpy as np
+import pytest
+
+from recsys_lightning.functional.bootstrap import paired_bootstrap
+
+
+def test_the_interval_is_that_of_the_mean():
+    rng = np.random.default_rng(0)
+    b = rng.random(4000)
+    a = b + rng.normal(0.01, 0.2, 4000)
+    found = paired_bootstrap(a, b, seed=1, resamples=4000)
+    error = (a - b).std(ddof=1) / np.sqrt(4000)
+    assert found.mean == pytest.approx((a - b).mean())
+    assert found.low == pytest.approx(found.mean - 1.96 * error, abs=0.1 * error)
+    assert found.high == pytest.approx(found.mean + 1.96 * error, abs=0.1 * error)
+    assert found == paired_bootstrap(a, b, seed=1, resamples=4000)
+
+
+def test_p_is_uniform_where_there_is_no_difference():
+    rng = np.random.default_rng(2)
+    small = sum(
+        paired_bootstrap(rng.random(300), rng.random(300), resamples=400).p < 0.1
+        for _ in range(200)
+    )
+    assert 8 <= small <= 34  # 20 expected, s.d. 4.2
+
+
+def test_the_other_way_round():
+    a, b = np.random.default_rng(3).random((2, 500))
+    here, there = paired_bootstrap(a, b), paired_bootstrap(b, a)
+    assert (here.mean, here.low) == pytest.approx((-there.mean, -there.high))
+    assert here.p == there.p
+
+
+def test_equal_models_and_users_who_were_not_evaluated():
+    values = np.array([0.5, np.nan, 0.25])
+    assert paired_bootstrap(values, values) == (0, 0, 0, 1)
+    assert paired_bootstrap(values, np.array([0.25, 9.0, np.nan]))[:3] == (0.25, 0.25, 0.25)
+    assert np.isnan(paired_bootstrap(values[1:2], values[1:2])).all()

@@ -1,0 +1,142 @@
+"""What runs wrote, read back; and metrics a user beside those of the runs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from recsys_lightning.callbacks.candidates import write_candidates
+from recsys_lightning.data.holdout import RandomHoldout
+from recsys_lightning.errors import InputError
+from recsys_lightning.lists import read_lists, read_split, user_values
+from tests.conftest import make_interactions, two_tastes
+
+USERS, ITEMS = np.array([3, 5, 9]), np.array([10, 20, 30, 40])
+
+
+def rows(path, columns):
+    parquet.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize("text", [False, True], ids=["numbers", "text"])
+@pytest.mark.parametrize("times", [False, True], ids=["no times", "times"])
+@pytest.mark.parametrize("test_items", [0, 2])
+def test_a_split_is_read_back_as_it_was_written(tmp_path, text, times, test_items):
+    x = two_tastes()
+    if text:
+        names = {name: np.array([f"n{i}" for i in getattr(x, name)]) for name in ("users", "items")}
+        x = replace(x, **names)
+    if not times:
+        x = replace(x, times=None)
+    split = RandomHoldout(valid_items=3, test_items=test_items).split(x)
+    read = read_split(split.write(tmp_path))
+    assert read.sha256 == split.sha256
+    assert read.interactions.users.dtype.kind == x.users.dtype.kind
+    for name in ("train", "valid", "test"):
+        ours, theirs = getattr(read, name), getattr(split, name)
+        np.testing.assert_array_equal(ours.indptr, theirs.indptr)
+        np.testing.assert_array_equal(ours.indices, theirs.indices)  # in time order
+        if times:
+            np.testing.assert_array_equal(ours.times, theirs.times)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_lists_are_read_back_whatever_the_order_of_rows(tmp_path_factory, data):
+    seed, length = data.draw(st.integers(0, 999)), data.draw(st.integers(1, 6))
+    rng = np.random.default_rng(seed)
+    x = make_interactions([[0]] * 7, 8)
+    items = np.argsort(rng.random((7, 8)), axis=1)[:, :length].astype(np.int32)
+    items[np.arange(length) >= rng.integers(0, length + 1, 7)[:, None]] = -1  # lists may end
+    items[0] = np.arange(length)  # one is full
+    scores = np.where(items >= 0, rng.random(items.shape), -np.inf).astype(np.float32)
+    path = tmp_path_factory.mktemp("lists") / "valid.parquet"
+    write_candidates(path, x, np.arange(7), items, scores)
+    table = parquet.read_table(path)
+    parquet.write_table(table.take(rng.permutation(len(table))), path)
+    read = read_lists(path, x.users, x.items)
+    np.testing.assert_array_equal(read.items, items)
+    np.testing.assert_array_equal(read.scores, scores)
+    assert (read.items.dtype, read.scores.dtype) == (np.int32, np.float32)
+
+
+def test_a_user_without_a_list_has_an_empty_row(tmp_path):
+    columns = {
+        "user": [9, 3, 9],
+        "item": ["b", "a", "a"],
+        "rank": [2, 1, 1],
+        "score": [1.0, 2.0, 3],
+    }
+    read = read_lists(rows(tmp_path / "f.parquet", columns), USERS, np.array(["a", "b"]))
+    assert read.items.tolist() == [[0, -1], [-1, -1], [0, 1]]
+    assert read.scores.tolist() == [[2, -np.inf], [-np.inf] * 2, [3, 1]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"user": [4]}, "user 4 is not in the split"),
+        ({"item": [50]}, "item 50 is not in the split"),
+        ({"item": ["x"]}, "item ids are text, in the split numbers"),
+        ({"rank": [0]}, "expected ranks from 1"),
+        ({"rank": [2]}, "expected the ranks 1, 2, 3"),
+        ({"user": [3, 3], "item": [10, 20], "rank": [1, 1], "score": [1.0, 1.0]}, "each once"),
+        ({"rank": [None]}, "column rank has empty cells"),
+    ],
+)
+def test_candidates_that_do_not_fit_are_refused(tmp_path, columns, told):
+    fitting = {"user": [3], "item": [10], "rank": [1], "score": [1.0]}
+    path = rows(tmp_path / "valid.parquet", fitting | columns)
+    with pytest.raises(InputError, match=f"valid.parquet.*{told}"):
+        read_lists(path, USERS, ITEMS)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"train\.parquet: there is no such file"):
+        read_split(tmp_path)
+    path = tmp_path / "valid.parquet"
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(InputError, match=r"valid\.parquet: cannot be read as parquet"):
+        read_lists(path, USERS, ITEMS)
+    with pytest.raises(InputError, match="no column rank"):
+        read_lists(rows(path, {"user": [3], "item": [10]}), USERS, ITEMS)
+
+
+def test_a_folder_named_like_a_partition_is_no_column(tmp_path):
+    folder = tmp_path / "user=7"
+    folder.mkdir()
+    columns = {"user": [3], "item": [10], "rank": [1], "score": [1.0]}
+    read = read_lists(rows(folder / "f.parquet", columns), USERS, ITEMS)
+    assert read.items.tolist() == [[0], [-1], [-1]]
+
+
+@pytest.mark.parametrize("metric", ["recall", "recall_capped", "ndcg", "hit_rate", "map", "mrr"])
+def test_the_mean_over_users_is_what_a_run_measures(metric):
+    import torch
+
+    from recsys_lightning.functional.ranking import hits
+    from recsys_lightning.metrics.ranking import ranking_metrics
+
+    split = RandomHoldout(valid_items=3, test_items=0).split(
+        make_interactions([[0, 1, 2, 3, 4, 5], [1], [5, 4, 3, 2, 1, 0]], 9)
+    )
+    items = np.argsort(np.random.default_rng(0).random((3, 9)), axis=1).astype(np.int32)
+    values = user_values(f"val/{metric}@5", items, split.valid)
+    assert np.isnan(values).tolist() == [False, True, False]  # too short: nothing held out
+    lists = torch.from_numpy(items[[0, 2]]).long()
+    target, offsets = (torch.from_numpy(part) for part in split.valid.gather(np.array([0, 2])))
+    theirs = ranking_metrics([5], 9)[f"{metric}@5"]
+    theirs.update(hits=hits(lists, target, offsets, 9), relevant=offsets.diff())
+    assert np.nanmean(values) == pytest.approx(float(theirs.compute()), abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["recall@10", "recall@0", "recall", "coverage@1", "hits@1"])
+def test_a_metric_that_lists_do_not_have_is_refused(metric):
+    x = make_interactions([[0]], 4)
+    with pytest.raises(InputError, match=f"{metric}: expected one of recall"):
+        user_values(metric, np.zeros((1, 4), np.int32), x)
