@@ -314,6 +314,7 @@ class MLflow(Tracker):
         import mlflow
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # tells of every try
         self.folder = folder
         tags = {"git_commit": parameters["git_commit"], "job": parameters["job"]}
         tags |= {"sweep": sweep.name} if sweep else {}
@@ -397,9 +398,9 @@ def log_report(folder: Path) -> None:
     """Log a sweep's report as a W&B run in its group, and as a W&B Report where one can be saved.
 
     Logged are those of these files that are there: `leaderboard.csv` and `runs.csv` as tables, with
-    the best value of every metric of the first in the summary; `report.html`; all of them, and
-    `report.md`, as files. Saving a W&B Report takes a login and the extra `report`. What W&B
-    refuses is warned of.
+    the best value of every metric of the first in the summary; `report.html`; `report.md` as the
+    run's notes. Saving a W&B Report takes a login and the extra `report`. What W&B refuses is
+    warned of.
 
     Args:
         folder: the sweep's. Nothing is done if none of its jobs was logged to W&B.
@@ -426,7 +427,6 @@ def _log_files(run: Any, folder: Path, files: Sequence[Path]) -> None:
     import wandb
 
     for file in files:
-        run.save(file, base_path=folder, policy="now")
         if file.suffix == ".csv":
             table = pandas.read_csv(file)
             run.log({file.stem: wandb.Table(dataframe=table)})
@@ -437,6 +437,8 @@ def _log_files(run: Any, folder: Path, files: Sequence[Path]) -> None:
             run.summary.update({f"best/{name}": float(value) for name, value in best.items()})
         if file.suffix == ".html":
             run.log({file.stem: wandb.Html(file.read_text(), inject=False)})
+        if file.suffix == ".md":
+            run.notes = file.read_text()
     if not run.offline and importlib.util.find_spec("wandb_workspaces"):
         report = build_report(folder, run.project, run.entity)
         print(f"W&B report: {report.save().url}")
@@ -453,16 +455,22 @@ def build_report(folder: Path, project: str, entity: str) -> Any:
     import wandb_workspaces.expr as expr
     import wandb_workspaces.reports.v2 as wr
 
+    class Parameter(wr.ParallelCoordinatesPlotColumn):
+        def _to_model(self) -> Any:
+            column = super()._to_model()
+            name = self.metric.name  # type: ignore[union-attr]
+            column.accessor = f"config:{name}.value"  # a dot in it is no nesting
+            return column
+
     jobs = [result for _, result in results(folder)]
     monitor = jobs[0]["config"]["monitor"]
     tested = monitor.replace("val/", "test/")
-    varied = _varied(jobs)
-    axes = [wr.ParallelCoordinatesPlotColumn(wr.Config(name)) for name in varied]
+    axes = [Parameter(wr.Config(name)) for name in _varied(jobs)]
     runs = wr.Runset(
         entity=entity,
         project=project,
         name=folder.name,
-        filters=[expr.Metric("Group") == folder.name, expr.Metric("JobType") != "report"],
+        filters=expr.And(expr.Metric("Group") == folder.name, expr.Metric("JobType") != "report"),
     )
     panels: list[Any] = [
         wr.BarPlot(title=f"{monitor} by model", metrics=[monitor], groupby=wr.Config("model")),
