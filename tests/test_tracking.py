@@ -369,9 +369,12 @@ def test_ctrl_c_ends_the_wandb_run_as_failed(tmp_path, home):
 
 
 def test_a_pruned_trial_is_no_failed_wandb_run(tmp_path):
+    import wandb
+
     tracker = WandB("recsys_lightning", None, "train", "offline", [])
     tracker.begin(tmp_path / "0_ease", tmp_path, {"model.l2": 1.0})
     end([tracker], {"status": "pruned", "error": None, "split": "a", "metrics": {}, "seconds": {}})
+    wandb.teardown()  # its file is complete when W&B's process has ended
     [told] = wandb_runs(tmp_path)
     assert (told.exit_code, told.summary["status"], told.config["split"]) == (0, "pruned", "a")
 
