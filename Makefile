@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 RUNS ?= outputs
+SWEEP ?= multirun/models
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint types check format leaderboard bench bench-linear bench-autoencoders lock clean
+.PHONY: help install run test test-slow lint types check format leaderboard sweep dashboard bench bench-linear bench-autoencoders lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -15,7 +16,7 @@ install: $(INSTALLED) ## Set up .venv with the locked versions, the demo data, t
 
 $(INSTALLED): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,tune,mlflow,tensorboard,report,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,tune,joblib,submitit,mlflow,tensorboard,report,dev]'
 	@touch $@
 
 run: install ## Recommend real movies: python run.py with its defaults (ARGS="model=... data=..." for more)
@@ -42,6 +43,14 @@ format: install ## Put the code in shape
 
 leaderboard: install ## Leaderboard and report of any runs: RUNS="outputs multirun/a" OUT=folder
 	$(BIN)/python -m recsys_lightning.report $(RUNS) $(if $(OUT),--out $(OUT))
+
+sweep: install ## Search spaces, one after another: MODELS="ease recvae" SWEEP=folder ARGS="data=..."
+	@status=0; for model in $(MODELS); do \
+	    $(BIN)/python run.py sweep=$$model hydra.sweep.dir=$(SWEEP)/$$model $(ARGS) || status=1; \
+	done; exit $$status
+
+dashboard: install ## The trials of a sweep in the browser: SWEEP=multirun/ease
+	$(BIN)/optuna-dashboard $(SWEEP)/study.journal $(ARGS)
 
 bench: bench-linear bench-autoencoders ## Speed and memory beside peer libraries; on a quiet machine
 

@@ -35,11 +35,14 @@ from recsys_lightning.results import (
 from recsys_lightning.summary import describe, examples_of, positions_of, summarise
 from recsys_lightning.sweep import (
     drop_all_but_best,
+    failures,
     find_done,
     has_failed,
     job_hash,
     make_room,
     results,
+    take_job,
+    wait_for_jobs,
 )
 
 log = logging.getLogger("recsys_lightning")
@@ -82,7 +85,11 @@ def run(
     loggers = [tracker.logger() for tracker in trackers]
 
     def build_trainer(*, callbacks: list[Any], logged: bool, **overrides: Any) -> Any:
-        extra = [_make(callback) for callback in (cfg.get("callbacks") or {}).values()]
+        chosen = dict(cfg.get("callbacks") or {})
+        if HydraConfig.get().runtime.choices["hydra/launcher"] != "basic":
+            chosen.pop("progress_bar", None)  # several at once would overwrite each other
+            overrides["enable_progress_bar"] = False
+        extra = [_make(callback) for callback in chosen.values()]
         if cfg.sweep.trial is not None and HydraConfig.get().sweeper.pruner:
             extra.append(_pruning(cfg))
         logger = loggers if logged and loggers else False
@@ -120,12 +127,14 @@ def run(
         "best_epoch": outcome.best_epoch,
         "steps": outcome.steps,
         "parameters": outcome.parameters,
+        "threads": _threads(),
     }
     examples = examples_of(split.interactions, shown, outcome.final[:, : cfg.recommend.k])
     tracking.log_examples(trackers, examples)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         value = outcome.metrics.get(cfg.monitor)
-        console.print(f"{cfg.monitor} {value:.4f}" if value is not None else "done", soft_wrap=True)
+        ended = f"{cfg.monitor} {value:.4f}" if value is not None else "done"
+        console.print(f"{folder.name}: {ended}", soft_wrap=True)
         return told
     summarise(
         console,
@@ -141,24 +150,39 @@ def run(
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def job(cfg: DictConfig) -> float | None:
-    """One run: writes result.json last, whatever happens."""
+    """One run; or a job of a sweep, unless it is done already."""
     for message in SILENCED:
         warnings.filterwarnings("ignore", message=message)
+    _limit_threads()
     hydra_config = HydraConfig.get()
-    choices, folder = hydra_config.runtime.choices, Path(hydra_config.runtime.output_dir)
+    folder = Path(hydra_config.runtime.output_dir)
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     identity = job_hash(config)
-    sweep_folder = None
-    if hydra_config.mode == RunMode.MULTIRUN:
-        sweep_folder = Path(hydra_config.sweep.dir)
+    if hydra_config.mode != RunMode.MULTIRUN:
+        return record(cfg, folder, config, identity, None)
+    sweep_folder = Path(hydra_config.sweep.dir)
+    if cfg.sweep.fail_fast and has_failed(sweep_folder):
+        print(f"not started, as another job has failed: {folder}")
+        return None
+    with take_job(sweep_folder, identity, folder):
         if found := find_done(sweep_folder, identity):
             print(f"done already: {found[0]}")
             return found[1]["metrics"].get(cfg.monitor)
-        if cfg.sweep.fail_fast and has_failed(sweep_folder):
-            print(f"not started, as another job has failed: {folder}")
-            return None
         make_room(folder, identity)
+        return record(cfg, folder, config, identity, sweep_folder)
+
+
+def record(
+    cfg: DictConfig,
+    folder: Path,
+    config: dict[str, Any],
+    identity: str,
+    sweep_folder: Path | None,
+) -> float | None:
+    """Run, and write result.json last, whatever happens; returns the monitored metric."""
+    hydra_config = HydraConfig.get()
+    choices = hydra_config.runtime.choices
     for earlier in ("result.json", "submission.csv", *folder.glob("candidates/*.parquet")):
         (folder / earlier).unlink(missing_ok=True)  # they must not pass for this run's
     clock = Stopwatch()
@@ -229,6 +253,20 @@ def _make(config: DictConfig, **overrides: Any) -> Any:
         raise error.__cause__ if isinstance(error.__cause__, InputError) else error from None
 
 
+def _limit_threads() -> None:
+    """Make numba, which has a variable of its own, follow the one that all others obey."""
+    if limit := os.environ.get("OMP_NUM_THREADS"):
+        os.environ.setdefault("NUMBA_NUM_THREADS", limit.split(",")[0])
+
+
+def _threads() -> dict[str, int]:
+    """What a run may use of each library that computes."""
+    import numba
+    import torch
+
+    return {"torch": torch.get_num_threads(), "numba": numba.get_num_threads()}
+
+
 def _pruning(cfg: DictConfig) -> Any:
     """Reports to the study whose trial this job is."""
     from recsys_lightning.callbacks.pruning import Pruning
@@ -265,6 +303,15 @@ def main() -> int:
         if Sweep.folder is not None:
             _tell_how_to_sync(Sweep.folder)
         return INTERRUPTED
+    except Exception as error:  # a launcher's: a job never raises
+        if with_trace or Sweep.folder is None:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        if str(error).startswith("Unknown plugin class"):
+            print("Not installed? pip install -e '.[submitit]'", file=sys.stderr)
+            return BAD_INPUT
+        end_sweep(Sweep.folder)
+        return FAILED
     if Sweep.folder is not None:
         return end_sweep(Sweep.folder)
     return max(exit_codes, default=0)
@@ -275,11 +322,11 @@ def end_sweep(folder: Path) -> int:
 
     Hydra's `on_multirun_end` is not the place: what it raises becomes a warning and exit code 0.
     """
-    ended = list(results(folder))
-    failed = [(run, result) for run, result in ended if result["status"] == "failed"]
-    for run, result in failed:
-        print(f"failed: {run}: {result['error']}", file=sys.stderr)
-    if ended:
+    wait_for_jobs(folder)  # of a launcher that gave up
+    failed = failures(folder)
+    for run, error in failed:
+        print(f"failed: {run}: {error}", file=sys.stderr)
+    if any(results(folder)):
         from recsys_lightning.report import print_report, write_report
 
         try:
