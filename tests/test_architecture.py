@@ -23,6 +23,11 @@ MAY_IMPORT = {
     "summary": {"errors", "data"},
     "sweep": set(),
     "lists": {"errors", "data", "functional"},
+    "submission": {"errors", "data", "lists"},
+    "ensemble": {
+        *("errors", "data", "functional", "metrics", "results", "lists", "submission", "sweep"),
+        "ensemble",
+    },
     "callbacks": {"errors", "data", "functional", "recommender", "results", "sweep"},
     "experiment": {"errors", "data", "functional", "recommender", "results", "callbacks"},
 }
