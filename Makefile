@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+RUNS ?= outputs
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint types check format bench bench-linear bench-autoencoders lock clean
+.PHONY: help install run test test-slow lint types check format leaderboard bench bench-linear bench-autoencoders lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -38,6 +39,9 @@ check: lint types test ## What CI runs
 format: install ## Put the code in shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+leaderboard: install ## Leaderboard and report of any runs: RUNS="outputs multirun/a" OUT=folder
+	$(BIN)/python -m recsys_lightning.report $(RUNS) $(if $(OUT),--out $(OUT))
 
 bench: bench-linear bench-autoencoders ## Speed and memory beside peer libraries; on a quiet machine
 

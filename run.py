@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,14 @@ from recsys_lightning.callbacks.sweep import Sweep
 from recsys_lightning.errors import InputError, Pruned
 from recsys_lightning.results import Stopwatch, git_commit, peak_rss_mb, versions, write_json
 from recsys_lightning.summary import describe, positions_of, summarise
-from recsys_lightning.sweep import find_done, has_failed, job_hash, results
+from recsys_lightning.sweep import (
+    drop_all_but_best,
+    find_done,
+    has_failed,
+    job_hash,
+    make_room,
+    results,
+)
 
 log = logging.getLogger("recsys_lightning")
 
@@ -138,6 +146,7 @@ def job(cfg: DictConfig) -> float | None:
         if cfg.sweep.fail_fast and has_failed(sweep_folder):
             print(f"not started, as another job has failed: {folder}")
             return None
+        make_room(folder, identity)
     for earlier in ("result.json", "submission.csv", *folder.glob("candidates/*.parquet")):
         (folder / earlier).unlink(missing_ok=True)  # they must not pass for this run's
     clock = Stopwatch()
@@ -152,6 +161,8 @@ def job(cfg: DictConfig) -> float | None:
         "job": identity,
         "repeated": job_hash(config, without="seed"),
         "config": config,
+        "choices": dict(choices),
+        "overrides": list(hydra_config.overrides.task),
     }
     interruption: KeyboardInterrupt | None = None
     try:
@@ -175,12 +186,15 @@ def job(cfg: DictConfig) -> float | None:
         "peak_rss_mb": peak_rss_mb(),
         "versions": versions(),
         "git_commit": git_commit(Path(__file__).parent),
+        "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
     try:
         write_json(folder / "result.json", result)
     except OSError as error:  # a full disk, most likely; said once is enough
         if result["status"] == "done":
             _fail(result, str(error), BAD_INPUT)
+    if hydra_config.mode == RunMode.MULTIRUN:
+        drop_all_but_best(Path(hydra_config.sweep.dir), choices.model, cfg.monitor, cfg.sweep.keep)
     if interruption:
         raise interruption  # ends a sweep, too
     return result["metrics"].get(cfg.monitor)
@@ -230,10 +244,22 @@ def main() -> int:
 
 
 def end_sweep(folder: Path) -> int:
-    """Tell how the jobs of a sweep ended, failures first; returns the exit code."""
-    failed = [(run, result) for run, result in results(folder) if result["status"] == "failed"]
+    """Tell how the jobs of a sweep ended, failures first, and report; returns the exit code.
+
+    Hydra's `on_multirun_end` is not the place: what it raises becomes a warning and exit code 0.
+    """
+    ended = list(results(folder))
+    failed = [(run, result) for run, result in ended if result["status"] == "failed"]
     for run, result in failed:
         print(f"failed: {run}: {result['error']}", file=sys.stderr)
+    if ended:
+        from recsys_lightning.report import print_report, write_report
+
+        try:
+            print_report(Console(), write_report(folder, [folder]), folder)
+        except (InputError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
     return FAILED if failed else 0
 
 

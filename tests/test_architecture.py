@@ -22,6 +22,9 @@ MAY_IMPORT = {
     "results": {"errors", "data"},
     "summary": {"errors", "data"},
     "sweep": set(),
+    "leaderboard": {"functional", "lists", "sweep"},
+    "figures": set(),
+    "report": {"errors", "figures", "leaderboard", "results", "sweep"},
     "lists": {"errors", "data", "functional"},
     "submission": {"errors", "data", "lists"},
     "ensemble": {

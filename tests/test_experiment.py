@@ -64,6 +64,11 @@ def test_a_closed_form_model_is_validated_with_its_solution_and_checkpointed(spl
     assert experiment.outcome.metrics["val/recall@5"] > 0.3  # by chance 5/28
 
 
+def test_a_closed_form_model_is_solved_once_whatever_max_epochs(split, tmp_path):
+    experiment = run_experiment(tmp_path, split, ToyCounts, trainer={"max_epochs": 3})
+    assert experiment.outcome.best_epoch == 1
+
+
 def test_refit_learns_from_everything(split, tmp_path):
     run_experiment(tmp_path, split, ToyCounts)
     checkpoint = torch.load(tmp_path / "checkpoints/final.ckpt", weights_only=True)

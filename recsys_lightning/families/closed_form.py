@@ -107,6 +107,9 @@ class ClosedForm(Recommender):
                         torch.distributed.all_reduce(statistic)
                 self.solve()
 
+    def on_train_epoch_end(self) -> None:  # noqa: D102
+        self.trainer.should_stop = True  # solved, whatever max_epochs the models beside it need
+
     def _require_memory(self, needed: int, what: str, device: torch.device) -> None:
         """Refuse what does not fit, with the number and the remedies."""
         described = f"{type(self).__name__} of {self.num_items:,} items needs for {what}"

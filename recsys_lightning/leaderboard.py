@@ -1,0 +1,199 @@
+"""Many runs as two tables: a row a run, and a row a configuration, its seeds taken together.
+
+Both are read from the runs' folders, so that they can be made again, of any set of folders.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recsys_lightning.functional.bootstrap import paired_bootstrap
+from recsys_lightning.lists import read_lists, read_split, user_values
+from recsys_lightning.sweep import read_json, results
+
+# of a configuration: not what a user would call a hyper-parameter
+_NO_PARAMETER = ("data.", "logger.", "callbacks.", "sweep.")
+_NO_PARAMETER_KEYS = {"trainer.max_epochs", "seed", "split_dir", "ckpt_path", "model._target_"}
+_OF_A_RESULT = ("model", "status", "error", "seed", "data")
+_COSTS = ("peak_rss_mb", "parameters", "best_epoch")
+_OF_ANY_RUN = {"run", *_OF_A_RESULT, "split", "options", "repeated", "seconds", *_COSTS}
+
+
+def runs_table(folders: Sequence[Path], base: Path) -> pd.DataFrame:
+    """A row a run below the folders, in the order in which they finished.
+
+    Args:
+        folders: where to look; a run found twice counts once.
+        base: what the column `run` is relative to.
+
+    Returns:
+        Columns `run`, `model`, `status`, `error`, `seed`, `data`, `split`, `options` (what
+        differs from the model's other runs), `repeated` (equal but for the seed), the metrics,
+        `seconds`, `peak_rss_mb`, `parameters`, `best_epoch`, and a column for each option.
+    """
+    found = {run.resolve(): result for folder in folders for run, result in results(folder)}
+    ordered = sorted(found.items(), key=lambda item: item[1].get("finished") or "")
+    configs = [_flat(result.get("config") or {}) for _, result in ordered]
+    models = [result["model"] for _, result in ordered]
+    options = _options(configs, models)
+    rows = []
+    for (run, result), told in zip(ordered, options, strict=True):
+        rows.append(
+            {
+                "run": _relative(run, base.resolve()),
+                **{key: result.get(key) for key in _OF_A_RESULT},
+                "split": (result.get("split") or "")[:8],
+                "options": " ".join(f"{key}={_short(value)}" for key, value in told.items()),
+                "repeated": result.get("repeated", str(run)),
+                **result["metrics"],
+                "seconds": round(sum(result.get("seconds", {}).values()), 1),
+                **{key: result.get(key) for key in _COSTS},
+                **told,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def leaderboard(runs: pd.DataFrame, monitor: str) -> pd.DataFrame:
+    """A row for all runs that differ in their seed only, the best first, by split.
+
+    Args:
+        runs: as `runs_table` returns it; those that are not done are left out.
+        monitor: the metric that decides.
+
+    Returns:
+        Columns `model`, `data`, `split`, `options`, `runs`, the mean of every metric, `std` (of
+        the monitored one over the seeds, NaN for one), the means of `seconds` and `peak_rss_mb`,
+        `parameters`, and `best_run`, the folder of the best seed.
+
+    >>> runs = pd.DataFrame({
+    ...     "run": ["0", "1", "2"], "model": ["a", "a", "b"], "status": "done", "data": "d",
+    ...     "split": "s", "options": "", "repeated": ["x", "x", "y"], "val/recall@10": [1, 3, 2.5],
+    ...     "seconds": 1.0, "peak_rss_mb": 1.0, "parameters": 1})
+    >>> leaderboard(runs, "val/recall@10")[["model", "runs", "val/recall@10", "best_run"]]
+      model  runs  val/recall@10 best_run
+    0     b     1            2.5        2
+    1     a     2            2.0        1
+    """
+    done = runs[runs.status == "done"]
+    metrics = sorted(
+        (name for name in map(str, runs) if "@" in name), key=lambda name: name != monitor
+    )
+    if done.empty or monitor not in runs:
+        return pd.DataFrame()
+    rows = []
+    for (_, split), group in done.groupby(["repeated", "split"], sort=False):
+        first = group.iloc[0]
+        rows.append(
+            {
+                "model": first.model,
+                "data": first.data,
+                "split": split,
+                "options": first.options,
+                "runs": len(group),
+                monitor: group[monitor].mean(),
+                "std": group[monitor].std(),
+                **group[metrics].mean(),
+                "seconds": group.seconds.mean(),
+                "peak_rss_mb": group.peak_rss_mb.mean(),
+                "parameters": first.parameters,
+                "best_run": group.sort_values(monitor).run.iloc[-1],
+            }
+        )
+    table = pd.DataFrame(rows)
+    return table.sort_values(
+        ["data", "split", monitor], ascending=[True, True, False], kind="stable"
+    ).reset_index(drop=True)
+
+
+def best_per_model(board: pd.DataFrame) -> pd.DataFrame:
+    """The first row of every model on every split."""
+    return board.drop_duplicates(["split", "model"]).reset_index(drop=True)
+
+
+def differences(best: pd.DataFrame, folder: Path, monitor: str) -> pd.DataFrame:
+    """The best model of each split against the others, user by user.
+
+    Args:
+        best: as `best_per_model` returns it.
+        folder: what its `best_run` is relative to.
+        monitor: the metric, of validation; the test set's is compared, too, where there is one.
+
+    Returns:
+        A row a metric and other model: `metric`, `better`, `other`, the mean `difference` over
+        users, its 95 % interval `low` to `high` and `p` by the paired bootstrap. Runs that kept no
+        lists are left out.
+
+    Raises:
+        InputError: a file of a split or of lists is damaged.
+    """
+    rows: list[list[Any]] = []
+    stages = {"val": "valid", "test": "test"}
+    for _, group in best.groupby("split", sort=False):
+        runs = {
+            str(model): folder / run for model, run in zip(group.model, group.best_run, strict=True)
+        }
+        files = [read_json(run / "result.json")["split_files"] for run in runs.values()]
+        if len(runs) < 2 or not Path(files[0]).is_dir():
+            continue
+        split = read_split(Path(files[0]))
+        ids = split.interactions.users, split.interactions.items
+        for stage, file in stages.items():
+            metric = f"{stage}/{monitor.partition('/')[2]}"
+            held_out = split.valid if stage == "val" else split.test
+            lists = {model: run / "candidates" / f"{file}.parquet" for model, run in runs.items()}
+            values = [
+                (model, user_values(metric, read_lists(path, *ids).items, held_out))
+                for model, path in lists.items()
+                if path.is_file()
+            ]
+            rows += [
+                [metric, values[0][0], model, *paired_bootstrap(values[0][1], other)]
+                for model, other in values[1:]
+            ]
+    columns = ["metric", "better", "other", "difference", "low", "high", "p"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def varied(runs: pd.DataFrame, model: str) -> list[str]:
+    """The options that differ among the runs of a model."""
+    of_model = runs[runs.model == model]
+    options = [name for name in map(str, runs) if name not in _OF_ANY_RUN and "@" not in name]
+    return [name for name in options if of_model[name].nunique(dropna=False) > 1]
+
+
+def _options(configs: Sequence[Mapping[str, Any]], models: Sequence[str]) -> list[dict[str, Any]]:
+    """Of each configuration what differs among those of the same model."""
+    told: list[dict[str, Any]] = [{} for _ in configs]
+    for model in dict.fromkeys(models):
+        of_model = [number for number, other in enumerate(models) if other == model]
+        keys = dict.fromkeys(key for number in of_model for key in configs[number])
+        for key in keys:
+            if key in _NO_PARAMETER_KEYS or key.startswith(_NO_PARAMETER):
+                continue
+            values = [configs[number].get(key) for number in of_model]
+            if any(value != values[0] for value in values):
+                for number, value in zip(of_model, values, strict=True):
+                    told[number][key] = value
+    return told
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys; lists as text, so that they can be compared and written."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(value) if isinstance(value, list) else value
+    return flat
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value
+
+
+def _relative(path: Path, base: Path) -> str:
+    return str(path.relative_to(base) if path.is_relative_to(base) else path)

@@ -1,0 +1,329 @@
+"""What a sweep, or any set of runs, has shown: `python -m recsys_lightning.report FOLDER...`.
+
+Writes leaderboard.csv, runs.csv, report.md, report.html (self-contained) and best/<model>.yaml.
+"""
+
+import argparse
+import html
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from recsys_lightning import figures
+from recsys_lightning.errors import InputError
+from recsys_lightning.leaderboard import (
+    best_per_model,
+    differences,
+    leaderboard,
+    runs_table,
+    varied,
+)
+from recsys_lightning.results import replacing
+from recsys_lightning.sweep import NOT_THE_JOB, read_json, results
+
+SHOWN_IN_LEADERBOARD = 50
+
+
+@dataclass(frozen=True)
+class Report:
+    """The tables of a set of runs.
+
+    Attributes:
+        title: of the whole.
+        monitor: the metric that decides.
+        runs: a row a run.
+        board: a row a configuration, best first.
+        best: its first row of every model.
+        compared: the best model against the others, by the paired bootstrap over users.
+    """
+
+    title: str
+    monitor: str
+    runs: pd.DataFrame
+    board: pd.DataFrame
+    best: pd.DataFrame
+    compared: pd.DataFrame
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The runs that failed."""
+        return self.runs[self.runs.status == "failed"]
+
+
+def write_report(folder: Path, sources: Sequence[Path]) -> Report:
+    """Read the runs below some folders, write the report's files.
+
+    Args:
+        folder: for the files; made if missing.
+        sources: folders of runs or of sweeps.
+
+    Raises:
+        InputError: there is no run.
+    """
+    runs = runs_table(sources, folder)
+    if runs.empty:
+        places = ", ".join(map(str, sources))
+        raise InputError(f"{places}: no run there; expected folders with a result.json below them")
+    monitor = _monitor(sources)
+    board = leaderboard(runs, monitor)
+    best = best_per_model(board)
+    compared = differences(best, folder, monitor)
+    report = Report(folder.resolve().name, monitor, runs, board, best, compared)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in (
+        ("runs.csv", runs.drop(columns="repeated").to_csv(index=False)),
+        ("leaderboard.csv", board.to_csv(index=False)),
+        ("report.md", as_markdown(report, folder)),
+        ("report.html", as_html(report)),
+    ):
+        _write(folder / name, text)
+    for _, row in report.best.sort_values(monitor).iterrows():  # the best of all splits last
+        result = read_json(folder / row.best_run / "result.json")
+        (folder / "best").mkdir(exist_ok=True)
+        command = f"python run.py --config-dir {folder} +best={row.model}"
+        _write(folder / "best" / f"{row.model}.yaml", best_config(result, command))
+    return report
+
+
+def _monitor(sources: Sequence[Path]) -> str:
+    """The metric that the runs watched; the most frequent one, if they differ."""
+    monitors = [
+        result["config"]["monitor"]
+        for source in sources
+        for _, result in results(source)
+        if "config" in result
+    ]
+    return max(monitors, key=monitors.count)
+
+
+def best_config(result: Mapping[str, Any], command: str) -> str:
+    """A Hydra configuration that repeats a run.
+
+    Args:
+        result: the content of its result.json.
+        command: stands in the first line.
+    """
+    choices, config = result["choices"], result["config"]
+    groups = {group: choices[group] for group in ("data", "holdout", "model")}
+    content: dict[str, Any] = {"hydra": {"mode": "RUN"}}  # an experiment may say MULTIRUN
+    for override in result["overrides"]:
+        key = override.partition("=")[0].lstrip("+~")
+        if key in choices and key not in ("sweep", "logger"):
+            groups[key] = choices[key]
+        if key in choices or key.split(".")[0] in NOT_THE_JOB or key == "data.cache_dir":
+            continue
+        *parents, last = key.split(".")
+        source, target = config, content
+        for parent in parents:
+            source, target = source.get(parent) or {}, target.setdefault(parent, {})
+        if last in source:
+            target[last] = source[last]
+    defaults = [{f"override /{group}": choice} for group, choice in groups.items()]
+    text = yaml.safe_dump({"defaults": defaults} | content, sort_keys=False)
+    return f"# @package _global_\n# {command}\n{text}"
+
+
+def as_markdown(report: Report, folder: Path) -> str:
+    """The report as text: failures first, then the best of each model, then all."""
+    parts = [f"# {report.title}", _overview(report)]
+    if len(report.failed):
+        parts += ["## Failed", markdown_table(report.failed[["run", "model", "error"]])]
+    if report.board.empty:
+        return "\n\n".join(parts) + "\n"
+    parts += ["## Best of each model", markdown_table(_shown(report.best, report.monitor))]
+    parts += [
+        "Run one again, or with other data: "
+        f"`python run.py --config-dir {folder} +best={report.best.model.iloc[0]}`"
+    ]
+    if len(report.compared):
+        parts += ["## Which differences are real", COMPARED, markdown_table(_differences(report))]
+    for model, shares in _importances(report).items():
+        table = pd.DataFrame({"option": shares.index, "importance": shares.values})
+        parts += [f"## What mattered for {model}", markdown_table(table)]
+    shown = _shown(report.board.head(SHOWN_IN_LEADERBOARD), report.monitor)
+    parts += [f"## Leaderboard{_cut(report)}", markdown_table(shown)]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_html(report: Report) -> str:
+    """The same with figures, in one file that needs no network."""
+    from plotly.offline import get_plotlyjs
+
+    parts = [f"<h1>{html.escape(report.title)}</h1>", f"<p>{html.escape(_overview(report))}</p>"]
+    if len(report.failed):
+        parts += ["<h2>Failed</h2>", _html_table(report.failed[["run", "model", "error"]])]
+    if not report.board.empty:
+        done = report.runs[report.runs.status == "done"]
+        parts += ["<h2>Best of each model</h2>", _html_table(_shown(report.best, report.monitor))]
+        if len(report.compared):
+            parts += ["<h2>Which differences are real</h2>", f"<p>{COMPARED}</p>"]
+            parts += [_html_table(_differences(report))]
+        drawn = {"Best of each model, drawn": figures.best_per_model(report.best, report.monitor)}
+        drawn["Runs in the order in which they finished"] = figures.history(done, report.monitor)
+        drawn["Time and memory"] = figures.costs(done, report.monitor)
+        shares = _importances(report)
+        for model in dict.fromkeys(done.model):
+            of_model, options = done[done.model == model], varied(done, model)
+            if len(options) > 1 and len(of_model) > 1:
+                title = f"{model}: options and {report.monitor}"
+                drawn[title] = figures.parallel_coordinates(of_model, options, report.monitor)
+            if model in shares:
+                drawn[f"{model}: what mattered"] = figures.importance_bars(shares[model])
+        for title, figure in drawn.items():
+            parts += [f"<h2>{html.escape(title)}</h2>"]
+            parts += [figure.to_html(full_html=False, include_plotlyjs=False, config=PLAIN)]
+        shown = _shown(report.board.head(SHOWN_IN_LEADERBOARD), report.monitor)
+        parts += [f"<h2>Leaderboard{_cut(report)}</h2>", _html_table(shown)]
+    body = "\n".join(parts)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f"<title>{html.escape(report.title)}</title>\n<style>{STYLE}</style>\n"
+        f"<script>{get_plotlyjs()}</script></head>\n<body>\n{body}\n</body></html>\n"
+    )
+
+
+COMPARED = (
+    "The best run of the first model against the best run of each other, user by user: mean "
+    "difference, its 95 % interval by the paired bootstrap. The first was chosen on validation, so "
+    "the test set's figures are the fairer ones. Spread over seeds is not in the interval."
+)
+PLAIN = {"displayModeBar": False}
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em }
+table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto }
+th, td { padding: .25em .7em; border-bottom: 1px solid #ddd; text-align: left }
+td { font-variant-numeric: tabular-nums }
+"""
+
+
+def markdown_table(table: pd.DataFrame) -> str:
+    r"""A table in Markdown.
+
+    >>> print(markdown_table(pd.DataFrame({"a": [0.25, 1.0], "b": ["x|y", None]})))
+    | a | b |
+    |---|---|
+    | 0.2500 | x\|y |
+    | 1.0000 |  |
+    """
+    rows = [_row(list(table.columns)), "|" + "---|" * table.shape[1]]
+    rows += [_row([_cell(value) for value in values]) for values in table.itertuples(index=False)]
+    return "\n".join(rows)
+
+
+def print_report(console: Console, report: Report, folder: Path) -> None:
+    """The best of each model, and where the files are."""
+    if not report.best.empty:
+        shown = _shown(report.best, report.monitor).drop(columns="options")  # too wide a column
+        table = Table(*shown.columns)
+        for values in shown.itertuples(index=False):
+            table.add_row(*map(_cell, values))
+        console.print(table)
+    console.print(str(folder / "report.html"), highlight=False, soft_wrap=True)
+
+
+def _overview(report: Report) -> str:
+    """How many runs ended how, and on which splits."""
+    counts = report.runs.status.value_counts()
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    text = f"{len(report.runs)} runs: {told}. Decided by {report.monitor}"
+    splits = report.board.split.nunique() if len(report.board) else 0
+    if splits > 1:
+        text += f"; {splits} splits, and figures of different splits do not compare"
+    return text + "."
+
+
+def _shown(board: pd.DataFrame, monitor: str) -> pd.DataFrame:
+    """The columns that a reader looks at; the CSV has them all."""
+    shown = board[["model", "options"]].copy()
+    if board.split.nunique() > 1:
+        shown["split"] = board.split
+    shown[monitor] = [
+        f"{mean:.4f}" + (f" ± {spread:.4f} ({runs} seeds)" if runs > 1 else "")
+        for mean, spread, runs in zip(board[monitor], board["std"], board.runs, strict=True)
+    ]
+    stage, _, name = monitor.partition("/")
+    others = [f"{stage}/{name.replace('recall', 'ndcg')}", f"test/{name}"]
+    for metric in others:
+        if metric in board and metric != monitor:
+            shown[metric] = [f"{value:.4f}" for value in board[metric]]
+    shown["seconds"] = [f"{value:.1f}" for value in board.seconds]
+    shown["MiB"] = [f"{value:.0f}" for value in board.peak_rss_mb]
+    shown["run"] = board.best_run
+    return shown
+
+
+def _differences(report: Report) -> pd.DataFrame:
+    """As a reader wants it."""
+    table = report.compared
+    shown = table[["metric", "better", "other"]].copy()
+    shown["difference"] = [f"{value:+.4f}" for value in table.difference]
+    shown["95 % interval"] = [
+        f"{low:+.4f} to {high:+.4f}" for low, high in zip(table.low, table.high, strict=True)
+    ]
+    shown["p"] = [f"{value:.3f}" for value in table.p]
+    shown["real"] = [
+        "yes" if low > 0 else "the other way round" if high < 0 else "not shown"
+        for low, high in zip(table.low, table.high, strict=True)
+    ]
+    return shown
+
+
+def _importances(report: Report) -> dict[str, pd.Series]:
+    """By model, where there is enough to say."""
+    done = report.runs[report.runs.status == "done"]
+    found = {
+        model: figures.importances(done[done.model == model], varied(done, model), report.monitor)
+        for model in dict.fromkeys(done.model)
+    }
+    return {model: shares for model, shares in found.items() if shares is not None}
+
+
+def _cut(report: Report) -> str:
+    total = len(report.board)
+    return f" (the best {SHOWN_IN_LEADERBOARD} of {total})" if total > SHOWN_IN_LEADERBOARD else ""
+
+
+def _html_table(table: pd.DataFrame) -> str:
+    return table.to_html(index=False, border=0, na_rep="")
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if pd.isna(value) else f"{value:.4f}"
+    return "" if value is None else str(value)
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as scratch:
+        scratch.write_text(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m recsys_lightning.report", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, help="runs or sweeps")
+    parser.add_argument("--out", type=Path, help="for the files; default: the first folder")
+    told = parser.parse_args(arguments)
+    out = told.out or told.folders[0]
+    try:
+        report = write_report(out, told.folders)
+    except (InputError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print_report(Console(), report, out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Figures show the numbers they are given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys_lightning import figures
+
+MONITOR = "val/recall@10"
+
+
+@pytest.fixture
+def runs():
+    """l2 decides, dropout is noise, hidden is a list."""
+    rng = np.random.default_rng(0)
+    l2 = 10 ** rng.uniform(0, 3, 40)
+    return pd.DataFrame(
+        {
+            "model": "a",
+            "options": "",
+            "l2": l2,
+            "dropout": rng.uniform(0, 0.5, 40),
+            "hidden": rng.choice(["[]", "[600]"], 40),
+            MONITOR: -((np.log10(l2) - 2) ** 2),
+            "seconds": 1.0,
+            "peak_rss_mb": 5.0,
+        }
+    )
+
+
+def test_what_decides_is_the_most_important(runs):
+    shares = figures.importances(runs, ["dropout", "hidden", "l2"], MONITOR)
+    assert shares.index[0] == "l2"
+    assert shares["l2"] > 0.7
+    assert shares.sum() == pytest.approx(1)
+
+
+def test_no_importance_from_one_option_or_a_few_runs(runs):
+    assert figures.importances(runs, ["l2"], MONITOR) is None
+    assert figures.importances(runs.head(5), ["l2", "dropout"], MONITOR) is None
+
+
+def test_parallel_coordinates_have_axes_for_what_they_show(runs):
+    [lines] = figures.parallel_coordinates(runs, ["l2", "dropout", "hidden"], MONITOR).data
+    l2, dropout, hidden, metric = lines.dimensions
+    assert list(l2["values"]) == pytest.approx(np.log10(runs.l2).tolist())  # spans 1 to 1000
+    assert list(dropout["values"]) == runs.dropout.tolist()
+    assert list(hidden.ticktext) == ["[600]", "[]"]  # sorted as text
+    assert metric.label == MONITOR
+
+
+def test_history_has_the_best_so_far():
+    runs = pd.DataFrame({"model": "a", "options": "", MONITOR: [0.1, 0.3, 0.2]})
+    points, best = figures.history(runs, MONITOR).data
+    assert list(points.y) == [0.1, 0.3, 0.2]
+    assert list(best.y) == [0.1, 0.3, 0.3]

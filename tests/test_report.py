@@ -1,0 +1,133 @@
+"""The report at the end of a real sweep, in a real browser where there is one."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+
+from recsys_lightning.sweep import read_json
+from tests.command import ROOT
+from tests.test_sweep import sweep
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Nine jobs of EASE, one that fails, and two seeds of another model."""
+    folder = tmp_path_factory.mktemp("report")
+    done = sweep(folder, "model=ease", "model.l2=5,50,500", "model.dropout=0,0.2,0.5")
+    assert "report.html" in done.stdout
+    overrides = ("model=multi_dae", "max_epochs=2", "seed=1,2", "sweep.keep=1")
+    done = sweep(folder, *overrides, "model.dropout=0.5,2", code=1)
+    assert "0.5" not in done.stderr
+    return folder / "sweep"
+
+
+def test_tables(folder):
+    board = pd.read_csv(folder / "leaderboard.csv")
+    assert len(board) == 10
+    assert board.sort_values("val/recall@10", ascending=False).model.tolist() == (
+        board.model.tolist()
+    )
+    runs = pd.read_csv(folder / "runs.csv")
+    assert runs.status.value_counts().to_dict() == {"done": 11, "failed": 2}
+    for _, row in board.iterrows():
+        told = [
+            read_json(folder / run / "result.json")["metrics"]["val/recall@10"]
+            for run in runs.run[(runs.options == row.options) & (runs.model == row.model)]
+        ]
+        assert row["val/recall@10"] == pytest.approx(sum(told) / len(told))
+
+
+def test_the_failures_come_first(folder):
+    text = (folder / "report.md").read_text()
+    headings = re.findall("^## (.*)$", text, re.MULTILINE)
+    assert headings[0] == "Failed"
+    assert {"Best of each model", "What mattered for ease", "Leaderboard"} <= set(headings)
+    assert text.count("model.dropout=2: expected") == 2
+    assert "(2 seeds)" in text
+
+
+def test_the_best_are_compared_user_by_user(folder):
+    lines = (folder / "report.md").read_text().splitlines()
+    told = [line.split(" | ") for line in lines if " | multi_dae | +" in line]
+    assert [cells[0] for cells in told] == ["| val/recall@10", "| test/recall@10"]
+    board = pd.read_csv(folder / "leaderboard.csv")
+    runs = pd.read_csv(folder / "runs.csv").set_index("run")
+    best = [board[board.model == name].best_run.iloc[0] for name in ("ease", "multi_dae")]
+    for cells in told:
+        values = runs.loc[best, cells[0].removeprefix("| ")]
+        assert float(cells[3]) == pytest.approx(values.iloc[0] - values.iloc[1], abs=1e-4)
+
+
+def test_the_best_configuration_runs_as_it_is(folder, tmp_path):
+    best = pd.read_csv(folder / "leaderboard.csv").query("model == 'ease'").iloc[0]
+    text = (folder / "best" / "ease.yaml").read_text()
+    command = text.splitlines()[1].removeprefix("# ").split()
+    done = subprocess.run(
+        [sys.executable, *command[1:], f"hydra.run.dir={tmp_path}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    again = read_json(tmp_path / "result.json")
+    assert again["metrics"]["val/recall@10"] == best["val/recall@10"]
+    assert yaml.safe_load(text)["model"]["l2"] == again["config"]["model"]["l2"]
+
+
+def test_only_the_best_runs_keep_their_lists(folder):
+    kept = sorted(path.parent.name for path in folder.glob("*/candidates"))
+    runs = pd.read_csv(folder / "runs.csv").query("status == 'done'")
+    best = runs.sort_values("val/recall@10", ascending=False, kind="stable").groupby("model")
+    counts = runs[runs.run.isin(kept)].model.value_counts()
+    assert counts.to_dict() == {"ease": 5, "multi_dae": 1}
+    for model, keep in (("ease", 5), ("multi_dae", 1)):
+        values = best.get_group(model)["val/recall@10"]
+        kept_values = runs[runs.run.isin(kept) & (runs.model == model)]["val/recall@10"]
+        assert sorted(kept_values) == sorted(values.head(keep))
+    assert {path.parent.name for path in folder.glob("*/checkpoints")} == set(kept)
+    assert {path.parent.name for path in folder.glob("*/submission.csv")} == set(kept)
+
+
+def test_another_grid_in_the_folder_does_not_overwrite_what_is_done(folder):
+    """The second sweep of the fixture had numbers 0 to 3, too, of another model."""
+    assert len(list(folder.glob("*_ease/result.json"))) == 9
+
+
+def test_the_command_makes_the_same_report_again(folder, tmp_path):
+    command = [sys.executable, "-m", "recsys_lightning.report", str(folder), "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    again, before = (pd.read_csv(path / "leaderboard.csv") for path in (tmp_path, folder))
+    columns = [name for name in before if name != "best_run"]  # relative to each
+    pd.testing.assert_frame_equal(again[columns], before[columns])
+
+
+def test_no_runs_is_one_line(tmp_path):
+    command = [sys.executable, "-m", "recsys_lightning.report", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "no run there" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium (Debian: chromium)")
+def test_a_browser_draws_every_figure_without_a_network(folder, tmp_path):
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += [f"--user-data-dir={tmp_path}", "--virtual-time-budget=10000"]
+    command += ["--host-resolver-rules=MAP * ~NOTFOUND", f"file://{folder}/report.html"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    html = (folder / "report.html").read_text()
+    figures = html.count("Plotly.newPlot(")
+    assert figures >= 5
+    assert done.stdout.count('class="main-svg"') >= figures  # drawn by the script
+    assert "parcoords" in done.stdout
+    assert "<script src" not in html
+    assert "<link" not in html
