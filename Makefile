@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 RUNS ?= outputs
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint types check format leaderboard bench bench-linear bench-autoencoders lock clean
+.PHONY: help install run test test-slow lint types check format leaderboard submission check-submission bench bench-linear bench-autoencoders lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -42,6 +42,12 @@ format: install ## Put the code in shape
 
 leaderboard: install ## Leaderboard and report of any runs: RUNS="outputs multirun/a" OUT=folder
 	$(BIN)/python -m recsys_lightning.report $(RUNS) $(if $(OUT),--out $(OUT))
+
+submission: install ## The contest's line-up, fused, refitted and submitted, on the small sample (ARGS="data=competition data.path=...")
+	$(BIN)/python run.py -m experiment=submission $(ARGS)
+
+check-submission: install ## Check FILE=submission.csv: header, ids, items a user, distinct, unseen; TEMPLATE=... for the order, SPLIT=... for the data
+	$(BIN)/python -m recsys_lightning.submission $(FILE) $(if $(TEMPLATE),--template $(TEMPLATE)) $(if $(SPLIT),--split $(SPLIT))
 
 bench: bench-linear bench-autoencoders ## Speed and memory beside peer libraries; on a quiet machine
 

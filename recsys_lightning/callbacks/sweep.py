@@ -19,10 +19,12 @@ class Sweep(Callback):
 
     Attributes:
         folder: of the multirun in this process; None in a single run.
+        config: without what the sweep varies; the ensemble at its end is configured there.
     """
 
     folder: Path | None = None
+    config: DictConfig
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:  # noqa: D102
-        Sweep.folder = Path(config.hydra.sweep.dir)
+        Sweep.folder, Sweep.config = Path(config.hydra.sweep.dir), config
         os.environ[STARTED] = str(time.time())
