@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
+from recsys_lightning import tracking
 from recsys_lightning.callbacks.sweep import Sweep
 from recsys_lightning.errors import InputError, Pruned
-from recsys_lightning.results import Stopwatch, git_commit, peak_rss_mb, versions, write_json
-from recsys_lightning.summary import describe, positions_of, summarise
+from recsys_lightning.results import (
+    Stopwatch,
+    git_commit,
+    is_first_process,
+    peak_rss_mb,
+    versions,
+    write_json,
+)
+from recsys_lightning.summary import describe, examples_of, positions_of, summarise
 from recsys_lightning.sweep import (
     drop_all_but_best,
     find_done,
@@ -50,7 +59,9 @@ SILENCED = (
 )
 
 
-def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
+def run(
+    cfg: DictConfig, folder: Path, clock: Stopwatch, trackers: Sequence[tracking.Tracker]
+) -> dict[str, Any]:
     """Load, split, and run the Experiment.
 
     Returns:
@@ -74,7 +85,7 @@ def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
 
     from recsys_lightning.experiment import Experiment, Options
 
-    loggers = [_make(logger) for logger in (cfg.get("logger") or {}).values()]
+    loggers = [tracker.logger() for tracker in trackers]
 
     def build_trainer(*, callbacks: list[Any], logged: bool, **overrides: Any) -> Any:
         extra = [_make(callback) for callback in (cfg.get("callbacks") or {}).values()]
@@ -113,8 +124,11 @@ def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
         "split": split.sha256,
         "split_files": str(split_folder),
         "best_epoch": outcome.best_epoch,
+        "steps": outcome.steps,
         "parameters": outcome.parameters,
     }
+    examples = examples_of(split.interactions, shown, outcome.final[:, : cfg.recommend.k])
+    tracking.log_examples(trackers, examples)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         value = outcome.metrics.get(cfg.monitor)
         console.print(f"{cfg.monitor} {value:.4f}" if value is not None else "done", soft_wrap=True)
@@ -124,10 +138,7 @@ def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
         metrics=outcome.metrics,
         standard_errors=outcome.standard_errors,
         headline=cfg.monitor.split("/")[-1],
-        interactions=split.interactions,
-        shown=shown,
-        final=outcome.final,
-        num_recommended=cfg.recommend.k,
+        examples=examples,
         seconds=clock.seconds,
         files=[folder / "result.json", folder / "submission.csv"],
     )
@@ -144,6 +155,7 @@ def job(cfg: DictConfig) -> float | None:
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     identity = job_hash(config)
+    sweep_folder = None
     if hydra_config.mode == RunMode.MULTIRUN:
         sweep_folder = Path(hydra_config.sweep.dir)
         if found := find_done(sweep_folder, identity):
@@ -167,12 +179,17 @@ def job(cfg: DictConfig) -> float | None:
         "job": identity,
         "repeated": job_hash(config, without="seed"),
         "config": config,
+        "git_commit": git_commit(Path(__file__).parent),
         "choices": dict(choices),
         "overrides": list(hydra_config.overrides.task),
     }
+    trackers: list[tracking.Tracker] = []  # those that have begun
     interruption: KeyboardInterrupt | None = None
     try:
-        told = run(cfg, folder, clock)
+        if is_first_process():
+            chosen = [_make(logger) for logger in (cfg.get("logger") or {}).values()]
+            tracking.begin(chosen, trackers, folder, sweep_folder, result)
+        told = run(cfg, folder, clock, trackers)
         if not told:
             return None
         result |= told
@@ -191,7 +208,6 @@ def job(cfg: DictConfig) -> float | None:
         "seconds": clock.seconds,
         "peak_rss_mb": peak_rss_mb(),
         "versions": versions(),
-        "git_commit": git_commit(Path(__file__).parent),
         "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
     try:
@@ -199,8 +215,12 @@ def job(cfg: DictConfig) -> float | None:
     except OSError as error:  # a full disk, most likely; said once is enough
         if result["status"] == "done":
             _fail(result, str(error), BAD_INPUT)
-    if hydra_config.mode == RunMode.MULTIRUN:
-        drop_all_but_best(Path(hydra_config.sweep.dir), choices.model, cfg.monitor, cfg.sweep.keep)
+    finally:
+        tracking.end(trackers, result)
+    if sweep_folder is None:
+        _tell_how_to_sync(folder)
+    else:
+        drop_all_but_best(sweep_folder, choices.model, cfg.monitor, cfg.sweep.keep)
     if interruption:
         raise interruption  # ends a sweep, too
     return result["metrics"].get(cfg.monitor)
@@ -223,6 +243,11 @@ def _pruning(cfg: DictConfig) -> Any:
     return Pruning(cfg.sweep.storage, cfg.sweep.study, cfg.sweep.trial, pruner, cfg.monitor)
 
 
+def _tell_how_to_sync(folder: Path) -> None:
+    if command := tracking.sync_command(folder):
+        print(f"W&B, offline; to upload: {command}")
+
+
 def _fail(result: dict[str, Any], message: str, code: int) -> None:
     result |= {"status": "failed", "error": message}
     exit_codes.append(code)
@@ -243,6 +268,8 @@ def main() -> int:
             print(error.__cause__, file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
+        if Sweep.folder is not None:
+            _tell_how_to_sync(Sweep.folder)
         return INTERRUPTED
     if Sweep.folder is not None:
         return end_sweep(Sweep.folder, Sweep.config)
@@ -269,6 +296,8 @@ def end_sweep(folder: Path, cfg: DictConfig) -> int:
         except (InputError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return FAILED
+        tracking.log_report(folder)
+    _tell_how_to_sync(folder)
     return code
 
 

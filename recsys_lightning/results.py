@@ -39,6 +39,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         scratch.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
+def is_first_process() -> bool:
+    """Whether this is the one of several processes that evaluates and writes."""
+    return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
+
+
 class Stopwatch:
     """Seconds by stage.
 

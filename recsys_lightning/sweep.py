@@ -68,7 +68,7 @@ def make_room(run: Path, job: str) -> None:
     if earlier["status"] == "done":
         aside = run.with_name(f"{run.name}-{earlier['job']}")
         aside.mkdir()
-        for name in (*KEPT_OF_THE_BEST, "metrics.csv", "result.json"):
+        for name in (*KEPT_OF_THE_BEST, "metrics.csv", "tensorboard", "result.json"):
             with suppress(FileNotFoundError):
                 (run / name).rename(aside / name)
 
