@@ -7,7 +7,7 @@ RUNS ?= outputs
 SWEEP ?= multirun/models
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint types check format leaderboard sweep dashboard bench bench-linear bench-autoencoders lock clean
+.PHONY: help install run test test-slow lint types check format leaderboard sweep dashboard submission check-submission bench bench-linear bench-autoencoders lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -51,6 +51,12 @@ sweep: install ## Search spaces, one after another: MODELS="ease recvae" SWEEP=f
 
 dashboard: install ## The trials of a sweep in the browser: SWEEP=multirun/ease
 	$(BIN)/optuna-dashboard $(SWEEP)/study.journal $(ARGS)
+
+submission: install ## The contest's line-up, fused, refitted and submitted, on the small sample (ARGS="data=competition data.path=...")
+	$(BIN)/python run.py -m experiment=submission $(ARGS)
+
+check-submission: install ## Check FILE=submission.csv: header, ids, items a user, distinct, unseen; TEMPLATE=... for the order, SPLIT=... for the data
+	$(BIN)/python -m recsys_lightning.submission $(FILE) $(if $(TEMPLATE),--template $(TEMPLATE)) $(if $(SPLIT),--split $(SPLIT))
 
 bench: bench-linear bench-autoencoders ## Speed and memory beside peer libraries; on a quiet machine
 

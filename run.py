@@ -73,6 +73,12 @@ def run(
     console = Console(quiet=int(os.environ.get("LOCAL_RANK", 0)) > 0)
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise InputError(f"{missing[0]}=???: a value is missing; give it on the command line")
+    if cfg.get("ensemble"):
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            raise InputError(
+                "ensemble= is made of several runs: give -m, and model=ease,recvae,..."
+            )
+        _make(cfg.ensemble)  # a mistake in it is told now, not when all jobs are done
     source, holdout = _make(cfg.data), _make(cfg.holdout)
     split = holdout(source, clock)
     shown = positions_of(split.interactions, cfg.recommend.users)
@@ -310,15 +316,15 @@ def main() -> int:
         if str(error).startswith("Unknown plugin class"):
             print("Not installed? pip install -e '.[submitit]'", file=sys.stderr)
             return BAD_INPUT
-        end_sweep(Sweep.folder)
+        end_sweep(Sweep.folder, Sweep.config)
         return FAILED
     if Sweep.folder is not None:
-        return end_sweep(Sweep.folder)
+        return end_sweep(Sweep.folder, Sweep.config)
     return max(exit_codes, default=0)
 
 
-def end_sweep(folder: Path) -> int:
-    """Tell how the jobs of a sweep ended, failures first, and report; returns the exit code.
+def end_sweep(folder: Path, cfg: DictConfig) -> int:
+    """Tell how the jobs of a sweep ended, failures first, fuse, and report; returns the exit code.
 
     Hydra's `on_multirun_end` is not the place: what it raises becomes a warning and exit code 0.
     """
@@ -326,6 +332,9 @@ def end_sweep(folder: Path) -> int:
     failed = failures(folder)
     for run, error in failed:
         print(f"failed: {run}: {error}", file=sys.stderr)
+    code = FAILED if failed else 0
+    if cfg.get("ensemble"):
+        code = max(code, _fuse(folder, cfg))
     if any(results(folder)):
         from recsys_lightning.report import print_report, write_report
 
@@ -336,7 +345,24 @@ def end_sweep(folder: Path) -> int:
             return FAILED
         tracking.log_report(folder)
     _tell_how_to_sync(folder)
-    return FAILED if failed else 0
+    return code
+
+
+def _fuse(folder: Path, cfg: DictConfig) -> int:
+    """Build the ensemble of a sweep in its folder; returns the exit code."""
+    from recsys_lightning.ensemble.show import show
+
+    try:
+        ensemble = _make(cfg.ensemble)
+        show(Console(), ensemble([folder], folder), folder)
+    except (InputError, OSError) as error:
+        print(f"error: no ensemble: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except Exception as error:
+        log.exception("the ensemble failed")
+        print(f"error: no ensemble: {type(error).__name__}: {error}", file=sys.stderr)
+        return FAILED
+    return 0
 
 
 if __name__ == "__main__":

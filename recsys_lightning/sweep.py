@@ -23,7 +23,7 @@ LOCKS = (
 KEPT_OF_THE_BEST = ("candidates", "checkpoints", "submission.csv")  # the large ones
 
 # where things are written and how they are shown: a job is the same without them
-NOT_THE_JOB = {"logger", "callbacks", "sweep", "split_dir"}
+NOT_THE_JOB = {"logger", "callbacks", "sweep", "ensemble", "split_dir"}
 
 
 def job_hash(config: Mapping[str, Any], *, without: str | None = None) -> str:

@@ -27,6 +27,11 @@ MAY_IMPORT = {
     "figures": set(),
     "report": {"errors", "figures", "leaderboard", "results", "sweep"},
     "lists": {"errors", "data", "functional"},
+    "submission": {"errors", "data", "lists"},
+    "ensemble": {
+        *("errors", "data", "functional", "metrics", "results", "lists", "submission", "sweep"),
+        "ensemble",
+    },
     "callbacks": {"errors", "data", "functional", "recommender", "results", "sweep"},
     "experiment": {"errors", "data", "functional", "recommender", "results", "callbacks"},
 }

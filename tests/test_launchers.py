@@ -131,7 +131,7 @@ def test_slurm_is_asked_for_what_the_configuration_says():
     config = composed("hydra/launcher=slurm", "hydra.launcher.partition=cpu")
     launcher = config.hydra.launcher
     assert (launcher.partition, launcher.cpus_per_task, launcher.mem_gb) == ("cpu", 4, 16)
-    assert config.hydra.job.env_set == {"OMP_NUM_THREADS": 4}
+    assert config.hydra.job.env_set == {"OMP_NUM_THREADS": "4"}
 
 
 @pytest.mark.skipif(

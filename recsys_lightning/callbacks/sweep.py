@@ -17,12 +17,14 @@ class Sweep(Callback):
 
     Attributes:
         folder: of the multirun in this process; None in a single run.
-        lock: of the same, kept until the process ends.
+        config: without what the sweep varies; the ensemble at its end is configured there.
+        lock: of the folder, kept until the process ends.
     """
 
     folder: Path | None = None
+    config: DictConfig
     lock: TextIO | None = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:  # noqa: D102
-        Sweep.folder = Path(config.hydra.sweep.dir)
+        Sweep.folder, Sweep.config = Path(config.hydra.sweep.dir), config
         Sweep.lock = take_sweep(Sweep.folder)
