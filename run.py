@@ -26,6 +26,7 @@ from recsys_lightning.callbacks.sweep import Sweep
 from recsys_lightning.errors import InputError, Pruned
 from recsys_lightning.results import (
     Stopwatch,
+    forget_peak_rss,
     git_commit,
     is_first_process,
     peak_rss_mb,
@@ -192,6 +193,7 @@ def record(
     for earlier in ("result.json", "submission.csv", *folder.glob("candidates/*.parquet")):
         (folder / earlier).unlink(missing_ok=True)  # they must not pass for this run's
     clock = Stopwatch()
+    forget_peak_rss()
     result: dict[str, Any] = {
         "status": "done",
         "error": None,
