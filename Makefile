@@ -16,7 +16,7 @@ install: $(INSTALLED) ## Set up .venv with the locked versions, the demo data, t
 
 $(INSTALLED): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,tune,joblib,submitit,mlflow,tensorboard,report,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,tune,joblib,submitit,rank,mlflow,tensorboard,report,dev]'
 	@touch $@
 
 run: install ## Recommend real movies: python run.py with its defaults (ARGS="model=... data=..." for more)
