@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "figures": set(),
     "report": {"errors", "figures", "leaderboard", "results", "sweep"},
     "lists": {"errors", "data", "functional"},
+    "analysis": {"data"},
     "callbacks": {"errors", "data", "functional", "recommender", "results", "sweep"},
     "experiment": {"errors", "data", "functional", "recommender", "results", "callbacks"},
 }
