@@ -179,12 +179,23 @@ def feature_shares(interactions: Interactions, feature: Feature) -> pd.DataFrame
     return shares.sort_values("of_interactions", ascending=False, kind="stable")
 
 
+def release_years(released: Feature) -> NDArray[np.float64]:
+    """(I,) the year of release: the earliest value of a feature that is a number; else nan.
+
+    >>> from scipy.sparse import csr_array
+    >>> matrix = csr_array(np.float32([[1, 1, 0], [0, 0, 1]]))
+    >>> release_years(Feature(np.array(["1994", "1995", "unknown"]), matrix))
+    array([1994.,   nan])
+    """
+    numbers = pd.to_numeric(pd.Series(released.values), errors="coerce").to_numpy(np.float64)
+    pairs = released.matrix.tocoo()
+    years = np.full(released.matrix.shape[0], np.nan)
+    np.fmin.at(years, pairs.row, numbers[pairs.col])
+    return years
+
+
 def years(interactions: Interactions, released: Feature) -> pd.DataFrame:
     """The year of release beside the year (UTC) of each interaction.
-
-    Args:
-        interactions: N of them.
-        released: values that are no number are ignored; the earliest of an item counts.
 
     Returns:
         Columns `released` and `watched`, a row an interaction whose item has a year of release.
@@ -192,17 +203,13 @@ def years(interactions: Interactions, released: Feature) -> pd.DataFrame:
     Raises:
         ValueError: the data has no times.
     """
-    numbers = pd.to_numeric(pd.Series(released.values), errors="coerce").to_numpy(np.float64)
-    pairs = released.matrix.tocoo()
-    earliest = np.full(interactions.num_items, np.nan)
-    np.fmin.at(earliest, pairs.row, numbers[pairs.col])
-    of_each = earliest[interactions.indices]
+    of_each = release_years(released)[interactions.indices]
     dates = _times(interactions).astype("datetime64[s]").astype("datetime64[Y]")
     known = ~np.isnan(of_each)
     return pd.DataFrame(
         {
-            "released": of_each[known].astype(np.int16),
-            "watched": (dates.astype(np.int64)[known] + 1970).astype(np.int16),
+            "released": of_each[known].astype(np.int32),
+            "watched": (dates.astype(np.int64)[known] + 1970).astype(np.int32),
         }
     )
 
