@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 RUNS ?= outputs
+SWEEP ?= multirun/models
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint types check format leaderboard bench bench-linear bench-autoencoders lock clean
+.PHONY: help install run test test-slow lint types check format leaderboard sweep dashboard submission check-submission bench bench-linear bench-autoencoders lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -15,7 +16,7 @@ install: $(INSTALLED) ## Set up .venv with the locked versions, the demo data, t
 
 $(INSTALLED): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,tune,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,tune,joblib,submitit,rank,mlflow,tensorboard,report,dev]'
 	@touch $@
 
 run: install ## Recommend real movies: python run.py with its defaults (ARGS="model=... data=..." for more)
@@ -42,6 +43,20 @@ format: install ## Put the code in shape
 
 leaderboard: install ## Leaderboard and report of any runs: RUNS="outputs multirun/a" OUT=folder
 	$(BIN)/python -m recsys_lightning.report $(RUNS) $(if $(OUT),--out $(OUT))
+
+sweep: install ## Search spaces, one after another: MODELS="ease recvae" SWEEP=folder ARGS="data=..."
+	@status=0; for model in $(MODELS); do \
+	    $(BIN)/python run.py sweep=$$model hydra.sweep.dir=$(SWEEP)/$$model $(ARGS) || status=1; \
+	done; exit $$status
+
+dashboard: install ## The trials of a sweep in the browser: SWEEP=multirun/ease
+	$(BIN)/optuna-dashboard $(SWEEP)/study.journal $(ARGS)
+
+submission: install ## The contest's line-up, fused, refitted and submitted, on the small sample (ARGS="data=competition data.path=...")
+	$(BIN)/python run.py -m experiment=submission $(ARGS)
+
+check-submission: install ## Check FILE=submission.csv: header, ids, items a user, distinct, unseen; TEMPLATE=... for the order, SPLIT=... for the data
+	$(BIN)/python -m recsys_lightning.submission $(FILE) $(if $(TEMPLATE),--template $(TEMPLATE)) $(if $(SPLIT),--split $(SPLIT))
 
 bench: bench-linear bench-autoencoders ## Speed and memory beside peer libraries; on a quiet machine
 

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,29 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
+from recsys_lightning import tracking
 from recsys_lightning.callbacks.sweep import Sweep
 from recsys_lightning.errors import InputError, Pruned
-from recsys_lightning.results import Stopwatch, git_commit, peak_rss_mb, versions, write_json
-from recsys_lightning.summary import describe, positions_of, summarise
+from recsys_lightning.results import (
+    Stopwatch,
+    forget_peak_rss,
+    git_commit,
+    is_first_process,
+    peak_rss_mb,
+    versions,
+    write_json,
+)
+from recsys_lightning.summary import describe, examples_of, positions_of, summarise
 from recsys_lightning.sweep import (
     drop_all_but_best,
+    failures,
     find_done,
     has_failed,
     job_hash,
     make_room,
     results,
+    take_job,
+    wait_for_jobs,
 )
 
 log = logging.getLogger("recsys_lightning")
@@ -50,7 +63,9 @@ SILENCED = (
 )
 
 
-def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
+def run(
+    cfg: DictConfig, folder: Path, clock: Stopwatch, trackers: Sequence[tracking.Tracker]
+) -> dict[str, Any]:
     """Load, split, and run the Experiment.
 
     Returns:
@@ -59,6 +74,12 @@ def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
     console = Console(quiet=int(os.environ.get("LOCAL_RANK", 0)) > 0)
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise InputError(f"{missing[0]}=???: a value is missing; give it on the command line")
+    if cfg.get("ensemble"):
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            raise InputError(
+                "ensemble= is made of several runs: give -m, and model=ease,recvae,..."
+            )
+        _make(cfg.ensemble)  # a mistake in it is told now, not when all jobs are done
     source, holdout = _make(cfg.data), _make(cfg.holdout)
     split = holdout(source, clock)
     shown = positions_of(split.interactions, cfg.recommend.users)
@@ -68,10 +89,14 @@ def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
 
     from recsys_lightning.experiment import Experiment, Options
 
-    loggers = [_make(logger) for logger in (cfg.get("logger") or {}).values()]
+    loggers = [tracker.logger() for tracker in trackers]
 
     def build_trainer(*, callbacks: list[Any], logged: bool, **overrides: Any) -> Any:
-        extra = [_make(callback) for callback in (cfg.get("callbacks") or {}).values()]
+        chosen = dict(cfg.get("callbacks") or {})
+        if HydraConfig.get().runtime.choices["hydra/launcher"] != "basic":
+            chosen.pop("progress_bar", None)  # several at once would overwrite each other
+            overrides["enable_progress_bar"] = False
+        extra = [_make(callback) for callback in chosen.values()]
         if cfg.sweep.trial is not None and HydraConfig.get().sweeper.pruner:
             extra.append(_pruning(cfg))
         logger = loggers if logged and loggers else False
@@ -107,21 +132,23 @@ def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
         "split": split.sha256,
         "split_files": str(split_folder),
         "best_epoch": outcome.best_epoch,
+        "steps": outcome.steps,
         "parameters": outcome.parameters,
+        "threads": _threads(),
     }
+    examples = examples_of(split.interactions, shown, outcome.final[:, : cfg.recommend.k])
+    tracking.log_examples(trackers, examples)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         value = outcome.metrics.get(cfg.monitor)
-        console.print(f"{cfg.monitor} {value:.4f}" if value is not None else "done", soft_wrap=True)
+        ended = f"{cfg.monitor} {value:.4f}" if value is not None else "done"
+        console.print(f"{folder.name}: {ended}", soft_wrap=True)
         return told
     summarise(
         console,
         metrics=outcome.metrics,
         standard_errors=outcome.standard_errors,
         headline=cfg.monitor.split("/")[-1],
-        interactions=split.interactions,
-        shown=shown,
-        final=outcome.final,
-        num_recommended=cfg.recommend.k,
+        examples=examples,
         seconds=clock.seconds,
         files=[folder / "result.json", folder / "submission.csv"],
     )
@@ -130,26 +157,43 @@ def run(cfg: DictConfig, folder: Path, clock: Stopwatch) -> dict[str, Any]:
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def job(cfg: DictConfig) -> float | None:
-    """One run: writes result.json last, whatever happens."""
+    """One run; or a job of a sweep, unless it is done already."""
     for message in SILENCED:
         warnings.filterwarnings("ignore", message=message)
+    _limit_threads()
     hydra_config = HydraConfig.get()
-    choices, folder = hydra_config.runtime.choices, Path(hydra_config.runtime.output_dir)
+    folder = Path(hydra_config.runtime.output_dir)
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     identity = job_hash(config)
-    if hydra_config.mode == RunMode.MULTIRUN:
-        sweep_folder = Path(hydra_config.sweep.dir)
+    if hydra_config.mode != RunMode.MULTIRUN:
+        return record(cfg, folder, config, identity, None)
+    sweep_folder = Path(hydra_config.sweep.dir)
+    if cfg.sweep.fail_fast and has_failed(sweep_folder):
+        print(f"not started, as another job has failed: {folder}")
+        return None
+    with take_job(sweep_folder, identity, folder):
         if found := find_done(sweep_folder, identity):
             print(f"done already: {found[0]}")
             return found[1]["metrics"].get(cfg.monitor)
-        if cfg.sweep.fail_fast and has_failed(sweep_folder):
-            print(f"not started, as another job has failed: {folder}")
-            return None
         make_room(folder, identity)
+        return record(cfg, folder, config, identity, sweep_folder)
+
+
+def record(
+    cfg: DictConfig,
+    folder: Path,
+    config: dict[str, Any],
+    identity: str,
+    sweep_folder: Path | None,
+) -> float | None:
+    """Run, and write result.json last, whatever happens; returns the monitored metric."""
+    hydra_config = HydraConfig.get()
+    choices = hydra_config.runtime.choices
     for earlier in ("result.json", "submission.csv", *folder.glob("candidates/*.parquet")):
         (folder / earlier).unlink(missing_ok=True)  # they must not pass for this run's
     clock = Stopwatch()
+    forget_peak_rss()
     result: dict[str, Any] = {
         "status": "done",
         "error": None,
@@ -161,12 +205,17 @@ def job(cfg: DictConfig) -> float | None:
         "job": identity,
         "repeated": job_hash(config, without="seed"),
         "config": config,
+        "git_commit": git_commit(Path(__file__).parent),
         "choices": dict(choices),
         "overrides": list(hydra_config.overrides.task),
     }
+    trackers: list[tracking.Tracker] = []  # those that have begun
     interruption: KeyboardInterrupt | None = None
     try:
-        told = run(cfg, folder, clock)
+        if is_first_process():
+            chosen = [_make(logger) for logger in (cfg.get("logger") or {}).values()]
+            tracking.begin(chosen, trackers, folder, sweep_folder, result)
+        told = run(cfg, folder, clock, trackers)
         if not told:
             return None
         result |= told
@@ -185,7 +234,6 @@ def job(cfg: DictConfig) -> float | None:
         "seconds": clock.seconds,
         "peak_rss_mb": peak_rss_mb(),
         "versions": versions(),
-        "git_commit": git_commit(Path(__file__).parent),
         "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
     try:
@@ -193,8 +241,12 @@ def job(cfg: DictConfig) -> float | None:
     except OSError as error:  # a full disk, most likely; said once is enough
         if result["status"] == "done":
             _fail(result, str(error), BAD_INPUT)
-    if hydra_config.mode == RunMode.MULTIRUN:
-        drop_all_but_best(Path(hydra_config.sweep.dir), choices.model, cfg.monitor, cfg.sweep.keep)
+    finally:
+        tracking.end(trackers, result)
+    if sweep_folder is None:
+        _tell_how_to_sync(folder)
+    else:
+        drop_all_but_best(sweep_folder, choices.model, cfg.monitor, cfg.sweep.keep)
     if interruption:
         raise interruption  # ends a sweep, too
     return result["metrics"].get(cfg.monitor)
@@ -209,12 +261,31 @@ def _make(config: DictConfig, **overrides: Any) -> Any:
         raise error.__cause__ if isinstance(error.__cause__, InputError) else error from None
 
 
+def _limit_threads() -> None:
+    """Make numba, which has a variable of its own, follow the one that all others obey."""
+    if limit := os.environ.get("OMP_NUM_THREADS"):
+        os.environ.setdefault("NUMBA_NUM_THREADS", limit.split(",")[0])
+
+
+def _threads() -> dict[str, int]:
+    """What a run may use of each library that computes."""
+    import numba
+    import torch
+
+    return {"torch": torch.get_num_threads(), "numba": numba.get_num_threads()}
+
+
 def _pruning(cfg: DictConfig) -> Any:
     """Reports to the study whose trial this job is."""
     from recsys_lightning.callbacks.pruning import Pruning
 
     pruner = instantiate(HydraConfig.get().sweeper.pruner)
     return Pruning(cfg.sweep.storage, cfg.sweep.study, cfg.sweep.trial, pruner, cfg.monitor)
+
+
+def _tell_how_to_sync(folder: Path) -> None:
+    if command := tracking.sync_command(folder):
+        print(f"W&B, offline; to upload: {command}")
 
 
 def _fail(result: dict[str, Any], message: str, code: int) -> None:
@@ -237,22 +308,36 @@ def main() -> int:
             print(error.__cause__, file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
+        if Sweep.folder is not None:
+            _tell_how_to_sync(Sweep.folder)
         return INTERRUPTED
+    except Exception as error:  # a launcher's: a job never raises
+        if with_trace or Sweep.folder is None:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        if str(error).startswith("Unknown plugin class"):
+            print("Not installed? pip install -e '.[submitit]'", file=sys.stderr)
+            return BAD_INPUT
+        end_sweep(Sweep.folder, Sweep.config)
+        return FAILED
     if Sweep.folder is not None:
-        return end_sweep(Sweep.folder)
+        return end_sweep(Sweep.folder, Sweep.config)
     return max(exit_codes, default=0)
 
 
-def end_sweep(folder: Path) -> int:
-    """Tell how the jobs of a sweep ended, failures first, and report; returns the exit code.
+def end_sweep(folder: Path, cfg: DictConfig) -> int:
+    """Tell how the jobs of a sweep ended, failures first, fuse, and report; returns the exit code.
 
     Hydra's `on_multirun_end` is not the place: what it raises becomes a warning and exit code 0.
     """
-    ended = list(results(folder))
-    failed = [(run, result) for run, result in ended if result["status"] == "failed"]
-    for run, result in failed:
-        print(f"failed: {run}: {result['error']}", file=sys.stderr)
-    if ended:
+    wait_for_jobs(folder)  # of a launcher that gave up
+    failed = failures(folder)
+    for run, error in failed:
+        print(f"failed: {run}: {error}", file=sys.stderr)
+    code = FAILED if failed else 0
+    if cfg.get("ensemble"):
+        code = max(code, _fuse(folder, cfg))
+    if any(results(folder)):
         from recsys_lightning.report import print_report, write_report
 
         try:
@@ -260,7 +345,26 @@ def end_sweep(folder: Path) -> int:
         except (InputError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return FAILED
-    return FAILED if failed else 0
+        tracking.log_report(folder)
+    _tell_how_to_sync(folder)
+    return code
+
+
+def _fuse(folder: Path, cfg: DictConfig) -> int:
+    """Build the ensemble of a sweep in its folder; returns the exit code."""
+    from recsys_lightning.ensemble.show import show
+
+    try:
+        ensemble = _make(cfg.ensemble)
+        show(Console(), ensemble([folder], folder), folder)
+    except (InputError, OSError) as error:
+        print(f"error: no ensemble: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except Exception as error:
+        log.exception("the ensemble failed")
+        print(f"error: no ensemble: {type(error).__name__}: {error}", file=sys.stderr)
+        return FAILED
+    return 0
 
 
 if __name__ == "__main__":

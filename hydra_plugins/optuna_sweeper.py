@@ -27,7 +27,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from recsys_lightning.sweep import results
+from recsys_lightning.sweep import results, wait_for_jobs
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class OptunaSweeper(Sweeper):
         OmegaConf.save(self.config, folder / "multirun.yaml")
         study = self._study(folder)
         self._take_up(study, folder)
-        failed_now = 0
+        failed_now, broken = 0, None
         while (missing := self.n_trials - _finished(study) - failed_now) > 0:
             trials = [study.ask(space) for _ in range(min(self.n_jobs, missing))]
             reached = f"{_finished(study)} of {self.n_trials} trials finished"
@@ -92,10 +92,18 @@ class OptunaSweeper(Sweeper):
                 + [f"sweep.storage='{self._storage_name(folder)}'"]
                 for trial in trials
             ]
-            jobs = self.launcher.launch(overrides, initial_job_idx=trials[0].number)
+            try:
+                jobs = self.launcher.launch(overrides, initial_job_idx=trials[0].number)
+                values = [job.return_value for job in jobs]
+            except Exception as error:  # a worker was killed; that must not end the search
+                log.exception("the launcher failed")
+                broken, values = error, [None] * len(trials)
+                wait_for_jobs(folder)
             told = _by_trial(folder)
-            for trial, job in zip(trials, jobs, strict=True):
-                failed_now += not self._tell(study, trial.number, told, job.return_value)
+            for trial, value in zip(trials, values, strict=True):
+                failed_now += not self._tell(study, trial.number, told, value)
+        if broken:
+            raise broken
 
     def _space(self, arguments: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
         """The distributions to search and the values that stay, the command line's last."""

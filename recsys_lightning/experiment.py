@@ -1,7 +1,6 @@
 """Experiment: one run from split data to lists, metrics and a submission, in that order."""
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,12 @@ from recsys_lightning.data.holdout import NoHoldout, Split
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError, Interrupted, check_range
 from recsys_lightning.recommender import Recommender
-from recsys_lightning.results import Stopwatch, peak_rss_mb, write_submission
+from recsys_lightning.results import (
+    Stopwatch,
+    is_first_process,
+    peak_rss_mb,
+    write_submission,
+)
 
 RESUME = "last"  # as ckpt_path: go on with the interrupted run in this folder
 
@@ -49,6 +53,7 @@ class Outcome:
         standard_errors: over users, of the same names where there is one.
         num_evaluated: users by stage.
         best_epoch: from 1; the one whose weights were evaluated.
+        steps: optimiser steps of the fit.
         parameters: numbers that the model holds, parameters and buffers.
         final: (U, K) ranked item positions from all interactions.
         submission: path of submission.csv.
@@ -61,6 +66,7 @@ class Outcome:
     standard_errors: dict[str, float] = field(default_factory=dict)
     num_evaluated: dict[str, int] = field(default_factory=dict)
     best_epoch: int = 0
+    steps: int = 0
     parameters: int = 0
     final: NDArray[np.int32] | None = None
     submission: Path | None = None
@@ -192,6 +198,7 @@ class Experiment:
                 raise
             raise Interrupted(self._interruption(trainer, best)) from None
         _leave_process_group()
+        self.outcome.steps = trainer.global_step
         checkpoint = torch.load(
             best.best_model_path, map_location="cpu", weights_only=True, mmap=True
         )
@@ -294,7 +301,7 @@ class Experiment:
             if not part.num_interactions:
                 continue
             with self.clock(stage):
-                trainer = self._evaluator(name, logged=True)
+                trainer = self._evaluator(name)
                 evaluate = trainer.validate if stage == "validate" else trainer.test
                 evaluate(model, datamodule=data, verbose=False)
             self.outcome.num_evaluated[name] = int(np.count_nonzero(part.lengths))
@@ -305,7 +312,7 @@ class Experiment:
 
     def _recommend(self, model: Recommender, data: RecommendationData) -> None:
         with self.clock("recommend"):
-            trainer = self._evaluator("final", logged=False)
+            trainer = self._evaluator("final")
             trainer.predict(model, datamodule=data, return_predictions=False)
             [writer] = (c for c in trainer.callbacks if isinstance(c, CandidateWriter))  # type: ignore[attr-defined]
         with self.clock("write"):
@@ -316,10 +323,10 @@ class Experiment:
                 self.outcome.submission, x, writer.items, np.argsort(-x.popularity)[:k], k
             )
 
-    def _evaluator(self, name: str, *, logged: bool) -> pl.Trainer:
-        """One device, and a file of candidates."""
+    def _evaluator(self, name: str) -> pl.Trainer:
+        """One device, and a file of candidates; loggers are told by the one who has the outcome."""
         writer = CandidateWriter(self.folder / "candidates" / f"{name}.parquet")
-        return self._build_trainer(callbacks=[writer], logged=logged, devices=1, strategy="auto")
+        return self._build_trainer(callbacks=[writer], logged=False, devices=1, strategy="auto")
 
 
 class _StopAfter(pl.Callback):
@@ -350,11 +357,6 @@ def fingerprint(split: Split) -> dict[str, str]:
         "items": sha256(train.items),
         "train": sha256(train.users, train.items, train.indptr, train.indices),
     }
-
-
-def is_first_process() -> bool:
-    """Whether this is the one of several processes that evaluates and writes."""
-    return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
 
 
 def _leave_process_group() -> None:

@@ -131,7 +131,7 @@ def differences(best: pd.DataFrame, folder: Path, monitor: str) -> pd.DataFrame:
     """
     rows: list[list[Any]] = []
     stages = {"val": "valid", "test": "test"}
-    for _, group in best.groupby("split", sort=False):
+    for _, group in [] if best.empty else best.groupby("split", sort=False):  # no run is done
         runs = {
             str(model): folder / run for model, run in zip(group.model, group.best_run, strict=True)
         }

@@ -53,7 +53,7 @@ class Recommender(pl.LightningModule):
 
     def __init__(self, *, num_users: int, num_items: int) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(logger=False)  # loggers get the whole configuration
         self.num_users, self.num_items = num_users, num_items
         self.fitted_on: dict[str, str] = {}  # kept in the checkpoint: what it may be evaluated on
         self.measured: dict[str, float] = {}  # the latest value of every metric, in full precision

@@ -8,7 +8,7 @@ import resource
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         scratch.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
+def is_first_process() -> bool:
+    """Whether this is the one of several processes that evaluates and writes."""
+    return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
+
+
 class Stopwatch:
     """Seconds by stage.
 
@@ -63,8 +68,18 @@ class Stopwatch:
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + passed, 3)
 
 
+def forget_peak_rss() -> None:
+    """Let the peak start anew, where the system can (Linux): a job's is not that of earlier ones."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_rss_mb() -> float:
     """The process's peak resident memory, in MiB, as the operating system counts it."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) / 1024, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB; bytes on macOS
     return round(peak / (1024 * 1024 if platform.system() == "Darwin" else 1024), 1)
 

@@ -1,8 +1,9 @@
 """What a run tells its user: the data before, the metrics, some lists and the files after."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,26 @@ from recsys_lightning.errors import InputError
 
 NUM_EXAMPLES = 3
 NUM_WATCHED = 5
+
+
+class Example(NamedTuple):
+    """What a user consumed last, and what is recommended to the user.
+
+    Attributes:
+        user: original id.
+        num_watched: the length of the whole history.
+        watched: titles, or ids where there are none; the latest first.
+        recommended: the same, best first.
+    """
+
+    user: str
+    num_watched: int
+    watched: list[str]
+    recommended: list[str]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Watched and recommended side by side; the shorter of the two is filled up with ""."""
+        return list(zip_longest(self.watched, self.recommended, fillvalue=""))
 
 
 def positions_of(interactions: Interactions, ids: Sequence[Any]) -> NDArray[np.int64]:
@@ -34,6 +55,27 @@ def positions_of(interactions: Interactions, ids: Sequence[Any]) -> NDArray[np.i
             f"recommend.users={unknown}: not in the data, whose {len(names)} users are {some}, ..."
         )
     return np.array([names[str(name)] for name in ids])
+
+
+def examples_of(
+    interactions: Interactions, shown: NDArray[np.int64], lists: NDArray[np.integer]
+) -> list[Example]:
+    """The latest items of some users beside what is recommended to them.
+
+    Args:
+        interactions: has the titles and histories.
+        shown: positions of the users.
+        lists: (U, k) ranked item positions; -1 where a user has none left.
+    """
+    examples = []
+    for user in shown:
+        start, end = interactions.indptr[user], interactions.indptr[user + 1]
+        latest = interactions.indices[start:end][::-1][:NUM_WATCHED]
+        watched = _names(interactions, latest)
+        recommended = _names(interactions, lists[user][lists[user] >= 0])
+        name = str(interactions.users[user])
+        examples.append(Example(name, int(end - start), watched, recommended))
+    return examples
 
 
 def describe(console: Console, title: str, split: Split) -> None:
@@ -60,10 +102,7 @@ def summarise(
     metrics: Mapping[str, float],
     standard_errors: Mapping[str, float],
     headline: str,
-    interactions: Interactions,
-    shown: NDArray[np.int64],
-    final: NDArray[np.integer],
-    num_recommended: int,
+    examples: Sequence[Example],
     seconds: Mapping[str, float],
     files: Sequence[Path],
 ) -> None:
@@ -74,17 +113,14 @@ def summarise(
         metrics: by name, such as `val/recall@10`.
         standard_errors: by the same names.
         headline: the metric whose standard error is shown, without its stage.
-        interactions: has the titles and histories.
-        shown: positions of the users to show.
-        final: (U, K) ranked item positions.
-        num_recommended: items to show of each list.
+        examples: users and their lists.
         seconds: by stage.
         files: what was written.
     """
     if metrics:
         console.print(_metrics_table(metrics, standard_errors, headline))
-    for user in shown:
-        console.print(_lists_table(interactions, int(user), final[user, :num_recommended]))
+    for example in examples:
+        console.print(_lists_table(example))
     stages = "  ".join(f"{stage} {value:.1f}" for stage, value in seconds.items())
     console.print(
         f"[bold]seconds[/]  {stages}  [bold]total {sum(seconds.values()):.1f}[/]", soft_wrap=True
@@ -117,18 +153,13 @@ def _metrics_table(
     return table
 
 
-def _lists_table(interactions: Interactions, user: int, items: NDArray[np.integer]) -> Table:
+def _lists_table(example: Example) -> Table:
     """What a user consumed last, beside what is recommended."""
-    start, end = interactions.indptr[user], interactions.indptr[user + 1]
-    latest = interactions.indices[start:end][::-1][:NUM_WATCHED]
-    watched, recommended = _names(interactions, latest), _names(interactions, items[items >= 0])
-    table = Table(title=f"user {interactions.users[user]}", title_justify="left")
-    table.add_column(f"last watched of {end - start}", overflow="fold")
+    table = Table(title=f"user {example.user}", title_justify="left")
+    table.add_column(f"last watched of {example.num_watched}", overflow="fold")
     table.add_column("recommended", overflow="fold")
-    for row in range(max(len(watched), len(recommended))):
-        table.add_row(
-            *(column[row] if row < len(column) else "" for column in (watched, recommended))
-        )
+    for row in example.pairs():
+        table.add_row(*row)
     return table
 
 

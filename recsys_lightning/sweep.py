@@ -4,21 +4,26 @@ A job is known by the hash of its resolved configuration: started again in the s
 skips what is done and runs what failed or is missing.
 """
 
+import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-STARTED = "RECSYS_LIGHTNING_SWEEP_STARTED"  # environment: seconds since the epoch, for all workers
+STARTED = "multirun.yaml"  # written by a sweep at every start
+LOCKS = (
+    ".locks"  # folder of a file for each job that was started, named by its hash, and the sweep's
+)
 
 KEPT_OF_THE_BEST = ("candidates", "checkpoints", "submission.csv")  # the large ones
 
 # where things are written and how they are shown: a job is the same without them
-NOT_THE_JOB = {"logger", "callbacks", "sweep", "split_dir"}
+NOT_THE_JOB = {"logger", "callbacks", "sweep", "ensemble", "split_dir"}
 
 
 def job_hash(config: Mapping[str, Any], *, without: str | None = None) -> str:
@@ -68,7 +73,7 @@ def make_room(run: Path, job: str) -> None:
     if earlier["status"] == "done":
         aside = run.with_name(f"{run.name}-{earlier['job']}")
         aside.mkdir()
-        for name in (*KEPT_OF_THE_BEST, "metrics.csv", "result.json"):
+        for name in (*KEPT_OF_THE_BEST, "metrics.csv", "tensorboard", "result.json"):
             with suppress(FileNotFoundError):
                 (run / name).rename(aside / name)
 
@@ -89,11 +94,85 @@ def drop_all_but_best(folder: Path, model: str, monitor: str, keep: int) -> None
 
 def has_failed(folder: Path) -> bool:
     """Whether a job of this sweep has failed since it was started (and not in an earlier start)."""
-    started = float(os.environ[STARTED])
+    started = (folder / STARTED).stat().st_mtime_ns
     return any(
-        result["status"] == "failed" and (run / "result.json").stat().st_mtime >= started
+        result["status"] == "failed" and (run / "result.json").stat().st_mtime_ns >= started
         for run, result in results(folder)
     )
+
+
+def failures(folder: Path) -> list[tuple[Path, str]]:
+    """The runs of a sweep that failed, each with its error, unless another has done the job since.
+
+    A job that was started and left no result is one of them: its process was killed.
+    """
+    found = list(results(folder))
+    ended_well = {result.get("job") for _, result in found if result["status"] != "failed"}
+    failed = [
+        (run, result["error"])
+        for run, result in found
+        if result["status"] == "failed" and result.get("job") not in ended_well
+    ]
+    ended = {result.get("job") for _, result in found}
+    for lock in _job_locks(folder):
+        started_now = lock.stat().st_mtime_ns >= (folder / STARTED).stat().st_mtime_ns
+        if started_now and lock.name not in ended:
+            run = Path(lock.read_text().splitlines()[0])
+            failed.append((run, "no result: its process was killed, for its memory perhaps"))
+    return failed
+
+
+def take_job(folder: Path, job: str, run: Path) -> TextIO:
+    """The lock of a job, which a worker that outlived an earlier start may still be at.
+
+    Args:
+        folder: the sweep's.
+        job: its hash.
+        run: the run's folder.
+
+    Returns:
+        An open file; closing it gives the lock back.
+    """
+    return _take(folder / LOCKS / job, run)
+
+
+def take_sweep(folder: Path) -> TextIO:
+    """The lock of a sweep, once nothing of an earlier start is running any more."""
+    lock = _take(folder / LOCKS / "sweep", folder)
+    wait_for_jobs(folder)
+    return lock
+
+
+def wait_for_jobs(folder: Path) -> None:
+    """Return when no job of a sweep is running, in whatever process."""
+    for lock in _job_locks(folder):
+        _take(lock, None).close()
+
+
+def _job_locks(folder: Path) -> list[Path]:
+    return sorted(path for path in (folder / LOCKS).glob("*") if path.name != "sweep")
+
+
+def _take(path: Path, place: Path | None) -> TextIO:
+    """Lock a file, waiting for the process that has it; the end of a process frees its locks.
+
+    Args:
+        path: the file.
+        place: where the work is done; None to leave the file as it is.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        print("waiting for", *file.read().splitlines(), flush=True)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    if place is not None:
+        file.truncate(0)
+        file.write(f"{place}\nin process {os.getpid()} on {platform.node()}\n")
+        file.flush()
+    return file
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

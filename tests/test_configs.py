@@ -22,7 +22,9 @@ def composed(*overrides):
         return compose("config", overrides=list(overrides), return_hydra_config=True)
 
 
-@pytest.mark.parametrize("group", ["data", "holdout", "model", "trainer", "logger", "callbacks"])
+@pytest.mark.parametrize(
+    "group", ["data", "holdout", "model", "trainer", "logger", "callbacks", "ensemble"]
+)
 def test_every_choice_composes(group):
     for choice in choices(group):
         assert composed(f"{group}={choice}").hydra.runtime.choices[group] == choice

@@ -1,10 +1,18 @@
 import csv
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from recsys_lightning.results import Stopwatch, replacing, write_json, write_submission
+from recsys_lightning.results import (
+    Stopwatch,
+    forget_peak_rss,
+    peak_rss_mb,
+    replacing,
+    write_json,
+    write_submission,
+)
 from tests.conftest import make_interactions
 
 
@@ -51,3 +59,13 @@ def test_ids_that_need_quotes_survive_and_short_lists_are_counted(tmp_path):
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows == [["user", "item"], ["Cé", 'say "hi"'], ["Ann, B.", "x"], ["Ann, B.", "y"]]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak can be reset on Linux only")
+def test_the_peak_is_that_of_a_job_not_of_the_process():
+    before = peak_rss_mb()
+    block = np.ones(40_000_000, dtype=np.int64)  # 305 MiB
+    assert peak_rss_mb() > before + 250
+    del block
+    forget_peak_rss()
+    assert peak_rss_mb() < before + 100

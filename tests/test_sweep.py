@@ -8,6 +8,7 @@ import sys
 import time
 
 import optuna
+import pytest
 
 from recsys_lightning.callbacks.pruning import open_storage
 from recsys_lightning.sweep import find_done, job_hash, results
@@ -209,3 +210,20 @@ def test_an_unknown_key_in_a_space_fails_before_any_job(tmp_path):
     done = sweep(tmp_path, "hydra/sweeper=optuna", "model=ease", "model.l22=interval(1,9)", code=2)
     assert "l22" in done.stderr
     assert not times(tmp_path)
+
+
+MODELS = sorted(path.stem for path in (ROOT / "conf/model").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if model != "popularity"])
+def test_every_search_space_runs_two_trials(model, tmp_path):
+    sweep(tmp_path, f"sweep={model}", "hydra.sweeper.n_trials=2", "max_epochs=1")
+    found = list(results(tmp_path / "sweep"))
+    assert [(result["model"], result["status"]) for _, result in found] == [(model, "done")] * 2
+    assert len({result["job"] for _, result in found}) == 2
+
+
+def test_seeds_of_any_model(tmp_path):
+    sweep(tmp_path, "sweep=seeds", "model=popularity")
+    assert [result["seed"] for _, result in results(tmp_path / "sweep")] == [1, 2, 3, 4, 5]
+    assert len({result["repeated"] for _, result in results(tmp_path / "sweep")}) == 1

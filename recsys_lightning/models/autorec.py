@@ -37,9 +37,9 @@ class AutoRec(Autoencoder):
         *,
         num_users: int,
         num_items: int,
-        hidden_dims: Sequence[int] = (500,),
+        hidden_dims: Sequence[int] = (300,),
         positive_weight: float = 5.0,
-        dropout: float = 0.5,
+        dropout: float = 0.6,
         lr: float = 0.001,
         weight_decay: float = 0.00001,
     ) -> None:

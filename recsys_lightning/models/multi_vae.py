@@ -45,8 +45,8 @@ class MultiVAE(Autoencoder):
         latent_dim: int = 200,
         beta: float = 0.3,
         anneal_share: float = 0.3,
-        dropout: float = 0.5,
-        lr: float = 0.004,
+        dropout: float = 0.4,
+        lr: float = 0.003,
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(num_users, num_items, dropout, lr, weight_decay)

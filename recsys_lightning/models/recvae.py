@@ -91,7 +91,7 @@ class RecVAE(Autoencoder):
         num_users: int,
         num_items: int,
         hidden_dim: int = 600,
-        latent_dim: int = 200,
+        latent_dim: int = 300,
         gamma: float = 0.0075,
         dropout: float = 0.5,
         lr: float = 0.0005,

@@ -1,0 +1,62 @@
+"""`python -m recsys_lightning.ensemble RUNS... --out FOLDER`: the ensemble of any runs."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from recsys_lightning.ensemble.build import BEST, Ensemble
+from recsys_lightning.ensemble.fusion import RULES
+from recsys_lightning.ensemble.search import SEARCHES
+from recsys_lightning.ensemble.show import show
+from recsys_lightning.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build one; returns the exit code: 2 for bad input, 1 if a run failed that was left out."""
+    parser = argparse.ArgumentParser(
+        prog="python -m recsys_lightning.ensemble",
+        description="Fuse the lists of runs into one submission.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "runs", nargs="+", type=Path, help="run folders, or folders with runs (a sweep's)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--fusion", default="rank", help=", ".join(RULES))
+    parser.add_argument(
+        "--weights",
+        type=_weights,
+        default=BEST,
+        help=f"{', '.join((BEST, *SEARCHES))}, or by name: ease=1,recvae=0.7",
+    )
+    parser.add_argument("--metric", help="such as ndcg@10; by default the runs' monitor")
+    parser.add_argument("--depth", type=int, default=100, help="first items of a list that count")
+    parser.add_argument("--k0", type=float, default=60, help="of reciprocal_rank")
+    parser.add_argument("--folds", type=int, default=5, help="of the users, to cross-fit weights")
+    parser.add_argument("--max-members", type=int, default=6, help="of a combination")
+    parser.add_argument("--per-model", type=int, default=1, help="best runs a model, of a sweep")
+    parser.add_argument("--mixer", action="store_true", help="try LightGBM, too (extra rank)")
+    parser.add_argument("--seed", type=int, default=0, help="of folds, bags and mixer")
+    options = vars(parser.parse_args(arguments))
+    runs, out = options.pop("runs"), options.pop("out")
+    try:
+        result = Ensemble(**options)(runs, out)
+    except (InputError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    show(Console(), result, out)
+    return 1 if result["left_out"] else 0
+
+
+def _weights(text: str) -> str | dict[str, float]:
+    if "=" not in text:
+        return text
+    pairs = (pair.rpartition("=") for pair in text.split(","))
+    return {name: float(weight) for name, _, weight in pairs}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

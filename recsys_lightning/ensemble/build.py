@@ -1,0 +1,426 @@
+"""The ensemble: from the folders of runs to one submission, and what it is worth."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lightning.data.holdout import Split
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.ensemble.fusion import RULES, Fusion, make_fusion
+from recsys_lightning.ensemble.members import (
+    Member,
+    Stage,
+    check_values,
+    find_members,
+    metric_of,
+    read_stage,
+)
+from recsys_lightning.ensemble.search import (
+    SEARCHES,
+    Objective,
+    coordinate,
+    draw_folds,
+    normalised,
+    oracle,
+)
+from recsys_lightning.errors import InputError, check_range
+from recsys_lightning.functional.bootstrap import paired_bootstrap
+from recsys_lightning.lists import read_split, user_values
+from recsys_lightning.results import (
+    Stopwatch,
+    git_commit,
+    peak_rss_mb,
+    replacing,
+    versions,
+    write_json,
+    write_submission,
+)
+from recsys_lightning.submission import read_order, told, violations
+
+BEST, MIXER, GIVEN = "best", "mixer", "given"
+BLOCK = 1024  # users at once
+
+
+class Method(NamedTuple):
+    """A way to fuse, fitted.
+
+    Attributes:
+        name: how the weights were found.
+        fusion: the rule; `lambdarank` of the mixer.
+        weights: (M,) fitted on all users; None for the mixer.
+        model: the mixer fitted on all users, else None.
+        lists: (U, length) of validation, each user's made without having looked at that user.
+        values: (U,) the metric of these lists; nan for a user who is not evaluated.
+        eligible: whether the ensemble may be made by it; else it is there to compare with.
+    """
+
+    name: str
+    fusion: str
+    weights: NDArray[np.float32] | None
+    model: Any
+    lists: NDArray[np.int32]
+    values: NDArray[np.float64]
+    eligible: bool
+
+    @property
+    def value(self) -> float:
+        """The cross-fitted metric."""
+        return float(np.nanmean(self.values))
+
+
+class Ensemble:
+    """What can be chosen about an ensemble; a call builds it.
+
+    Args:
+        fusion: see `ensemble.fusion`.
+        weights: `single` (the best member alone), `equal`, `coordinate`, `greedy`, `combination`,
+            or `best`, the one of these (and the mixer, if asked for) with the highest cross-fitted
+            metric; or weights by the members' names: a member not named has none.
+        metric: to search and choose by, such as `recall@10`; None: the runs' `monitor`.
+        depth: how many first items of each list are fused.
+        k0: of `reciprocal_rank`.
+        folds: that the users are split into.
+        max_members: of a `combination`.
+        per_model: runs of each model that a sweep's folder gives, the best on validation.
+        mixer: whether the learned mixer is tried: kept where it wins. Extra `rank`.
+        seed: of the folds, the bags and the mixer.
+    """
+
+    def __init__(
+        self,
+        fusion: str = "rank",
+        weights: str | Mapping[str, float] = BEST,
+        metric: str | None = None,
+        depth: int = 100,
+        k0: float = 60,
+        folds: int = 5,
+        max_members: int = 6,
+        per_model: int = 1,
+        mixer: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if fusion not in RULES:
+            raise InputError(f"ensemble.fusion={fusion}: expected one of {', '.join(RULES)}")
+        if isinstance(weights, str) and weights not in (BEST, *SEARCHES):
+            raise InputError(
+                f"ensemble.weights={weights}: expected one of {', '.join((BEST, *SEARCHES))}, "
+                "or weights by name, such as {ease: 1, recvae: 0.7}"
+            )
+        if not isinstance(weights, str):
+            for name, weight in weights.items():
+                check_range(f"ensemble.weights.{name}", weight, low=0, open_high=True)
+            if not any(weights.values()):
+                raise InputError("ensemble.weights: all are 0, so there is nothing to fuse")
+        check_range("ensemble.depth", depth, low=1, high=2**15 - 1, whole=True)
+        check_range("ensemble.k0", k0, low=0)
+        check_range("ensemble.folds", folds, low=2, whole=True)
+        check_range("ensemble.max_members", max_members, low=1, whole=True)
+        check_range("ensemble.per_model", per_model, low=1, whole=True)
+        check_range("ensemble.seed", seed, low=0, whole=True)
+        self.fusion, self.weights, self.metric = fusion, weights, metric
+        self.depth, self.k0, self.folds, self.max_members = depth, k0, folds, max_members
+        self.per_model, self.mixer, self.seed = per_model, mixer, seed
+
+    def __call__(self, folders: Sequence[Path], out: Path) -> dict[str, Any]:
+        """Read, search, fuse, and write `submission.csv` and `ensemble.json`.
+
+        Args:
+            folders: of runs, or above them.
+            out: where to write. Whatever is raised, ensemble.json says so, and no submission
+                is left there, not even that of an earlier ensemble.
+
+        Returns:
+            the content of ensemble.json.
+
+        Raises:
+            InputError: the runs cannot be fused.
+        """
+        if (out / "result.json").exists():
+            raise InputError(f"{out} is the folder of a run: write the ensemble to another")
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "submission.csv").unlink(missing_ok=True)
+        result: dict[str, Any] = {"status": "done", "error": None, "model": "ensemble"}
+        clock = Stopwatch()
+        try:
+            self._build(folders, out, clock, result)
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+            result |= {
+                "status": "failed",
+                "error": str(error) if isinstance(error, InputError) else said,
+            }
+            raise
+        finally:
+            result |= {
+                "seconds": clock.seconds,
+                "peak_rss_mb": peak_rss_mb(),
+                "versions": versions(),
+                "git_commit": git_commit(Path(__file__).parent),
+            }
+            write_json(out / "ensemble.json", result)
+        return result
+
+    def _build(
+        self, folders: Sequence[Path], out: Path, clock: Stopwatch, result: dict[str, Any]
+    ) -> None:
+        """Do all that a call does, and fill in `result` on the way."""
+        with clock("load"):
+            members, failed = find_members(folders, self.metric, self.per_model)
+            first = members[0].result
+            result |= {key: first[key] for key in ("data", "split", "split_files")}
+            result |= {
+                "seed": self.seed,
+                "fusion": self.fusion,
+                "left_out": [{"folder": str(run), "reason": error} for run, error in failed],
+            }
+            metric = metric_of(members, self.metric)
+            split = read_split(Path(first["split_files"]))
+            valid = read_stage("valid", members, split)
+        k, cutoffs = int(first["config"]["recommend"]["k"]), list(first["config"]["metrics"]["k"])
+        length = max(k, *cutoffs)
+
+        with clock("search"):
+            alone = [
+                check_values(member, lists, split.valid, f"val/{metric}")
+                for member, lists in zip(members, valid.members, strict=True)
+            ]
+            best = int(np.argmax([np.nanmean(values) for values in alone]))
+            methods = self._methods(members, valid, metric, k, length)
+            eligible = [method for method in methods if method.eligible]
+            chosen = max(eligible, key=lambda method: method.value)  # the first of equal ones
+            result |= {
+                "fusion": chosen.fusion,
+                "weights": chosen.name,
+                "members": _describe(members, chosen.weights),
+                "methods": [
+                    {
+                        "name": method.name,
+                        "fusion": method.fusion,
+                        "metrics": {f"val/{metric}": method.value},
+                        "gain": self._gain(method.values, alone[best]),
+                        "members": _describe(members, method.weights),
+                    }
+                    for method in methods
+                ],
+                "oracle": {f"val/{metric}": oracle(valid.members, split.valid, metric)},
+                "best_single": {
+                    "name": members[best].name,
+                    "folder": str(members[best].folder),
+                    "metrics": members[best].result["metrics"],
+                },
+            }
+
+        with clock("measure"):
+            measured = [_measure("val", chosen.lists, split.valid, split, cutoffs)]
+            gains = {f"val/{metric}": self._gain(chosen.values, alone[best])}
+            if split.test.num_interactions:
+                test = read_stage("test", members, split)
+                lists = self._apply(chosen, test, k, length)
+                measured.append(_measure("test", lists, split.test, split, cutoffs))
+                name = f"test/{metric}"
+                single = check_values(members[best], test.members[best], split.test, name)
+                gains[name] = self._gain(user_values(metric, lists, split.test), single)
+            for key, number in (("metrics", 0), ("standard_errors", 1)):
+                result[key] = {name: v for both in measured for name, v in both[number].items()}
+            result["gain"] = gains
+
+        with clock("write"):
+            final = _complete(
+                self._apply(chosen, read_stage("final", members, split), k, k),
+                split.interactions,
+                k,
+            )
+            unknown, short = _submit(out / "submission.csv", members, split.interactions, final, k)
+            result["submission"] = {"unknown": unknown, "short": short}
+
+    def _methods(
+        self, members: Sequence[Member], valid: Stage, metric: str, k: int, length: int
+    ) -> list[Method]:
+        """What there is to choose from and to compare, simple ones first."""
+        assert valid.held_out is not None
+        fold = self._draw_folds(valid.held_out)
+        methods: list[Method] = []
+
+        def add(name: str, rule: str, lists: NDArray[np.int32], **fitted: Any) -> None:
+            values = user_values(metric, lists, valid.held_out)  # type: ignore[arg-type]
+            methods.append(Method(name, rule, lists=lists, values=values, **fitted))
+
+        fusion = self._fusion(self.fusion, valid, k)
+        names = list(SEARCHES) if self.weights == BEST else ["single", "equal"]
+        if isinstance(self.weights, str) and self.weights not in (BEST, *names):
+            names.append(self.weights)
+        if len(members) == 1:
+            names = ["single"]
+        objective = Objective(fusion, valid.held_out, metric, fold)
+        for name in names:
+            found = SEARCHES[name](objective, len(members), self.seed, self.max_members)
+            lists = fusion.lists(found, length, fold)
+            eligible = self.weights in (BEST, name) or len(members) == 1
+            add(name, self.fusion, lists, weights=found[-1], model=None, eligible=eligible)
+        if not isinstance(self.weights, str):
+            given = self._given(members)
+            lists = fusion.lists(given[None], length)
+            add(GIVEN, self.fusion, lists, weights=given, model=None, eligible=True)
+        if len(members) > 1 and self.weights == BEST and self.fusion != "interleave":
+            turns = self._fusion("interleave", valid, k)
+            objective = Objective(turns, valid.held_out, metric, fold)
+            found = coordinate(objective, len(members), self.seed, self.max_members)
+            lists = turns.lists(found, length, fold)
+            weights = found[-1]
+            add("coordinate", "interleave", lists, weights=weights, model=None, eligible=False)
+        if self.mixer and len(members) > 1:
+            from recsys_lightning.ensemble.mixer import cross_fit
+
+            model, lists = cross_fit(valid, fold, length, self.seed)
+            add(MIXER, "lambdarank", lists, weights=None, model=model, eligible=True)
+        return methods
+
+    def _draw_folds(self, held_out: Interactions) -> NDArray[np.int64]:
+        """(U,) the fold of every user; those who are evaluated are spread evenly."""
+        evaluated = held_out.lengths > 0
+        if (number := int(np.count_nonzero(evaluated))) < self.folds:
+            raise InputError(
+                f"ensemble.folds={self.folds}: only {number} users have validation items; "
+                "choose fewer folds"
+            )
+        fold = np.zeros(len(evaluated), dtype=np.int64)
+        fold[evaluated] = draw_folds(number, self.folds, self.seed)
+        return fold
+
+    def _fusion(self, rule: str, stage: Stage, k: int) -> Fusion:
+        return make_fusion(
+            rule, stage.members, stage.tie_order, k0=self.k0, depth=self.depth, head=k
+        )
+
+    def _apply(self, method: Method, stage: Stage, k: int, length: int) -> NDArray[np.int32]:
+        """(U, length) lists of a stage by what was fitted on all users of validation."""
+        if method.weights is not None:
+            return self._fusion(method.fusion, stage, k).lists(method.weights[None], length)
+        from recsys_lightning.ensemble.mixer import Candidates
+
+        candidates = Candidates(stage.members, stage.tie_order, stage.history)
+        return candidates.lists(method.model.predict(candidates.features), length)
+
+    def _given(self, members: Sequence[Member]) -> NDArray[np.float32]:
+        """(M,) the weights that the user chose."""
+        assert isinstance(self.weights, Mapping)
+        names = [member.name for member in members]
+        if unknown := sorted(set(self.weights) - set(names)):
+            raise InputError(
+                f"ensemble.weights.{unknown[0]}: no member of this name; there are "
+                f"{', '.join(names)}"
+            )
+        return normalised(np.array([[self.weights.get(name, 0.0) for name in names]]))[0]
+
+    def _gain(self, here: NDArray[np.float64], there: NDArray[np.float64]) -> dict[str, float]:
+        return paired_bootstrap(here, there, seed=self.seed)._asdict()
+
+
+def _describe(
+    members: Sequence[Member], weights: NDArray[np.float32] | None
+) -> list[dict[str, Any]]:
+    """Who takes part, and with what weight; None: the mixer weighs case by case."""
+    return [
+        {
+            "name": member.name,
+            "folder": str(member.folder),
+            "model": member.result["model"],
+            "seed": member.result["seed"],
+            "weight": None if weights is None else round(float(weights[n]), 4),
+        }
+        for n, member in enumerate(members)
+        if weights is None or weights[n] > 0
+    ]
+
+
+def _measure(
+    stage: str,
+    lists: NDArray[np.int32],
+    held_out: Interactions,
+    split: Split,
+    cutoffs: Sequence[int],
+) -> tuple[dict[str, float], dict[str, float]]:
+    """All metrics of a run, and their standard errors, by the names that a run gives them."""
+    import torch
+
+    from recsys_lightning.functional.ranking import hits
+    from recsys_lightning.metrics.ranking import UserMean, ranking_metrics
+
+    users = np.flatnonzero(held_out.lengths)
+    ranked = torch.from_numpy(lists[users].astype(np.int64))
+    items, offsets = (torch.from_numpy(array) for array in held_out.gather(users))
+    metrics = ranking_metrics(cutoffs, held_out.num_items)
+    metrics.update(
+        lists=ranked,
+        hits=hits(ranked, items, offsets, held_out.num_items),
+        relevant=offsets.diff(),
+        popularity=torch.from_numpy(split.train.popularity).float(),
+        num_users=held_out.num_users,
+    )
+    values = {f"{stage}/{name}": float(metric.compute()) for name, metric in metrics.items()}
+    errors = {
+        f"{stage}/{name}": float(metric.standard_error())
+        for name, metric in metrics.items()
+        if isinstance(metric, UserMean)
+    }
+    return values, {name: error for name, error in errors.items() if np.isfinite(error)}
+
+
+def _complete(lists: NDArray[np.int32], history: Interactions, k: int) -> NDArray[np.int32]:
+    """(U, k) lists that go on with the most popular unseen items where they are too short."""
+    short = np.flatnonzero((lists[:, :k] < 0).any(axis=1))
+    if not len(short):
+        return lists[:, :k]
+    import torch
+
+    from recsys_lightning.functional.ranking import rank_items
+
+    completed = lists[:, :k].copy()
+    popularity = torch.from_numpy(history.popularity)
+    tie_order = torch.arange(history.num_items)
+    for start in range(0, len(short), BLOCK):
+        users = short[start : start + BLOCK]
+        scores = torch.full((len(users), history.num_items), -torch.inf)
+        row, place = np.nonzero(lists[users] >= 0)
+        scores[row, lists[users][row, place]] = -torch.from_numpy(place).float()
+        seen, offsets = (torch.from_numpy(array) for array in history.gather(users))
+        items, _ = rank_items(scores, seen, offsets, k, tie_order, popularity)
+        completed[users] = items.numpy()
+    return completed
+
+
+def _submit(
+    path: Path,
+    members: Sequence[Member],
+    interactions: Interactions,
+    lists: NDArray[np.int32],
+    k: int,
+) -> tuple[int, int]:
+    """Write the submission if it passes the check; see `results.write_submission`.
+
+    The order of users is that of the members' own submissions, which have it from the template.
+    """
+    files = [member.folder / "submission.csv" for member in members]
+    order = read_order(files[0])
+    for file in files[1:]:
+        if read_order(file) != order:
+            raise InputError(
+                f"{files[0]} and {file} have different users, or in another order: their runs had "
+                "different templates"
+            )
+    users = np.array(order, dtype=np.str_)
+    if interactions.users.dtype.kind == "i":
+        users = users.astype(np.int64)
+    popular = np.argsort(-interactions.popularity, kind="stable")[:k]
+    fallback = np.pad(popular, (0, k - len(popular)), constant_values=-1)
+    with replacing(path) as scratch:
+        counts = write_submission(
+            scratch, replace(interactions, submission_users=users), lists, fallback, k
+        )
+        if found := violations(scratch, interactions, order, k):
+            raise InputError(f"the fused lists are no submission:\n{told(path, found)}")
+    return counts

@@ -1,0 +1,302 @@
+"""Fusion: the lists of M members become one list a user.
+
+Let r_m(i) be the place of item i in member m's list, from 1, s_m(i) its score there, w_m >= 0 the
+member's weight and K the depth, how many first items of a list count. An item scores
+sum_m w_m c_m(i), where c_m(i) is
+
+    rank             1 / log2(r + 1)         the contest team's; as the discount of NDCG
+    reciprocal_rank  1 / (k0 + r)            Cormack, Clarke and Buettcher, SIGIR 2009
+    borda            (K - r + 1) / K         Aslam and Montague, SIGIR 2001
+    combsum_minmax   (s - low) / (high - low)  of the user's list; Fox and Shaw, TREC-2, 1994
+    combsum_zscore   (s - low) / std         so that it is not negative, as a plain z-score would be
+    combmnz          combsum_minmax, the sum times the number of lists (w > 0) that hold the item
+
+and 0 where the list does not hold the item: never a value that depends on other users or members.
+The last item of a list still comes before one in no list. Ties go to the more popular item.
+
+`interleave` takes the items that stand among the first of all members' lists, by the sum of their
+places, and then the members' next items in turn, each member as often as its weight says: what won
+the contest with two members and 7 : 3.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.ensemble import kernels
+from recsys_lightning.lists import Lists
+
+SUMS = (
+    "rank",
+    "reciprocal_rank",
+    "borda",
+    "combsum_minmax",
+    "combsum_zscore",
+    "combmnz",
+)
+RULES = (*SUMS, "interleave")
+_TINY = np.float32(1e-6)  # of the last in a list, which is not as bad as none
+
+Evaluate = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+"""(G, M) weights to (n, G) sums of the gains at the places of the hits."""
+
+
+class Fusion(Protocol):
+    """The lists of M members, ready to be fused by any weights."""
+
+    def lists(
+        self, weights: NDArray[np.floating], length: int, group: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int32]:
+        """Fuse.
+
+        Args:
+            weights: (G, M) not negative.
+            length: of the lists.
+            group: (U,) which of the G weights are a user's; None: the first.
+
+        Returns:
+            (U, length) item positions, best first; -1 where no member has any more.
+        """
+        ...
+
+    def evaluator(
+        self, users: NDArray[np.int64], held_out: Interactions, gains: NDArray[np.float64]
+    ) -> Evaluate:
+        """How good many weights are, without making the lists.
+
+        Args:
+            users: (n,) whom to look at.
+            held_out: the items that are hits.
+            gains: (k,) what a hit is worth at each place.
+        """
+        ...
+
+
+class Sum:
+    """Sums of weighted contributions.
+
+    Holds the union of the members' lists: N entries, the users' one after the other, in tie order.
+
+    Args:
+        members: the lists of each, (U, K).
+        tie_order: (I,) items, the preferred first.
+        rule: one of `SUMS`.
+        depth: how many first items of each list count: the K above.
+        k0: of `reciprocal_rank`.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Lists],
+        tie_order: NDArray[np.integer],
+        rule: str,
+        *,
+        depth: int,
+        k0: float = 60,
+    ) -> None:
+        members = [Lists(lists.items[:, :depth], lists.scores[:, :depth]) for lists in members]
+        lists = _stack(members)
+        by_tie_rank = tie_order.astype(np.int32)
+        tie_rank = np.argsort(by_tie_rank).astype(np.int32)
+        sizes = kernels.union_sizes(lists, len(tie_order))
+        self.starts = np.concatenate([[0], np.cumsum(sizes)])
+        self.items = np.empty(self.starts[-1], dtype=np.int32)
+        self.places = np.zeros((len(members), self.starts[-1]), dtype=np.int16)
+        kernels.fill_union(lists, tie_rank, by_tie_rank, self.starts, self.items, self.places)
+
+        length = lists.shape[2]
+        self.times_lists = rule == "combmnz"
+        self.contributions = np.empty(self.places.shape, dtype=np.float32)
+        if rule in ("rank", "reciprocal_rank", "borda"):
+            r = np.arange(1, length + 1)
+            by_place = {
+                "rank": 1 / np.log2(r + 1),
+                "reciprocal_rank": 1 / (k0 + r),
+                "borda": (depth - r + 1) / depth,
+            }[rule]
+            table = np.concatenate([[0], by_place]).astype(np.float32)
+            for row, places in enumerate(self.places):
+                self.contributions[row] = table[places]
+            return
+        first_of_user = np.repeat(np.arange(len(sizes)) * (length + 1), sizes)
+        normalise = standardised if rule == "combsum_zscore" else min_max
+        for row, (places, member) in enumerate(zip(self.places, members, strict=True)):
+            scores = np.zeros((len(sizes), length + 1), dtype=np.float32)
+            scores[:, 1 : member.scores.shape[1] + 1] = normalise(member)
+            self.contributions[row] = scores.ravel()[first_of_user + places]
+
+    def lists(  # noqa: D102
+        self, weights: NDArray[np.floating], length: int, group: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int32]:
+        if group is None:
+            group = np.zeros(len(self.starts) - 1, dtype=np.int64)
+        made: NDArray[np.int32] = kernels.sum_lists(
+            self.starts,
+            self.items,
+            self.contributions,
+            self.places,
+            self.times_lists,
+            weights.astype(np.float32),
+            group,
+            length,
+        )
+        return made
+
+    def evaluator(  # noqa: D102
+        self, users: NDArray[np.int64], held_out: Interactions, gains: NDArray[np.float64]
+    ) -> Evaluate:
+        starts, items, contributions, places = self._contenders(len(gains))
+        targets = held_out.indptr, held_out.indices
+        relevant = kernels.mark(starts, items, *targets, held_out.num_items)
+
+        def evaluate(weights: NDArray[np.float32]) -> NDArray[np.float64]:
+            values: NDArray[np.float64] = kernels.sum_values(
+                users,
+                starts,
+                contributions,
+                places,
+                self.times_lists,
+                relevant,
+                gains,
+                weights,
+            )
+            return values
+
+        return evaluate
+
+    def _contenders(self, k: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        """Starts, items, contributions and places of what some weights bring to the first k."""
+        length = int(self.places.max(initial=0))
+        kept = kernels.contenders(self.starts, self.contributions, self.places, length, k)
+        starts = np.concatenate([[0], np.cumsum(kept)])[self.starts]
+        return starts, self.items[kept], self.contributions[:, kept], self.places[:, kept]
+
+
+class Interleave:
+    """Quota interleaving.
+
+    Args:
+        members: the lists of each, (U, K).
+        num_items: I.
+        depth: how many first items of each list count.
+        head: among how many first items one must stand in all lists to come first.
+    """
+
+    def __init__(self, members: Sequence[Lists], num_items: int, *, depth: int, head: int) -> None:
+        self.members = np.ascontiguousarray(_stack(members)[:, :, :depth])
+        self.num_items, self.head = num_items, head
+
+    def lists(  # noqa: D102
+        self, weights: NDArray[np.floating], length: int, group: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int32]:
+        if group is None:
+            group = np.zeros(self.members.shape[1], dtype=np.int64)
+        made: NDArray[np.int32] = kernels.interleave_lists(
+            self.members, self.head, self.num_items, weights.astype(np.float32), group, length
+        )
+        return made
+
+    def evaluator(  # noqa: D102
+        self, users: NDArray[np.int64], held_out: Interactions, gains: NDArray[np.float64]
+    ) -> Evaluate:
+        def evaluate(weights: NDArray[np.float32]) -> NDArray[np.float64]:
+            values: NDArray[np.float64] = kernels.interleave_values(
+                users,
+                self.members,
+                self.head,
+                held_out.indptr,
+                held_out.indices,
+                self.num_items,
+                gains,
+                weights,
+            )
+            return values
+
+        return evaluate
+
+
+def min_max(lists: Lists) -> NDArray[np.float32]:
+    """(U, K) scores of every list from just above 0 to 1; all 1 if equal; 0 where there is none.
+
+    An item without a score (-inf: the model had no opinion) counts as the lowest.
+
+    >>> lists = Lists(np.int32([[4, 2, 3, -1]]), np.float32([[5, 2, 1, -np.inf]]))
+    >>> min_max(lists).round(3)
+    array([[1.  , 0.25, 0.  , 0.  ]], dtype=float32)
+    """
+    shifted, low, high = _shifted(lists)
+    span = high - low
+    scaled = np.where(span > 0, shifted / np.where(span > 0, span, 1), 1)
+    return np.where(lists.items >= 0, np.maximum(scaled, _TINY), 0).astype(np.float32)
+
+
+def standardised(lists: Lists) -> NDArray[np.float32]:
+    """(U, K) scores of every list in standard deviations above its lowest; all 1 if equal.
+
+    >>> lists = Lists(np.int32([[4, 2, 3, -1]]), np.float32([[5, 3, 1, -np.inf]]))
+    >>> standardised(lists).round(3)
+    array([[2.449, 1.225, 0.   , 0.   ]], dtype=float32)
+    """
+    shifted, *_ = _shifted(lists)
+    there = lists.items >= 0
+    count = np.maximum(there.sum(axis=1, keepdims=True), 1)
+    mean = np.where(there, shifted, 0).sum(axis=1, keepdims=True) / count
+    std = np.sqrt((np.where(there, shifted - mean, 0) ** 2).sum(axis=1, keepdims=True) / count)
+    scaled = np.where(std > 0, shifted / np.where(std > 0, std, 1), 1)
+    return np.where(there, np.maximum(scaled, _TINY), 0).astype(np.float32)
+
+
+def _shifted(lists: Lists) -> tuple[NDArray, NDArray, NDArray]:
+    """(U, K) float64 scores above the lowest of the list; (U, 1) the lowest, the highest."""
+    scores = lists.scores.astype(np.float64)
+    known = (lists.items >= 0) & np.isfinite(scores)
+    low = np.where(known, scores, np.inf).min(axis=1, keepdims=True, initial=np.inf)
+    high = np.where(known, scores, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
+    none = ~np.isfinite(low)
+    low, high = np.where(none, 0, low), np.where(none, 0, high)
+    return np.where(known, scores - low, 0), low, high
+
+
+def _stack(members: Sequence[Lists]) -> NDArray[np.int32]:
+    """(M, U, K) with the longest's K."""
+    length = max(member.items.shape[1] for member in members)
+    stacked = np.full((len(members), len(members[0].items), length), -1, dtype=np.int32)
+    for row, member in zip(stacked, members, strict=True):
+        row[:, : member.items.shape[1]] = member.items
+    return stacked
+
+
+def make_fusion(
+    rule: str,
+    members: Sequence[Lists],
+    tie_order: NDArray[np.integer],
+    *,
+    k0: float,
+    depth: int,
+    head: int,
+) -> Fusion:
+    """The fusion of a name.
+
+    Args:
+        rule: one of `RULES`.
+        members: the lists of each, (U, K).
+        tie_order: (I,) items, the preferred first.
+        k0: of `reciprocal_rank`.
+        depth: how many first items of each list count.
+        head: of `interleave`.
+
+    >>> ease = Lists(np.int32([[0, 1, 2]]), np.float32([[9, 8, 7]]))
+    >>> recvae = Lists(np.int32([[3, 1, 0]]), np.float32([[.5, .4, .3]]))
+    >>> settings = {"k0": 60, "depth": 3, "head": 2}
+    >>> make_fusion("rank", [ease, recvae], np.arange(4), **settings).lists(np.ones((1, 2)), 3)
+    array([[0, 1, 3]], dtype=int32)
+    >>> make_fusion("interleave", [ease, recvae], np.arange(4), **settings).lists(
+    ...     np.array([[2.0, 1.0]]), 4)
+    array([[1, 0, 3, 2]], dtype=int32)
+    """
+    if rule == "interleave":
+        return Interleave(members, len(tie_order), depth=depth, head=head)
+    return Sum(members, tie_order, rule, depth=depth, k0=k0)

@@ -1,0 +1,388 @@
+"""Numba kernels behind `fusion`, which states what they compute."""
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+
+@njit(parallel=True, cache=True)
+def union_sizes(lists: NDArray[np.int32], num_items: int) -> NDArray[np.int64]:
+    """(U,) distinct items in the lists (M, U, K) of a user; -1 is none."""
+    num_members, num_users, length = lists.shape
+    sizes = np.zeros(num_users, np.int64)
+    for user in prange(num_users):
+        met = np.zeros(num_items, np.bool_)
+        size = 0
+        for member in range(num_members):
+            for place in range(length):
+                item = lists[member, user, place]
+                if item >= 0 and not met[item]:
+                    met[item] = True
+                    size += 1
+        sizes[user] = size
+    return sizes
+
+
+@njit(parallel=True, cache=True)
+def fill_union(
+    lists: NDArray[np.int32],
+    tie_rank: NDArray[np.int32],
+    by_tie_rank: NDArray[np.int32],
+    starts: NDArray[np.int64],
+    items: NDArray[np.int32],
+    places: NDArray[np.int16],
+) -> None:
+    """Write every user's distinct items, in tie order, and their place in each member's list.
+
+    Args:
+        lists: (M, U, K), -1 is none.
+        tie_rank: (I,) the lower comes first.
+        by_tie_rank: (I,) its inverse.
+        starts: (U+1,) where a user's entries start.
+        items: (N,) written.
+        places: (M, N) of zeros; written: from 1.
+    """
+    num_members, num_users, length = lists.shape
+    num_items = len(tie_rank)
+    for user in prange(num_users):
+        first, last = starts[user], starts[user + 1]
+        met = np.zeros(num_items, np.bool_)
+        ranks = np.empty(last - first, np.int32)
+        size = 0
+        for member in range(num_members):
+            for place in range(length):
+                item = lists[member, user, place]
+                if item >= 0 and not met[item]:
+                    met[item] = True
+                    ranks[size] = tie_rank[item]
+                    size += 1
+        ranks.sort()
+        entry_of = np.empty(num_items, np.int64)
+        for i in range(size):
+            item = by_tie_rank[ranks[i]]
+            items[first + i] = item
+            entry_of[item] = first + i
+        for member in range(num_members):
+            for place in range(length):
+                item = lists[member, user, place]
+                if item >= 0:
+                    places[member, entry_of[item]] = place + 1
+
+
+@njit(parallel=True, cache=True)
+def mark(
+    starts: NDArray[np.int64],
+    items: NDArray[np.int32],
+    target_starts: NDArray[np.int64],
+    targets: NDArray[np.int32],
+    num_items: int,
+) -> NDArray[np.bool_]:
+    """(N,) which entries of ragged rows stand in the same row of `targets`."""
+    marked = np.zeros(len(items), np.bool_)
+    for user in prange(len(starts) - 1):
+        wanted = np.zeros(num_items, np.bool_)
+        for i in range(target_starts[user], target_starts[user + 1]):
+            wanted[targets[i]] = True
+        for i in range(starts[user], starts[user + 1]):
+            marked[i] = wanted[items[i]]
+    return marked
+
+
+@njit(parallel=True, cache=True)
+def contenders(
+    starts: NDArray[np.int64],
+    contributions: NDArray[np.float32],
+    places: NDArray[np.int16],
+    length: int,
+    k: int,
+) -> NDArray[np.bool_]:
+    """(N,) which entries can be among the first k by any weights.
+
+    An item cannot if k others beat it in every list that holds it: whatever the weights, they have
+    higher sums (and stand in as many lists). All of them precede it in each of its lists, so the
+    list that holds it first names them.
+
+    Args:
+        starts: (U+1,) where a user's entries start.
+        contributions: (M, N) positive where a list holds the entry, else 0.
+        places: (M, N) from 1; 0 where a list does not hold the entry.
+        length: of the longest list.
+        k: at least 1.
+    """
+    num_members = len(places)
+    kept = np.ones(places.shape[1], np.bool_)
+    for user in prange(len(starts) - 1):
+        first, last = starts[user], starts[user + 1]
+        at = np.empty((num_members, length + 1), np.int64)  # the entry at a place
+        for member in range(num_members):
+            for i in range(first, last):
+                at[member, places[member, i]] = i
+        for i in range(first, last):
+            lead = -1
+            for member in range(num_members):
+                place = places[member, i]
+                if place > 0 and (lead < 0 or place < places[lead, i]):
+                    lead = member
+            before = 0
+            if places[lead, i] > k:
+                for place in range(1, places[lead, i]):
+                    other = at[lead, place]
+                    is_before = True
+                    for member in range(num_members):
+                        mine = contributions[member, i]
+                        if mine > 0 and contributions[member, other] <= mine:
+                            is_before = False
+                            break
+                    before += is_before
+                    if before == k:
+                        break
+            kept[i] = before < k
+    return kept
+
+
+@njit(cache=True)
+def _add_up(
+    contributions: NDArray[np.float32],
+    places: NDArray[np.int16],
+    times_lists: bool,
+    weights: NDArray[np.float32],
+    first: int,
+    last: int,
+    scores: NDArray[np.float32],
+    counts: NDArray[np.float32],
+) -> None:
+    """Write a user's fused scores to the head of `scores`; member by member, in their order."""
+    size = last - first
+    scores[:size] = 0
+    for member in range(len(weights)):
+        weight = weights[member]
+        if weight > 0:
+            row = contributions[member, first:last]
+            for i in range(size):
+                scores[i] += weight * row[i]
+    if times_lists:
+        counts[:size] = 0
+        for member in range(len(weights)):
+            if weights[member] > 0:
+                there = places[member, first:last]
+                for i in range(size):
+                    counts[i] += there[i] > 0
+        for i in range(size):
+            scores[i] *= counts[i]
+
+
+@njit(cache=True)
+def _select(
+    scores: NDArray[np.float32],
+    size: int,
+    best: NDArray[np.float32],
+    chosen: NDArray[np.int64],
+) -> None:
+    """Write the best of the first `size` scores, descending, and where they stand (-1: none).
+
+    Only scores above 0 count; of equal ones the first comes first.
+    """
+    length = len(best)
+    best[:] = 0
+    chosen[:] = -1
+    for i in range(size):
+        score = scores[i]
+        if score > best[length - 1]:
+            place = length - 1
+            while place > 0 and score > best[place - 1]:
+                best[place], chosen[place] = best[place - 1], chosen[place - 1]
+                place -= 1
+            best[place], chosen[place] = score, i
+
+
+@njit(parallel=True, cache=True)
+def sum_values(
+    users: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    contributions: NDArray[np.float32],
+    places: NDArray[np.int16],
+    times_lists: bool,
+    relevant: NDArray[np.bool_],
+    gains: NDArray[np.float64],
+    weights: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    """(len(users), G) summed gains of the relevant items among the first, by (G, M) weights.
+
+    No list is made: the place of a relevant entry is the number of those before it.
+    """
+    longest = 0
+    for user in users:
+        longest = max(longest, starts[user + 1] - starts[user])
+    values = np.zeros((len(users), len(weights)))
+    for n in prange(len(users)):
+        first, last = starts[users[n]], starts[users[n] + 1]
+        targets = np.flatnonzero(relevant[first:last])
+        if not len(targets):
+            continue
+        scores, counts = np.empty(longest, np.float32), np.empty(longest, np.float32)
+        for g in range(len(weights)):
+            _add_up(contributions, places, times_lists, weights[g], first, last, scores, counts)
+            for target in targets:
+                score = scores[target]
+                before = 0
+                for i in range(target):
+                    before += scores[i] >= score
+                for i in range(target + 1, last - first):
+                    before += scores[i] > score
+                if score > 0 and before < len(gains):
+                    values[n, g] += gains[before]
+    return values
+
+
+@njit(parallel=True, cache=True)
+def sum_lists(
+    starts: NDArray[np.int64],
+    items: NDArray[np.int32],
+    contributions: NDArray[np.float32],
+    places: NDArray[np.int16],
+    times_lists: bool,
+    weights: NDArray[np.float32],
+    group: NDArray[np.int64],
+    length: int,
+) -> NDArray[np.int32]:
+    """(U, length) items by the weights (G, M) of each user's group (U,); -1 where none is left."""
+    num_users = len(starts) - 1
+    lists = np.full((num_users, length), -1, np.int32)
+    for user in prange(num_users):
+        first, last = starts[user], starts[user + 1]
+        scores, counts = np.empty(last - first, np.float32), np.empty(last - first, np.float32)
+        best, chosen = np.empty(length, np.float32), np.empty(length, np.int64)
+        _add_up(
+            contributions, places, times_lists, weights[group[user]], first, last, scores, counts
+        )
+        _select(scores, last - first, best, chosen)
+        for place in range(length):
+            if chosen[place] >= 0:
+                lists[user, place] = items[first + chosen[place]]
+    return lists
+
+
+@njit(cache=True)
+def _interleave(
+    lists: NDArray[np.int32],
+    user: int,
+    weights: NDArray[np.float32],
+    head: int,
+    taken: NDArray[np.bool_],
+    out: NDArray[np.int32],
+) -> None:
+    """Write a user's list; `taken` (I,) is all False before and after."""
+    num_members, _, length = lists.shape
+    out[:] = -1
+    size = 0
+
+    # what stands in the heads of all, by the sum of its places
+    head = min(head, length)
+    supporters = 0
+    lead = -1
+    for member in range(num_members):
+        if weights[member] > 0:
+            supporters += 1
+            if lead < 0:
+                lead = member
+    sums = np.empty(head, np.int64)
+    shared = np.empty(head, np.int32)
+    num_shared = 0
+    if supporters > 1:
+        for place in range(head):
+            item = lists[lead, user, place]
+            if item < 0:
+                break
+            total, found = place, 1
+            for member in range(lead + 1, num_members):
+                if weights[member] > 0:
+                    for other in range(head):
+                        if lists[member, user, other] == item:
+                            total += other
+                            found += 1
+                            break
+            if found == supporters:
+                at = num_shared  # the first member's order decides ties
+                while at > 0 and sums[at - 1] > total:
+                    sums[at], shared[at] = sums[at - 1], shared[at - 1]
+                    at -= 1
+                sums[at], shared[at] = total, item
+                num_shared += 1
+    for i in range(min(num_shared, len(out))):
+        out[size] = shared[i]
+        taken[shared[i]] = True
+        size += 1
+
+    # then each member in turn as often as its weight says: smooth weighted round robin
+    credit = np.zeros(num_members)
+    following = np.zeros(num_members, np.int64)
+    while size < len(out):
+        total_weight = 0.0
+        chosen = -1
+        for member in range(num_members):
+            if weights[member] > 0:
+                while following[member] < length and (
+                    lists[member, user, following[member]] >= 0
+                    and taken[lists[member, user, following[member]]]
+                ):
+                    following[member] += 1
+                at = following[member]
+                if at < length and lists[member, user, at] >= 0:
+                    credit[member] += weights[member]
+                    total_weight += weights[member]
+                    if chosen < 0 or credit[member] > credit[chosen] + 1e-9:
+                        chosen = member
+        if chosen < 0:
+            break
+        credit[chosen] -= total_weight
+        item = lists[chosen, user, following[chosen]]
+        out[size] = item
+        taken[item] = True
+        size += 1
+    for i in range(size):
+        taken[out[i]] = False
+
+
+@njit(parallel=True, cache=True)
+def interleave_values(
+    users: NDArray[np.int64],
+    lists: NDArray[np.int32],
+    head: int,
+    target_starts: NDArray[np.int64],
+    targets: NDArray[np.int32],
+    num_items: int,
+    gains: NDArray[np.float64],
+    weights: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    """(len(users), G) summed gains of the relevant items among the first, by (G, M) weights."""
+    values = np.zeros((len(users), len(weights)))
+    for n in prange(len(users)):
+        user = users[n]
+        taken, wanted = np.zeros(num_items, np.bool_), np.zeros(num_items, np.bool_)
+        for i in range(target_starts[user], target_starts[user + 1]):
+            wanted[targets[i]] = True
+        out = np.empty(len(gains), np.int32)
+        for g in range(len(weights)):
+            _interleave(lists, user, weights[g], head, taken, out)
+            for place in range(len(gains)):
+                if out[place] >= 0 and wanted[out[place]]:
+                    values[n, g] += gains[place]
+    return values
+
+
+@njit(parallel=True, cache=True)
+def interleave_lists(
+    lists: NDArray[np.int32],
+    head: int,
+    num_items: int,
+    weights: NDArray[np.float32],
+    group: NDArray[np.int64],
+    length: int,
+) -> NDArray[np.int32]:
+    """(U, length) items by the weights (G, M) of each user's group (U,); -1 where none is left."""
+    num_users = lists.shape[1]
+    out = np.empty((num_users, length), np.int32)
+    for user in prange(num_users):
+        taken = np.zeros(num_items, np.bool_)
+        _interleave(lists, user, weights[group[user]], head, taken, out[user])
+    return out

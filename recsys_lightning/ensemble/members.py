@@ -1,0 +1,213 @@
+"""Members: the runs that an ensemble is made of."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lightning.data.holdout import Split
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.errors import InputError
+from recsys_lightning.lists import Lists, read_lists, user_values
+from recsys_lightning.sweep import results
+
+Run = tuple[Path, dict[str, Any]]  # its folder, and what result.json says
+KEYS = {"status", "error", "model", "seed", "job", "split", "metrics", "config"}
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A finished run.
+
+    Attributes:
+        name: its model, or its folder's name where several members share the model.
+        folder: of the run.
+        result: what its result.json says.
+    """
+
+    name: str
+    folder: Path
+    result: dict[str, Any]
+
+
+class Stage(NamedTuple):
+    """What the members recommend at one stage.
+
+    Attributes:
+        members: the lists of each, (U, K).
+        history: what is known of the users, and in no list.
+        tie_order: (I,) items, the more popular in the history first.
+        held_out: what the lists should find; None at `final`.
+    """
+
+    members: list[Lists]
+    history: Interactions
+    tie_order: NDArray[np.int64]
+    held_out: Interactions | None
+
+
+def find_members(
+    folders: Sequence[Path], metric: str | None, per_model: int
+) -> tuple[list[Member], list[tuple[Path, str]]]:
+    """The runs to fuse, in an order that does not depend on where they were found.
+
+    Args:
+        folders: a run's own folder is a member; of all the runs below any other folder, the best
+            `per_model` of each model are.
+        metric: by which they are the best; None: the runs' `monitor`.
+        per_model: runs of a model.
+
+    Returns:
+        the members, and the failed runs, each with its error.
+
+    Raises:
+        InputError: there is none, or they do not go together.
+    """
+    named: dict[Path, Run] = {}
+    swept: dict[Path, Run] = {}
+    failed: dict[Path, Run] = {}
+    for folder in folders:
+        found = _results(folder)
+        if not found:
+            raise InputError(f"{folder}: there is no run in it (no result.json)")
+        for run, result in found:
+            if result["status"] == "failed":
+                failed[run.resolve()] = run, result
+            elif result["status"] == "done":
+                (named if run == folder else swept)[run.resolve()] = run, result
+    others = [run for place, run in swept.items() if place not in named]
+    kept, count = list(named.values()), Counter[str]()
+    for run, result in sorted(others, key=lambda one: (-_value(one, metric), *_order(one))):
+        if count[result["model"]] < per_model:
+            kept.append((run, result))
+            count[result["model"]] += 1
+    if not kept:
+        where = ", ".join(map(str, folders))
+        raise InputError(f"none of the {len(failed)} runs in {where} has succeeded")
+    kept.sort(key=_order)
+    _check_alike(kept, metric)
+    models = Counter(result["model"] for _, result in kept)
+    members = [
+        Member(result["model"] if models[result["model"]] == 1 else run.name, run, result)
+        for run, result in kept
+    ]
+    clash = [name for name, number in Counter(m.name for m in members).items() if number > 1]
+    members = [Member(str(m.folder), m.folder, m.result) if m.name in clash else m for m in members]
+    told = [(run, str(result["error"])) for run, result in sorted(failed.values(), key=_order)]
+    return members, told
+
+
+def read_stage(name: str, members: Sequence[Member], split: Split) -> Stage:
+    """The lists of all members at a stage.
+
+    Args:
+        name: valid, test or final.
+        members: of the ensemble.
+        split: of all of them.
+
+    Raises:
+        InputError: a file is missing, unreadable or of other data, or lacks users.
+    """
+    x = split.interactions
+    only_train = members[0].result["config"]["test_history"] == "train"
+    history, held_out = {
+        "valid": (split.train, split.valid),
+        "test": (split.train if only_train else split.train_valid, split.test),
+        "final": (x, None),
+    }[name]
+    due = history.lengths < x.num_items if held_out is None else held_out.lengths > 0
+    read = []
+    for member in members:
+        path = member.folder / "candidates" / f"{name}.parquet"
+        lists = read_lists(path, x.users, x.items)
+        missing = due & ~(lists.items >= 0).any(axis=1)
+        if missing.any():
+            raise InputError(
+                f"{path}: no list for {np.count_nonzero(missing):,} of {np.count_nonzero(due):,} "
+                f"users, such as {x.users[missing][0]}"
+            )
+        read.append(lists)
+    return Stage(read, history, np.argsort(-history.popularity, kind="stable"), held_out)
+
+
+def check_values(
+    member: Member, lists: Lists, held_out: Interactions, key: str
+) -> NDArray[np.float64]:
+    """(U,) a member's values of a metric, whose mean must be that in its result.json.
+
+    Raises:
+        InputError: it is another.
+    """
+    values = user_values(key, lists.items, held_out)
+    mean, told = float(np.nanmean(values)), member.result["metrics"].get(key)
+    if told is not None and abs(mean - told) > 1e-6:
+        stage = "test" if key.startswith("test/") else "valid"
+        raise InputError(
+            f"{member.folder / 'candidates' / stage}.parquet: its lists have {key} {mean:.6f}, "
+            f"result.json says {told:.6f}: these are not the run's candidates"
+        )
+    return values
+
+
+def metric_of(members: Sequence[Member], metric: str | None) -> str:
+    """The name, such as `recall@10`, of the metric that members are compared by."""
+    return (metric or str(members[0].result["config"]["monitor"])).rpartition("/")[2]
+
+
+def _order(run: Run) -> tuple[Any, ...]:
+    """A key that does not depend on where runs were found, unless two are the same job."""
+    folder, result = run
+    return result["model"], result["seed"], result["job"], str(folder)
+
+
+def _results(folder: Path) -> list[Run]:
+    """The runs in and below a folder; reading them tells about any file that is none."""
+    try:
+        found = list(results(folder))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{folder}: a result.json in it cannot be read: {error}") from error
+    for run, result in found:
+        if missing := sorted(KEYS - set(result)):
+            raise InputError(f"{run / 'result.json'}: no {missing[0]}; written by another version?")
+    return found
+
+
+def _value(run: Run, metric: str | None) -> float:
+    """A run's value of the metric, on validation."""
+    folder, result = run
+    name = f"val/{(metric or result['config']['monitor']).rpartition('/')[2]}"
+    if name not in result["metrics"]:
+        known = ", ".join(key for key in result["metrics"] if key.startswith("val/"))
+        raise InputError(
+            f"{folder}: its result has no {name}, by which members are weighted; "
+            + (f"it has {known}" if known else "choose a holdout with validation items")
+        )
+    return float(result["metrics"][name])
+
+
+def _check_alike(runs: Sequence[Run], metric: str | None) -> None:
+    first, reference = runs[0]
+    jobs: dict[str, Path] = {}
+    for run, result in runs:
+        if (job := result["job"]) in jobs:
+            raise InputError(f"{jobs[job]} and {run} are the same job ({job}): leave one out")
+        jobs[job] = run
+        _value((run, result), metric)
+        if result["split"] != reference["split"]:
+            raise InputError(
+                f"{first} and {run} have different splits ({reference['split'][:16]} and "
+                f"{result['split'][:16]}): their lists cannot be compared, so not fused"
+            )
+        for key, get in {
+            "monitor": lambda config: metric or config["monitor"],
+            "test_history": lambda config: config["test_history"],
+            "recommend.k": lambda config: config["recommend"]["k"],
+        }.items():
+            here, there = get(result["config"]), get(reference["config"])
+            if here != there:
+                raise InputError(f"{first} has {key}={there} and {run} {key}={here}: use one")

@@ -1,0 +1,225 @@
+"""The search of weights, and what it is worth: every user is scored by weights fitted without them.
+
+Users are drawn into F folds. A search runs F + 1 times side by side: once without the users of each
+fold, once with all. The weights found without a fold score its users (the cross-fitted value, the
+only one to be reported); those found with all make the submission. All runs of a search share one
+table of values, so that the weights which several of them try are evaluated once.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.ensemble import kernels
+from recsys_lightning.ensemble.fusion import Fusion, Sum
+from recsys_lightning.errors import InputError
+from recsys_lightning.lists import Lists
+
+GRID = (0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.5, 2)
+ROUNDS = 5  # of coordinate ascent; it stops before where nothing is gained
+STEPS = 20  # of greedy selection
+BAGS = 10
+MAX_SUBSETS = 2000
+
+Weights = NDArray[np.float32]
+
+
+class Objective:
+    """The mean of a metric over the users outside of each fold, and over all.
+
+    Args:
+        fusion: whose weights are looked for.
+        held_out: the items that are hits.
+        metric: such as `recall@10`: one that adds up what hits are worth by their place.
+        fold: (U,) int64 from 0.
+
+    Raises:
+        InputError: another metric.
+    """
+
+    def __init__(
+        self, fusion: Fusion, held_out: Interactions, metric: str, fold: NDArray[np.int64]
+    ) -> None:
+        users = np.flatnonzero(held_out.lengths)
+        gains, worth = _gains(metric, held_out.lengths[users])
+        self._evaluate = fusion.evaluator(users, held_out, gains)
+        num_folds = int(fold.max()) + 1
+        outside = np.column_stack(
+            [*(fold[users] != f for f in range(num_folds)), np.ones(len(users), dtype=bool)]
+        )
+        self._share = outside * worth[:, None] / outside.sum(axis=0)  # (n, F + 1)
+        self._known: dict[bytes, NDArray[np.float64]] = {}
+        self.num_runs = num_folds + 1
+
+    def __call__(self, weights: Weights) -> NDArray[np.float64]:
+        """(G, F + 1) values of (G, M) weights; those of no weight at all are worth 0."""
+        weights = np.ascontiguousarray(normalised(weights))
+        keys = [row.tobytes() for row in weights]
+        new = {key: row for key, row in zip(keys, weights, strict=True) if key not in self._known}
+        if new:
+            sums = self._evaluate(np.array(list(new.values())))  # (n, new)
+            self._known |= zip(new, sums.T @ self._share, strict=True)
+        return np.array([self._known[key] for key in keys])
+
+
+def normalised(weights: NDArray[np.floating]) -> Weights:
+    """(G, M) weights with a largest of 1; lists do not change by it.
+
+    >>> normalised(np.array([[2.0, 1.0], [0.0, 0.0]]))
+    array([[1. , 0.5],
+           [0. , 0. ]], dtype=float32)
+    """
+    largest = weights.max(axis=1, keepdims=True)
+    scaled = weights / np.where(largest > 0, largest, 1)
+    return scaled.round(4).astype(np.float32)
+
+
+def draw_folds(num_users: int, num_folds: int, seed: int) -> NDArray[np.int64]:
+    """(U,) the fold of every user; folds differ by one user at most.
+
+    >>> np.bincount(draw_folds(11, 3, seed=0))
+    array([4, 4, 3])
+    """
+    return np.random.default_rng(seed).permutation(np.arange(num_users) % num_folds)
+
+
+def equal(objective: Objective, num_members: int, seed: int, max_members: int) -> Weights:
+    """(F + 1, M) ones: nothing is searched."""
+    return np.ones((objective.num_runs, num_members), dtype=np.float32)
+
+
+def single(objective: Objective, num_members: int, seed: int, max_members: int) -> Weights:
+    """(F + 1, M) all weight on the member that is best alone."""
+    alone = np.eye(num_members, dtype=np.float32)
+    return alone[objective(alone).argmax(axis=0)]
+
+
+def coordinate(objective: Objective, num_members: int, seed: int, max_members: int) -> Weights:
+    """(F + 1, M) coordinate ascent from equal weights (Metzler and Croft, Inf. Retrieval 2007).
+
+    One weight after the other takes the best of `GRID`, in units of the largest.
+    """
+    return _ascend(objective, equal(objective, num_members, seed, max_members))
+
+
+def greedy(objective: Objective, num_members: int, seed: int, max_members: int) -> Weights:
+    """(F + 1, M) bagged greedy selection with replacement (Caruana et al., ICML 2004).
+
+    From nothing, each step adds one of the members in a bag (a random half of them) to the sum,
+    the one that does best; a member's weight is how often it was taken up to the best step, as a
+    mean over the bags.
+    """
+    runs = range(objective.num_runs)
+    rng = np.random.default_rng(seed)
+    size = max(2, (num_members + 1) // 2)
+    bags = {tuple(sorted(rng.permutation(num_members)[:size])) for _ in range(BAGS)}
+    if num_members <= 3:
+        bags = {tuple(range(num_members))}
+    counts = {(bag, run): np.zeros(num_members, dtype=np.float32) for bag in bags for run in runs}
+    best = {key: (-1.0, count) for key, count in counts.items()}
+    step_of_each = np.eye(num_members, dtype=np.float32)
+    for _ in range(STEPS):
+        tried = {(bag, run): counts[bag, run] + step_of_each[list(bag)] for bag, run in counts}
+        values = objective(np.concatenate(list(tried.values())))
+        at = 0
+        for (bag, run), rows in tried.items():
+            of_run = values[at : at + len(rows), run]
+            at += len(rows)
+            counts[bag, run] = rows[of_run.argmax()]
+            if of_run.max() > best[bag, run][0]:
+                best[bag, run] = of_run.max(), counts[bag, run]
+    shares = [
+        np.mean([best[bag, run][1] / best[bag, run][1].sum() for bag in sorted(bags)], axis=0)
+        for run in runs
+    ]
+    return normalised(np.array(shares))
+
+
+def combination(objective: Objective, num_members: int, seed: int, max_members: int) -> Weights:
+    """(F + 1, M) the best of all subsets at equal weights, then coordinate ascent within it.
+
+    Raises:
+        InputError: there are more subsets of up to `max_members` than can be tried.
+    """
+    sizes = range(1, min(max_members, num_members) + 1)
+    chosen = [list(subset) for size in sizes for subset in combinations(range(num_members), size)]
+    if len(chosen) > MAX_SUBSETS:
+        raise InputError(
+            f"ensemble.max_members={max_members}: {len(chosen):,} combinations of {num_members} "
+            f"members, more than {MAX_SUBSETS:,}; choose fewer"
+        )
+    subsets = np.zeros((len(chosen), num_members), dtype=np.float32)
+    for row, members in zip(subsets, chosen, strict=True):
+        row[members] = 1
+    return _ascend(objective, subsets[objective(subsets).argmax(axis=0)])
+
+
+# (objective, number of members M, seed of bags, largest subset) to (F + 1, M)
+Search = Callable[[Objective, int, int, int], Weights]
+SEARCHES: dict[str, Search] = {
+    "single": single,
+    "equal": equal,
+    "coordinate": coordinate,
+    "greedy": greedy,
+    "combination": combination,
+}
+
+
+def oracle(members: Sequence[Lists], held_out: Interactions, metric: str) -> float:
+    """The metric, at k, of who picks all hits out of the first k of every member's list."""
+    users = np.flatnonzero(held_out.lengths)
+    gains, worth = _gains(metric, held_out.lengths[users])
+    union = Sum(members, np.arange(held_out.num_items), "rank", depth=len(gains))
+    found = kernels.mark(
+        union.starts, union.items, held_out.indptr, held_out.indices, held_out.num_items
+    )
+    hits = np.diff(np.concatenate([[0], np.cumsum(found)])[union.starts])[users]
+    total = np.concatenate([[0], np.cumsum(gains)])
+    return float((total[np.minimum(hits, len(gains))] * worth).mean())
+
+
+def _ascend(objective: Objective, weights: Weights) -> Weights:
+    """Coordinate ascent from (F + 1, M); members without weight at the start stay out."""
+    weights, inside = weights.copy(), weights > 0
+    best = objective(weights).diagonal().copy()  # each run looks at its own value
+    for _ in range(ROUNDS):
+        before = best.copy()
+        for member in range(weights.shape[1]):
+            runs = np.flatnonzero(inside[:, member])
+            if not len(runs):
+                continue
+            tried = np.repeat(weights[runs, None], len(GRID), axis=1)  # (runs, |GRID|, M)
+            tried[:, :, member] = GRID
+            values = objective(tried.reshape(-1, weights.shape[1]))
+            values = values.reshape(len(runs), len(GRID), -1)[np.arange(len(runs)), :, runs]
+            for run, row, of_row in zip(runs, tried, values, strict=True):
+                if of_row.max() > best[run]:
+                    best[run] = of_row.max()
+                    weights[run] = normalised(row[[of_row.argmax()]])[0]
+        if np.array_equal(best, before):
+            break
+    return weights
+
+
+def _gains(
+    metric: str, lengths: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(k,) what a hit adds at each place, and (n,) what a user's sum is multiplied by."""
+    name, _, cutoff = metric.rpartition("/")[2].partition("@")
+    k = int(cutoff) if cutoff.isdigit() else 0
+    discount = 1 / np.log2(np.arange(1, k + 1) + 1)
+    known = {
+        "recall": lambda: (np.ones(k), 1 / lengths),
+        "recall_capped": lambda: (np.ones(k), 1 / np.minimum(lengths, k)),
+        "precision": lambda: (np.ones(k), np.full(len(lengths), 1 / k)),
+        "ndcg": lambda: (discount, 1 / discount.cumsum()[np.minimum(lengths, k) - 1]),
+    }
+    if name not in known or not k:
+        raise InputError(
+            f"ensemble.metric={metric}: weights can be searched for {', '.join(known)} at a "
+            "cut-off, such as recall@10"
+        )
+    return known[name]()

@@ -1,0 +1,358 @@
+"""The ensemble of runs on disk: what it writes, and what it refuses."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from recsys_lightning.ensemble.__main__ import main
+from recsys_lightning.ensemble.build import Ensemble
+from recsys_lightning.errors import InputError
+from recsys_lightning.functional.bootstrap import paired_bootstrap
+from recsys_lightning.lists import read_lists, user_values
+from recsys_lightning.submission import violations
+from tests.ensemble.runs import K, make_split, write_run
+
+METRIC = f"recall@{K}"
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Three runs that know something and one that knows nothing."""
+    split = make_split()
+    for name, skill in (("0_ease", 1.0), ("1_recvae", 0.9), ("2_easer", 0.8), ("3_noise", 0.0)):
+        write_run(tmp_path / "sweep" / name, split, skill)
+    return tmp_path / "sweep"
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def told(out):
+    return json.loads((out / "ensemble.json").read_text())
+
+
+def refused(folders, out, match, **options):
+    """The message; and neither a submission nor half a file is left."""
+    out.mkdir(exist_ok=True)
+    (out / "submission.csv").write_text("of an earlier ensemble")
+    with pytest.raises(InputError, match=match) as caught:
+        Ensemble(**options)(folders, out)
+    assert sorted(path.name for path in out.iterdir()) == ["ensemble.json"]
+    assert told(out)["status"] == "failed"
+    assert told(out)["error"] == str(caught.value)
+
+
+def edit(run, **changes):
+    path = run / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_it_gains_and_writes_what_it_found(sweep, out):
+    result = Ensemble()([sweep], out)
+    assert result == told(out)
+    assert result["status"] == "done"
+    assert result["model"] == "ensemble"
+    values = {(m["fusion"], m["name"]): m["metrics"][f"val/{METRIC}"] for m in result["methods"]}
+    assert list(values) == [
+        *(("rank", name) for name in ("single", "equal", "coordinate", "greedy", "combination")),
+        ("interleave", "coordinate"),
+    ]
+    eligible = {name: value for (fusion, name), value in values.items() if fusion == "rank"}
+    assert result["weights"] == max(eligible, key=eligible.get)
+    assert result["metrics"][f"val/{METRIC}"] == pytest.approx(max(eligible.values()))
+    assert result["best_single"]["name"] == "ease"
+    single = json.loads((sweep / "0_ease" / "result.json").read_text())["metrics"]
+    assert result["best_single"]["metrics"] == single
+    for stage in ("val", "test"):
+        key = f"{stage}/{METRIC}"
+        gain = result["gain"][key]
+        assert gain["mean"] == pytest.approx(result["metrics"][key] - single[key])
+        assert 0 < gain["low"] < gain["mean"] < gain["high"]
+        for name in (METRIC, "ndcg@10", "coverage@10", "novelty@5"):
+            assert f"{stage}/{name}" in result["metrics"]
+    assert max(values.values()) < result["oracle"][f"val/{METRIC}"] < 1
+    assert {"load", "search", "measure", "write"} == set(result["seconds"])
+    assert result["peak_rss_mb"] > 0
+
+
+def test_the_submission_is_whole_and_in_order(sweep, out):
+    Ensemble()([sweep], out)
+    x = make_split().interactions
+    order = x.submission_users.tolist()
+    assert violations(out / "submission.csv", x, [str(user) for user in order], K) == []
+    with (out / "submission.csv").open() as file:
+        rows = list(csv.reader(file))[1:]
+    assert [int(user) for user, _ in rows] == np.repeat(order, K).tolist()
+
+
+def test_the_submission_is_made_of_the_final_lists_by_these_weights(sweep, out):
+    result = Ensemble(weights={"ease": 2.0, "easer": 0.5})([sweep], out)
+    assert [(m["name"], m["weight"]) for m in result["members"]] == [("ease", 1), ("easer", 0.25)]
+    assert result["weights"] == "given"
+    x = make_split().interactions
+    final = {
+        name: read_lists(sweep / run / "candidates/final.parquet", x.users, x.items).items
+        for name, run in (("ease", "0_ease"), ("easer", "2_easer"))
+    }
+    with (out / "submission.csv").open() as file:
+        rows = [(int(user), int(item)) for user, item in list(csv.reader(file))[1:]]
+    for user in range(0, x.num_users, 17):
+        scores = {}
+        for name, weight in (("ease", 1), ("easer", 0.25)):
+            for place, item in enumerate(final[name][user], start=1):
+                scores[item] = scores.get(item, 0) + weight / np.log2(place + 1)
+        best = sorted(scores, key=scores.get, reverse=True)[:K]
+        assert [item for u, item in rows if u == x.users[user]] == x.items[best].tolist()
+
+
+def test_the_same_bytes_whatever_the_order_of_discovery(sweep, out, tmp_path):
+    Ensemble()([sweep], out)
+    expected = (out / "submission.csv").read_bytes()
+    Ensemble()([sweep], out)
+    assert (out / "submission.csv").read_bytes() == expected
+    moved = tmp_path / "moved"  # other names, found in another order
+    for number, run in enumerate(sorted(sweep.glob("[0-9]*"), reverse=True)):
+        shutil.copytree(run, moved / f"{number}_x" if number % 2 else moved / f"sub/{number}_y")
+    Ensemble()([moved], tmp_path / "other")
+    assert (tmp_path / "other" / "submission.csv").read_bytes() == expected
+    runs = list(moved.rglob("result.json"))
+    for order in (runs, runs[::-1]):
+        Ensemble()([path.parent for path in order], tmp_path / "third")
+        assert (tmp_path / "third" / "submission.csv").read_bytes() == expected
+
+
+def test_the_template_has_its_way_and_users_nobody_knows_get_the_popular(sweep, out):
+    split = make_split()
+    x = split.interactions
+    users = np.concatenate([[7], x.users[::-1][:100]])  # 7 is unknown
+    for run in ("0_ease", "1_recvae"):
+        shutil.rmtree(sweep / run)
+        write_run(sweep / run, split, 1.0, order=replace(x, submission_users=users))
+    result = Ensemble()([sweep / "0_ease", sweep / "1_recvae"], out)
+    assert result["submission"] == {"unknown": 1, "short": 0}
+    assert violations(out / "submission.csv", x, [str(user) for user in users], K) == []
+    with (out / "submission.csv").open() as file:
+        rows = list(csv.reader(file))[1:]
+    popular = x.items[np.argsort(-x.popularity, kind="stable")[:K]]
+    assert [int(item) for user, item in rows if user == "7"] == popular.tolist()
+    refused([sweep], out, "different users, or in another order")
+
+
+def test_lists_that_are_too_short_go_on_by_popularity(sweep, out):
+    for run in sweep.glob("[0-9]*"):
+        path = run / "candidates" / "final.parquet"
+        table = parquet.read_table(path)
+        parquet.write_table(table.filter(table["rank"].to_numpy() <= 1), path)
+    Ensemble(weights="equal")([sweep / "0_ease"], out)
+    x = make_split().interactions
+    assert violations(out / "submission.csv", x, [str(user) for user in x.users], K) == []
+    with (out / "submission.csv").open() as file:
+        rows = [(int(user), int(item)) for user, item in list(csv.reader(file))[1:]]
+    history = x.matrix.toarray()
+    by_popularity = np.argsort(-x.popularity, kind="stable")
+    for user in range(0, x.num_users, 23):
+        first, *rest = [item for u, item in rows if u == x.users[user]]
+        left = [x.items[i] for i in by_popularity if not history[user, i] and x.items[i] != first]
+        assert rest == left[: K - 1]
+
+
+def test_the_best_runs_of_each_model(sweep, out):
+    split = make_split()
+    write_run(sweep / "4_ease", split, 2.0, seed=5)
+    result = Ensemble(weights="equal")([sweep], out)
+    assert [m["folder"] for m in result["members"] if m["model"] == "ease"] == [
+        str(sweep / "4_ease")
+    ]
+    result = Ensemble(weights="equal", per_model=2)([sweep], out)
+    assert [m["name"] for m in result["members"]] == [
+        *("0_ease", "4_ease", "easer", "noise", "recvae"),
+    ]
+    result = Ensemble(weights="equal")([sweep, sweep / "0_ease"], out)  # named, so in
+    assert "0_ease" in [m["name"] for m in result["members"]]
+
+
+def test_another_metric_and_fusion(sweep, out):
+    result = Ensemble(fusion="combsum_zscore", metric=f"ndcg@{K}", weights="coordinate")(
+        [sweep], out
+    )
+    assert list(result["gain"]) == [f"val/ndcg@{K}", f"test/ndcg@{K}"]
+
+
+def test_one_member_is_its_own_ensemble(sweep, out, capsys):
+    assert main([str(sweep / "0_ease"), "--out", str(out)]) == 0
+    assert "one member only" in capsys.readouterr().out
+    assert (out / "submission.csv").read_bytes() == (
+        sweep / "0_ease" / "submission.csv"
+    ).read_bytes()
+    assert told(out)["gain"][f"val/{METRIC}"] == {"mean": 0, "low": 0, "high": 0, "p": 1}
+
+
+def test_a_failed_member_is_left_out_and_named(sweep, out, capsys):
+    edit(sweep / "1_recvae", status="failed", error="it diverged", metrics={})
+    assert main([str(sweep), "--out", str(out)]) == 1
+    assert "1_recvae: it diverged" in capsys.readouterr().out.replace("\n", "")
+    result = told(out)
+    assert result["status"] == "done"
+    assert result["left_out"] == [{"folder": str(sweep / "1_recvae"), "reason": "it diverged"}]
+    assert "recvae" not in [m["model"] for m in result["members"]]
+    for run in sweep.glob("[0-9]*"):
+        edit(run, status="failed", error="all")
+    refused([sweep], out, "none of the 4 runs in .* has succeeded")
+
+
+def test_weights_of_zero(sweep, out):
+    result = Ensemble(weights={"ease": 1.0, "easer": 0.0, "recvae": 0.5})([sweep], out)
+    assert [m["name"] for m in result["members"]] == ["ease", "recvae"]
+    with pytest.raises(InputError, match=r"ensemble\.weights: all are 0"):
+        Ensemble(weights={"ease": 0.0})
+    refused(
+        [sweep],
+        out,
+        r"ensemble\.weights\.bert: no member of this name; there are ease, ",
+        weights={"bert": 1.0},
+    )
+
+
+def test_without_a_test_set_there_is_nothing_to_confirm(tmp_path, out):
+    split = make_split(test_items=0)
+    for name in ("0_ease", "1_easer"):
+        write_run(tmp_path / "sweep" / name, split, 1.0)
+    result = Ensemble()([tmp_path / "sweep"], out)
+    assert list(result["gain"]) == [f"val/{METRIC}"]
+    assert not [name for name in result["metrics"] if name.startswith("test/")]
+
+
+class TestRefused:
+    def test_different_splits(self, sweep, out):
+        write_run(sweep / "4_other", make_split(seed=1), 1.0)
+        refused([sweep], out, "0_ease and .*4_other have different splits")
+
+    def test_candidates_of_other_data(self, sweep, out):
+        path = sweep / "0_ease/candidates/valid.parquet"
+        table = parquet.read_table(path)
+        items = table["item"].to_numpy() + 5000
+        parquet.write_table(table.set_column(1, "item", [items]), path)
+        refused([sweep], out, r"0_ease/candidates/valid\.parquet: item \d+ is not in the split")
+
+    def test_candidates_of_another_run(self, sweep, out):
+        shutil.copy(sweep / "3_noise/candidates/valid.parquet", sweep / "0_ease/candidates")
+        refused([sweep], out, r"0_ease/candidates/valid\.parquet: its lists have val/recall@5")
+
+    @pytest.mark.parametrize("stage", ["valid", "test", "final"])
+    def test_missing_users(self, sweep, out, stage):
+        path = sweep / f"1_recvae/candidates/{stage}.parquet"
+        table = parquet.read_table(path)
+        parquet.write_table(table.filter(table["user"].to_numpy() > 102), path)
+        refused([sweep], out, rf"{stage}\.parquet: no list for 3 of 150 users, such as 100")
+
+    @pytest.mark.parametrize("stage", ["valid", "test", "final"])
+    def test_an_unreadable_parquet(self, sweep, out, stage):
+        path = sweep / f"1_recvae/candidates/{stage}.parquet"
+        path.write_bytes(path.read_bytes()[:100])
+        refused([sweep], out, rf"1_recvae/candidates/{stage}\.parquet: cannot be read as parquet")
+
+    def test_seen_items(self, sweep, out):
+        for run in sweep.glob("[0-9]*"):  # those of test have been refused by their metric
+            shutil.copy(run / "candidates/valid.parquet", run / "candidates/final.parquet")
+        refused([sweep], out, r"submission\.csv, line \d+: user \d+ has seen item")
+
+    def test_duplicates(self, sweep, out):
+        shutil.copytree(sweep / "0_ease", sweep.parent / "again")
+        refused([sweep, sweep.parent / "again"], out, r"are the same job \(ease-0\): leave one out")
+
+    @pytest.mark.parametrize(
+        ("key", "value", "match"),
+        [
+            ("test_history", "train", "test_history=train"),
+            ("recommend", {"k": 7}, r"recommend\.k=7"),
+            ("monitor", "val/recall@10", "monitor=val/recall@10"),
+        ],
+    )
+    def test_runs_that_do_not_go_together(self, sweep, out, key, value, match):
+        config = json.loads((sweep / "3_noise/result.json").read_text())["config"]
+        edit(sweep / "3_noise", config=config | {key: value})
+        refused([sweep], out, match)
+
+    def test_runs_without_validation(self, sweep, out):
+        edit(sweep / "3_noise", metrics={})
+        refused([sweep], out, "has no val/recall@5.*choose a holdout with validation items")
+
+    def test_no_run(self, tmp_path, out):
+        refused([tmp_path / "nowhere"], out, "nowhere: there is no run in it")
+
+    def test_a_result_that_is_none(self, sweep, out):
+        (sweep / "0_ease/result.json").write_text("{")
+        refused([sweep], out, r"a result\.json in it cannot be read")
+
+    def test_too_many_folds(self, sweep, out):
+        refused([sweep], out, r"folds=200: only 150 users", folds=200)
+
+    def test_the_folder_of_a_run(self, sweep):
+        with pytest.raises(InputError, match="0_ease is the folder of a run"):
+            Ensemble()([sweep], sweep / "0_ease")
+        assert (sweep / "0_ease/submission.csv").exists()
+
+    @pytest.mark.parametrize(
+        ("options", "match"),
+        [
+            ({"fusion": "votes"}, "ensemble.fusion=votes: expected one of rank, "),
+            ({"weights": "bayes"}, "ensemble.weights=bayes: expected one of best, single"),
+            ({"weights": {"ease": -1}}, "ensemble.weights.ease=-1: expected a number"),
+            ({"depth": 0}, "ensemble.depth=0"),
+            ({"folds": 1}, "ensemble.folds=1"),
+            ({"k0": -1}, "ensemble.k0=-1"),
+            ({"per_model": 0}, "ensemble.per_model=0"),
+        ],
+    )
+    def test_options(self, options, match):
+        with pytest.raises(InputError, match=match):
+            Ensemble(**options)
+
+
+def test_an_error_nobody_foresaw_leaves_no_submission(sweep, out, monkeypatch):
+    edit(sweep / "0_ease", config=None)
+    with pytest.raises(TypeError):
+        Ensemble()([sweep], out)
+    assert told(out)["error"].startswith("TypeError: ")
+    assert not (out / "submission.csv").exists()
+
+
+def test_the_gain_is_that_of_the_lists(sweep, out):
+    result = Ensemble(weights="equal")([sweep], out)
+    split = make_split()
+    x = split.interactions
+    files = [sweep / m["folder"] / "candidates/test.parquet" for m in result["members"]]
+    lists = [read_lists(path, x.users, x.items).items for path in files]
+    scores = np.zeros((x.num_users, x.num_items))
+    for of_member in lists:
+        for place, items in enumerate(of_member.T, start=1):
+            scores[np.arange(x.num_users), items] += 1 / np.log2(place + 1)
+    fused = user_values(METRIC, np.argsort(-scores, axis=1), split.test)
+    ease = user_values(METRIC, lists[0], split.test)
+    assert result["gain"][f"test/{METRIC}"]["mean"] == pytest.approx(
+        paired_bootstrap(fused, ease).mean, abs=2e-3
+    )
+
+
+@pytest.mark.parametrize("informative", [True, False], ids=["it wins", "it does not"])
+def test_the_mixer_is_kept_where_it_wins(tmp_path, out, informative):
+    pytest.importorskip("lightgbm", reason="extra rank")
+    split = make_split()
+    skills = (1.5, 0.0, 0.0) if informative else (0.3, 0.3, 0.3)
+    for number, skill in enumerate(skills):
+        write_run(tmp_path / "sweep" / f"{number}_m{number}", split, skill)
+    result = Ensemble(mixer=True, weights="equal")([tmp_path / "sweep"], out)
+    values = {m["name"]: m["metrics"][f"val/{METRIC}"] for m in result["methods"]}
+    assert list(values) == ["single", "equal", "mixer"]
+    assert (values["mixer"] > values["equal"]) == informative
+    assert result["fusion"] == ("lambdarank" if informative else "rank")
+    before = (out / "submission.csv").read_bytes()
+    Ensemble(mixer=True, weights="equal")([tmp_path / "sweep"], out)
+    assert (out / "submission.csv").read_bytes() == before

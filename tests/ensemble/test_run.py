@@ -1,0 +1,63 @@
+"""The ensemble at the end of a multirun of the real command."""
+
+import json
+import subprocess
+import sys
+
+from tests.command import ROOT
+from tests.test_sweep import sweep
+
+MEMBERS = (
+    "ensemble=rank",
+    "ensemble.per_model=3",
+    "model=ease",
+    "holdout.valid_items=5",
+    "holdout.test_items=5",
+)
+
+
+def test_a_failed_member_and_a_failed_ensemble(tmp_path):
+    folder = tmp_path / "sweep"
+    done = sweep(tmp_path, *MEMBERS, "model.l2=-1,5,500", code=1)
+    result = json.loads((folder / "ensemble.json").read_text())
+    assert result["status"] == "done"
+    [left_out] = result["left_out"]
+    assert left_out["folder"] == str(folder / "0_ease")
+    assert "model.l2=-1" in left_out["reason"]
+    assert f"left out: {folder / '0_ease'}: " in done.stdout
+    assert {member["name"] for member in result["members"]} <= {"1_ease", "2_ease"}
+    submission = (folder / "submission.csv").read_bytes()
+
+    # the same thing as a command, to the byte
+    command = [sys.executable, "-m", "recsys_lightning.ensemble", str(folder), "--per-model", "3"]
+    again = subprocess.run(
+        [*command, "--out", str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True
+    )
+    assert again.returncode == 1, again.stderr  # a run failed
+    assert (tmp_path / "out" / "submission.csv").read_bytes() == submission
+    check = [sys.executable, "-m", "recsys_lightning.submission", str(folder / "submission.csv")]
+    assert subprocess.run(check, cwd=ROOT).returncode == 0
+
+    # what goes wrong in the ensemble is no warning of Hydra's
+    done = sweep(tmp_path, *MEMBERS, "model.l2=5,500", "ensemble.folds=1000", code=2)
+    assert done.stdout.count("done already") == 2
+    assert "error: no ensemble: ensemble.folds=1000: only" in done.stderr
+    assert not (folder / "submission.csv").exists()
+    assert json.loads((folder / "ensemble.json").read_text())["status"] == "failed"
+
+
+def test_a_mistake_in_its_options_is_told_before_any_fit(tmp_path):
+    done = sweep(tmp_path, *MEMBERS, "ensemble.fusion=votes", "model.l2=5,500", code=2)
+    assert "ensemble.fusion=votes: expected one of rank, " in done.stderr
+    assert not list(tmp_path.rglob("candidates"))
+
+
+def test_a_single_run_has_no_ensemble(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "run.py", "ensemble=rank", f"hydra.run.dir={tmp_path}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "ensemble= is made of several runs" in done.stderr

@@ -1,0 +1,160 @@
+"""Searches find what there is to find, and cross-fitting tells what it is worth."""
+
+import numpy as np
+import pytest
+
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.ensemble.fusion import make_fusion
+from recsys_lightning.ensemble.search import (
+    SEARCHES,
+    Objective,
+    draw_folds,
+    normalised,
+    oracle,
+)
+from recsys_lightning.errors import InputError
+from recsys_lightning.lists import Lists, user_values
+
+NUM_ITEMS, HELD_OUT, K = 60, 3, 5
+METRIC = f"recall@{K}"
+
+
+def planted(num_users, skills, seed):
+    """Lists by noise plus each member's skill at lifting the held-out items."""
+    rng = np.random.default_rng(seed)
+    targets = np.argsort(rng.random((num_users, NUM_ITEMS)), axis=1)[:, :HELD_OUT]
+    members = []
+    for skill in skills:
+        scores = rng.normal(size=(num_users, NUM_ITEMS)).astype(np.float32)
+        np.put_along_axis(
+            scores, targets, np.take_along_axis(scores, targets, axis=1) + skill, axis=1
+        )
+        items = np.argsort(-scores, axis=1)[:, :20].astype(np.int32)
+        members.append(Lists(items, np.take_along_axis(scores, items, axis=1)))
+    held_out = Interactions(
+        users=np.arange(num_users),
+        items=np.arange(NUM_ITEMS),
+        indptr=np.arange(num_users + 1) * HELD_OUT,
+        indices=targets.ravel().astype(np.int32),
+        times=None,
+        titles=None,
+        features={},
+        submission_users=np.arange(num_users),
+    )
+    return members, held_out
+
+
+def fuse(members):
+    return make_fusion("rank", members, np.arange(NUM_ITEMS), k0=60, depth=20, head=K)
+
+
+def search(name, members, held_out, folds=5, max_members=4):
+    """The weights, their value in sample, and cross-fitted."""
+    fusion = fuse(members)
+    fold = draw_folds(len(held_out.users), folds, seed=0)
+    objective = Objective(fusion, held_out, METRIC, fold)
+    weights = SEARCHES[name](objective, len(members), 0, max_members)
+    lists = fusion.lists(weights, K, fold)
+    cross_fitted = user_values(METRIC, lists, held_out).mean()
+    in_sample = user_values(METRIC, fusion.lists(weights[-1:], K), held_out).mean()
+    return weights, in_sample, cross_fitted
+
+
+def test_weights_that_look_better_in_sample_and_are_worse():
+    """Ten members that are alike, and few users: whatever a search prefers is chance."""
+    members, held_out = planted(60, [0.4] * 10, seed=3)
+    fresh, fresh_held_out = planted(20_000, [0.4] * 10, seed=2)
+    fused = fuse(fresh)
+
+    def truth(weights):
+        return user_values(METRIC, fused.lists(weights[-1:], K), fresh_held_out).mean()
+
+    even, equal_in_sample, equal_value = search("equal", members, held_out)
+    weights, in_sample, cross_fitted = search("combination", members, held_out, max_members=6)
+    assert equal_in_sample == equal_value  # nothing was fitted
+    assert in_sample > equal_value + 0.02  # it looks better
+    assert truth(weights) < truth(even) - 0.05  # and is worse
+    assert cross_fitted < equal_value - 0.03  # which cross-fitting tells
+    assert abs(cross_fitted - truth(weights)) < 0.1 * (in_sample - truth(weights))
+
+
+def test_no_user_has_a_say_in_the_own_weights():
+    """Other held-out items for the users of one fold leave that fold's weights as they were."""
+    members, held_out = planted(400, [1.2, 1.0, 0.8, 0.2, 0.0], seed=3)
+    changed = planted(400, [1.2, 1.0, 0.8, 0.2, 0.0], seed=4)[1].indices.reshape(400, -1)
+    fold = draw_folds(400, 5, seed=0)
+    targets = held_out.indices.reshape(400, -1).copy()
+    targets[fold == 2] = changed[fold == 2]
+    for name in SEARCHES:
+        before, *_ = search(name, members, held_out)
+        after = SEARCHES[name](
+            Objective(
+                fuse(members),
+                Interactions(**{**vars_of(held_out), "indices": targets.ravel()}),
+                METRIC,
+                fold,
+            ),
+            len(members),
+            0,
+            4,
+        )
+        np.testing.assert_array_equal(before[2], after[2])
+
+
+def vars_of(x):
+    return {name: getattr(x, name) for name in x.__dataclass_fields__}
+
+
+@pytest.mark.parametrize("name", ["coordinate", "greedy", "combination"])
+def test_a_search_finds_who_is_better(name):
+    members, held_out = planted(3000, [1.5, 1.0, 0.0, 0.0, 0.0], seed=5)
+    weights, _, cross_fitted = search(name, members, held_out)
+    single, equal = (search(other, members, held_out)[2] for other in ("single", "equal"))
+    assert weights.shape == (6, 5)
+    assert (weights >= 0).all()
+    assert (weights.max(axis=1) == 1).all()
+    assert (weights[:, 0] > weights[:, 2:].max(axis=1)).all()
+    assert cross_fitted > max(single, equal) + 0.01
+
+
+def test_the_best_single_member_is_found():
+    members, held_out = planted(500, [0.2, 1.0, 0.4], seed=6)
+    weights, in_sample, _ = search("single", members, held_out)
+    assert weights.tolist() == [[0, 1, 0]] * 6
+    assert in_sample == user_values(METRIC, members[1].items, held_out).mean()
+
+
+def test_combinations_are_no_larger_than_asked():
+    members, held_out = planted(300, [1.0, 1.0, 1.0, 1.0], seed=7)
+    weights, *_ = search("combination", members, held_out, max_members=2)
+    assert ((weights > 0).sum(axis=1) <= 2).all()
+    with pytest.raises(InputError, match="max_members=6: 60,459 combinations of 20"):
+        search("combination", members[:1] * 20, held_out, max_members=6)
+
+
+def test_the_objective_is_the_mean_over_the_other_folds():
+    members, held_out = planted(101, [1.0, 0.5], seed=8)
+    fold = draw_folds(101, 4, seed=1)
+    objective = Objective(fuse(members), held_out, f"ndcg@{K}", fold)
+    weights = np.array([[2.0, 1.0]])
+    values = user_values(f"ndcg@{K}", fuse(members).lists(weights, K), held_out)
+    expected = [values[fold != f].mean() for f in range(4)] + [values.mean()]
+    np.testing.assert_allclose(objective(weights)[0], expected, atol=1e-12)
+    np.testing.assert_array_equal(objective(weights), objective(normalised(weights) / 2))
+
+
+@pytest.mark.parametrize("metric", ["map@5", "recall", "coverage@5"])
+def test_a_metric_that_does_not_add_up_is_refused(metric):
+    members, held_out = planted(10, [1.0], seed=9)
+    with pytest.raises(InputError, match=f"ensemble.metric={metric}: weights can be searched for"):
+        Objective(fuse(members), held_out, metric, draw_folds(10, 2, seed=0))
+
+
+def test_the_oracle_takes_every_hit_in_the_heads():
+    members, held_out = planted(200, [0.5, 0.5], seed=10)
+    heads = np.concatenate([member.items[:, :K] for member in members], axis=1)
+    targets = held_out.indices.reshape(200, -1)
+    found = [
+        (np.isin(row, head).sum()) / HELD_OUT for row, head in zip(targets, heads, strict=True)
+    ]
+    assert oracle(members, held_out, METRIC) == pytest.approx(np.mean(found))

@@ -1,0 +1,193 @@
+"""Jobs in processes of their own: joblib, submitit, Ray; and what a kill leaves."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from recsys_lightning.sweep import results
+from tests.command import ROOT
+from tests.test_configs import composed
+from tests.test_sweep import SMALL, SPACE, command, sweep, times, trials
+
+JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+CORES = len(os.sched_getaffinity(0))
+
+
+def start(folder, *overrides):
+    """The sweep in a process group of its own."""
+    return subprocess.Popen(
+        command(folder, *overrides),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "it ended before"
+        assert time.monotonic() < end, "too late"
+        time.sleep(0.02)
+
+
+def jobs_of(folder):
+    return [result["job"] for _, result in results(folder / "sweep")]
+
+
+def test_joblib_shares_out_the_threads_and_a_failure_is_told(tmp_path):
+    done = sweep(tmp_path, *JOBLIB, "model=ease", "model.l2=1,-2,3", code=1)
+    found = {run.name: result for run, result in results(tmp_path / "sweep")}
+    assert [found[f"{number}_ease"]["status"] for number in range(3)] == ["done", "failed", "done"]
+    share = max(1, CORES // 2)
+    assert found["0_ease"]["threads"]["torch"] <= share
+    assert found["0_ease"]["threads"]["numba"] <= share
+    assert "failed: " in done.stderr
+    assert "model.l2=-2" in done.stderr
+    assert (tmp_path / "sweep/report.html").exists()
+
+
+def test_optuna_runs_trials_at_once(tmp_path):
+    options = (*SPACE, "hydra/launcher=joblib", "hydra.sweeper.n_jobs=2")
+    sweep(tmp_path, *options, "hydra.sweeper.n_trials=4")
+    assert [state for state, _ in trials(tmp_path)] == ["COMPLETE"] * 4
+    assert len(set(jobs_of(tmp_path))) == 4
+
+
+def test_killed_with_its_workers_a_sweep_goes_on_where_it_was(tmp_path):
+    overrides = (*JOBLIB, "model=ease", "model.l2=1,2,3,4,5,6")
+    job = start(tmp_path, *overrides)
+    wait_for(lambda: len(times(tmp_path)) >= 2, job)
+    os.killpg(job.pid, signal.SIGKILL)
+    job.wait()
+    before = times(tmp_path)
+    sweep(tmp_path, *overrides)
+    after = times(tmp_path)
+    assert len(after) == 6
+    assert all(after[name] == when for name, when in before.items())
+    assert len(set(jobs_of(tmp_path))) == 6
+
+
+def test_workers_that_outlive_their_sweep_do_nothing_twice(tmp_path):
+    overrides = (*JOBLIB, "model=multi_dae", "max_epochs=3", "model.dropout=0.1,0.2,0.3,0.4")
+    job = start(tmp_path, *overrides)
+    wait_for(lambda: len(times(tmp_path)) >= 1, job)
+    os.kill(job.pid, signal.SIGKILL)  # the parent alone
+    job.wait()
+    before = times(tmp_path)
+    sweep(tmp_path, *overrides)
+    after = times(tmp_path)
+    assert len(after) == 4
+    assert all(after[name] == when for name, when in before.items())
+    assert len(set(jobs_of(tmp_path))) == 4
+
+
+def test_optuna_completes_its_total_after_a_kill_under_joblib(tmp_path):
+    options = (
+        *SPACE,
+        "hydra/launcher=joblib",
+        "hydra.sweeper.n_jobs=2",
+        "hydra.sweeper.n_trials=6",
+    )
+    job = start(tmp_path, *options)
+    wait_for(lambda: len(times(tmp_path)) >= 2, job)
+    os.killpg(job.pid, signal.SIGKILL)
+    job.wait()
+    before = times(tmp_path)
+    sweep(tmp_path, *options)
+    after = times(tmp_path)
+    assert all(after[name] == when for name, when in before.items())
+    assert [state for state, _ in trials(tmp_path)].count("COMPLETE") == 6
+    assert len(set(jobs_of(tmp_path))) == len(after) == 6
+
+
+def test_submitit_starts_a_process_a_job(tmp_path):
+    sweep(tmp_path, "hydra/launcher=local", "model=ease,popularity")
+    assert sorted(times(tmp_path)) == ["0_ease", "1_popularity"]
+    for _, result in results(tmp_path / "sweep"):
+        assert result["threads"] == {"torch": 1, "numba": 1}
+    assert list((tmp_path / "sweep/.submitit").iterdir())
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("hydra_plugins.hydra_ray_launcher") is None,
+    reason="needs the extra ray in an environment of its own",
+)
+def test_ray_starts_a_worker_a_job(tmp_path):
+    sweep(tmp_path, "hydra/launcher=ray", "model=ease,popularity")
+    assert sorted(times(tmp_path)) == ["0_ease", "1_popularity"]
+
+
+def test_slurm_is_asked_for_what_the_configuration_says():
+    config = composed("hydra/launcher=slurm", "hydra.launcher.partition=cpu")
+    launcher = config.hydra.launcher
+    assert (launcher.partition, launcher.cpus_per_task, launcher.mem_gb) == ("cpu", 4, 16)
+    assert config.hydra.job.env_set == {"OMP_NUM_THREADS": "4"}
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("hydra_plugins.hydra_ray_launcher") is not None,
+    reason="the extra ray is installed here",
+)
+def test_a_launcher_that_is_not_installed_is_named(tmp_path):
+    done = sweep(tmp_path, "hydra/launcher=ray", "model=popularity", code=2)
+    assert "hydra/launcher/ray" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def make(*arguments):
+    return ["make", "-o", "install", f"BIN={Path(sys.executable).parent}", *arguments]
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_make_sweep_goes_through_the_models_and_tells_a_failure(tmp_path):
+    args = " ".join(
+        (
+            *SMALL,
+            "max_epochs=1",
+            "hydra.sweeper.n_trials=2",
+            f"split_dir={tmp_path}/splits",
+            f"data.cache_dir={tmp_path}/cache",
+        )
+    )
+    target = make("sweep", f"SWEEP={tmp_path}", f"ARGS={args}")
+    done = subprocess.run(
+        [*target, "MODELS=nosuch multi_ease"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "nosuch" in done.stderr
+    assert len(list((tmp_path / "multi_ease").glob("*/result.json"))) == 2
+    assert not subprocess.run([*target, "MODELS=multi_ease"], cwd=ROOT).returncode
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_the_dashboard_shows_the_study(tmp_path):
+    sweep(tmp_path, *SPACE, "hydra.sweeper.n_trials=1")
+    target = make("dashboard", f"SWEEP={tmp_path}/sweep", "ARGS=--port 18173")
+    with subprocess.Popen(target, cwd=ROOT, start_new_session=True) as server:
+        try:
+            url = "http://127.0.0.1:18173/api/studies"
+            answer = []
+            wait_for(lambda: answer or _fetch(url, answer), server, seconds=60)
+        finally:
+            if server.poll() is None:
+                os.killpg(server.pid, signal.SIGKILL)
+    assert '"sweep"' in answer[0]
+
+
+def _fetch(url, answer):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as page:
+            answer.append(page.read().decode())
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,99 @@
+"""The check of a submission, as a function and as a command."""
+
+import subprocess
+import sys
+
+import pytest
+
+from recsys_lightning.data.holdout import RandomHoldout
+from recsys_lightning.errors import InputError
+from recsys_lightning.submission import main, read_order, violations
+from tests.command import ROOT
+from tests.conftest import make_interactions
+
+# users 100, 101, 102 of items 1000, ..., 1005
+SEEN = make_interactions([[0, 1], [2], [3, 4, 5]], 6)
+GOOD = ["user,item", "101,1000", "101,1001", "100,1005", "100,1002", "102,1000", "102,1002"]
+TEMPLATE = ["101", "100", "102"]
+
+
+def check(path, lines, users=TEMPLATE, k=2):
+    path.write_text("\n".join(lines) + "\n")
+    return violations(path, SEEN, users, k)
+
+
+def changed(line, text):
+    return [*GOOD[: line - 1], text, *GOOD[line:]]
+
+
+def test_a_good_one_passes(tmp_path):
+    assert check(tmp_path / "s.csv", GOOD) == []
+    assert check(tmp_path / "s.csv", GOOD, users=None) == []
+    shuffled = [GOOD[0], *reversed(GOOD[1:])]
+    assert check(tmp_path / "s.csv", shuffled, users=None) == []  # no order is known
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "what"),
+    [
+        (changed(1, "user_id,item"), 1, "the header is 'user_id,item'; expected 'user,item'"),
+        ([], 1, "the header is ''"),
+        (changed(3, "101,1001,1"), 3, "3 values; expected 2"),
+        (changed(4, "109,1005"), 4, "user 109 is none of the template"),
+        (changed(4, "100,77"), 4, "item 77 is none of the data"),
+        (changed(5, "100,1005"), 5, "user 100 has item 1005 twice"),
+        (changed(5, "100,1001"), 5, "user 100 has seen item 1001"),
+        (GOOD[:-1], 6, "user 102 has 1 items; expected 2"),
+        ([*GOOD, "102,1001"], 8, "user 102 has 3 items; expected 2"),
+        (GOOD[:-2], 5, "user 102 has 0 items; expected 2"),
+        ([*GOOD[:3], *GOOD[5:], *GOOD[3:5]], 4, "user 102; by the order of the template 100"),
+    ],
+)
+def test_each_violation_has_its_line(tmp_path, lines, line, what):
+    found = check(tmp_path / "s.csv", lines)
+    assert [told for at, told in found if at == line and told.startswith(what)], found
+
+
+def test_a_user_who_has_seen_nearly_all_may_have_fewer(tmp_path):
+    seen = make_interactions([[0, 1, 2], [0]], 4)
+    path = tmp_path / "s.csv"
+    path.write_text("user,item\n100,1003\n101,1001\n101,1002\n")
+    assert violations(path, seen, ["100", "101"], 2) == []
+    assert violations(path, seen, ["101", "100"], 2)[0][0] == 2
+
+
+def test_text_ids_and_unknown_users_of_a_template(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text("user,item\nnew,1000\n100,1002\n")
+    assert violations(path, SEEN, ["new", "100"], 1) == []
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="cannot be read"):
+        violations(path, SEEN, None, 1)
+
+
+def test_the_order_of_a_template(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("item,user\n1,b\n2,b\n1,a\n")
+    assert read_order(path) == ["b", "a"]
+    path.write_text("id\n1\n")
+    with pytest.raises(InputError, match="no column user; it has id"):
+        read_order(path)
+
+
+def test_the_command(tmp_path, capsys):
+    split = RandomHoldout(valid_items=1, test_items=0).split(SEEN).write(tmp_path)
+    file, template = tmp_path / "s.csv", tmp_path / "template.csv"
+    file.write_text("\n".join(GOOD))
+    template.write_text("\n".join(GOOD))
+    arguments = [str(file), "--split", str(split), "-k", "2"]
+    assert main(arguments) == 0
+    assert "in any order" in capsys.readouterr().out
+    assert main([*arguments, "--template", str(template)]) == 0
+    assert "in the template's order" in capsys.readouterr().out
+    assert main([str(file), "-k", "2"]) == 2
+    assert "no result.json or ensemble.json beside it" in capsys.readouterr().err
+    file.write_text("\n".join(changed(5, "100,1001")))
+    command = [sys.executable, "-m", "recsys_lightning.submission", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert done.stderr == f"{file}, line 5: user 100 has seen item 1001\n"

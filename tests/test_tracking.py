@@ -1,0 +1,490 @@
+"""Runs and sweeps of the real command, read back from where they were logged."""
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from recsys_lightning.sweep import results
+from recsys_lightning.tracking import WandB, build_report, end, log_report
+from tests.command import ROOT, run
+
+SMALL = (
+    *("data=synthetic", "data.num_users=200", "data.num_items=100", "data.num_interactions=6000"),
+    *("data.min_per_user=20", "callbacks=none", "trainer.enable_progress_bar=false"),
+)
+QUIET = {"WANDB_ERROR_REPORTING": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+BLOCK, HEADER = 32768, 7
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """The test's own home, without keys; nothing calls home."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
+    return kept | QUIET | {"HOME": str(home), "COLUMNS": "120"} | more
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def records(path: Path):
+    """The records of a .wandb file, which is a LevelDB log behind a header of seven bytes."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, at, whole = path.read_bytes(), HEADER, b""
+    while at < len(data):
+        if BLOCK - at % BLOCK < HEADER:
+            at += BLOCK - at % BLOCK
+            continue
+        size, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+        whole += data[at + HEADER : at + HEADER + size]
+        at += HEADER + size
+        if kind in (1, 4):  # all, or the last part
+            record = Record()
+            record.ParseFromString(whole)
+            whole = b""
+            yield record
+
+
+def wandb_runs(folder: Path) -> list[SimpleNamespace]:
+    """What the offline W&B runs below a folder would upload, in the order of their names."""
+    found = []
+    for path in folder.glob("wandb/offline-run-*/*.wandb"):
+        told = SimpleNamespace(config={}, summary={}, history=[], exit_code=None)
+        for record in records(path):
+            kind = record.WhichOneof("record_type")
+            if kind == "run":
+                told.group, told.job_type = record.run.run_group, record.run.job_type
+                told.name, told.notes = record.run.display_name, record.run.notes
+                told.config |= values(record.run.config.update)
+            elif kind == "config":
+                told.config |= values(record.config.update)
+            elif kind == "summary":
+                told.summary |= values(record.summary.update)
+            elif kind == "history":
+                told.history.append(values(record.history.item))
+            elif kind == "exit":
+                told.exit_code = record.exit.exit_code
+        found.append(told)
+    return sorted(found, key=lambda told: told.name)
+
+
+def values(items) -> dict:
+    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def starting_server(tmp_path_factory, home):
+    """Started first and needed later: it takes its time."""
+    folder, port = tmp_path_factory.mktemp("server"), free_port()
+    address = f"http://127.0.0.1:{port}"
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
+                *("--port", str(port), "--workers", "1"),
+                *("--backend-store-uri", f"sqlite:///{folder}/server.db"),
+                *("--artifacts-destination", str(folder / "artifacts")),
+            ],
+            cwd=folder,
+            env=environment(home, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    yield SimpleNamespace(process=server, address=address, log=folder / "log")
+    os.killpg(server.pid, signal.SIGTERM)  # its worker, too
+    try:
+        server.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory, home):
+    """Three jobs, one of which fails; all trackers."""
+    folder = tmp_path_factory.mktemp("swept")
+    done = subprocess.run(
+        [
+            *(sys.executable, "run.py", "-m", *SMALL, "model=ease", "model.l2=2,-1,5"),
+            "logger=[csv,wandb,tensorboard,mlflow]",
+            f"logger.mlflow.tracking_uri=sqlite:///{folder}/mlflow.db",
+            f"hydra.sweep.dir={folder}/my sweep",
+            *(f"split_dir={folder}/splits", f"data.cache_dir={folder}/cache"),
+        ],
+        cwd=ROOT,
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    return SimpleNamespace(
+        folder=folder / "my sweep", out=done.stdout, err=done.stderr, db=folder / "mlflow.db"
+    )
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory, home, starting_server):
+    """One run of three epochs in all trackers, MLflow's server among them."""
+    for _ in range(600):
+        assert starting_server.process.poll() is None, starting_server.log.read_text()
+        try:
+            urllib.request.urlopen(f"{starting_server.address}/health", timeout=5).close()
+            break
+        except OSError:
+            time.sleep(0.2)
+    return run(
+        *(*SMALL, "model=multi_dae", "max_epochs=3", "view.batch_size=50"),
+        "logger=[csv,wandb,tensorboard,mlflow]",
+        f"logger.mlflow.tracking_uri={starting_server.address}",
+        folder=tmp_path_factory.mktemp("logged") / "a run",
+        **environment(home),
+    )
+
+
+def test_every_job_is_a_wandb_run_of_the_sweeps_group(swept):
+    jobs = [told for told in wandb_runs(swept.folder) if told.job_type == "train"]
+    assert [told.name for told in jobs] == [f"my sweep/{number}_ease" for number in range(3)]
+    assert [told.group for told in jobs] == ["my sweep"] * 3
+    assert [told.exit_code for told in jobs] == [0, 1, 0]
+    assert [told.config["model.l2"] for told in jobs] == [2, -1, 5]
+    for told, (_, result) in zip(jobs, results(swept.folder), strict=True):
+        assert told.config["model"] == "ease"
+        assert told.config["data"] == "synthetic"
+        assert told.config["split"] == result["split"]
+        assert told.config["git_commit"] == result["git_commit"]
+        assert not [key for key in told.config if key.startswith("logger")]
+        assert not any(isinstance(v, dict | list) for k, v in told.config.items() if k != "_wandb")
+        assert told.summary["status"] == result["status"]
+        assert told.summary["error"] == result["error"]
+        assert result["metrics"].items() <= told.summary.items()
+    assert "model.l2=-1" in jobs[1].summary["error"]
+
+
+def test_the_report_is_a_wandb_run_of_the_same_group(swept):
+    [told] = [told for told in wandb_runs(swept.folder) if told.job_type == "report"]
+    assert (told.group, told.exit_code) == ("my sweep", 0)
+    best = max(
+        result["metrics"]["val/recall@10"]
+        for _, result in results(swept.folder)
+        if result["status"] == "done"
+    )
+    assert told.summary["best/val/recall@10"] == pytest.approx(best)
+    assert told.summary["runs/_type"] == told.summary["leaderboard/_type"] == "table-file"
+    assert told.summary["runs/nrows"] == 3
+    assert told.summary["report/_type"] == "html-file"
+    assert told.notes == (swept.folder / "report.md").read_text()
+
+
+def test_the_sync_command_is_told_once_and_finds_every_run(swept, home):
+    [line] = [line for line in swept.out.splitlines() if "wandb sync" in line]
+    command = line.partition("to upload: ")[2]
+    assert shlex.split(command)[:2] == ["wandb", "sync"]
+    done = subprocess.run(
+        ["bash", "-c", f"{command} --dry-run"],
+        env=environment(home, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout + done.stderr).count("offline-run-") == 4
+
+
+def test_the_failure_alone_is_told(swept):
+    told = [line for line in swept.err.splitlines() if line]
+    assert [line.partition(":")[0] for line in told] == ["error", "failed"]
+
+
+def test_mlflow_in_a_database_has_every_job(swept):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{swept.db}")
+    experiment = client.get_experiment_by_name("recsys_lightning")
+    runs = client.search_runs([experiment.experiment_id], order_by=["start_time"])
+    assert [told.info.status for told in runs] == ["FINISHED", "FAILED", "FINISHED"]
+    assert [told.data.params["model.l2"] for told in runs] == ["2", "-1", "5"]
+    assert {told.data.tags["sweep"] for told in runs} == {"my sweep"}
+    assert "model.l2=-1" in runs[1].data.tags["error"]
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic V1 style")  # of wandb_workspaces itself
+def test_a_report_is_built_for_wandb_without_a_login(swept):
+    report = build_report(swept.folder, "recsys_lightning", "")._to_model()
+    spec = json.loads(report.spec.model_dump_json(by_alias=True))
+    [text] = [block["content"] for block in spec["blocks"] if block["type"] == "markdown-block"]
+    assert text == (swept.folder / "report.md").read_text()
+    [grid] = [block["metadata"] for block in spec["blocks"] if block["type"] == "panel-grid"]
+    filters = grid["runSets"][0]["filters"]["filters"]
+    assert [(told["key"]["name"], told["op"], told["value"]) for told in filters] == [
+        ("group", "=", "my sweep"),
+        ("jobType", "!=", "report"),
+    ]
+    panels = {
+        panel["viewType"]: panel["config"] for panel in grid["panelBankSectionConfig"]["panels"]
+    }
+    assert panels["Bar Chart"]["metrics"] == ["val/recall@10"]
+    assert panels["Parameter Importance"]["targetKey"] == "val/recall@10"
+    assert [column["accessor"] for column in panels["Parallel Coordinates Plot"]["columns"]] == [
+        "config:model.l2.value",
+        "summary:val/recall@10",
+    ]
+    assert {"Scatter Plot", "Run Comparer"} <= set(panels)
+
+
+def test_no_report_where_no_job_was_logged_to_wandb(swept, tmp_path, monkeypatch):
+    for name in ("leaderboard.csv", "report.md"):
+        (tmp_path / name).write_text((swept.folder / name).read_text())
+    [(_, result), *_] = results(swept.folder)
+    result["config"]["logger"].pop("wandb")
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    log_report(tmp_path)
+    assert not (tmp_path / "wandb").exists()
+
+
+def recall(result):
+    return result["metrics"]["val/recall@10"]
+
+
+def test_wandb_has_every_epoch_and_the_final_metrics(logged):
+    [told] = wandb_runs(logged.folder)
+    assert told.group == ""
+    epochs = [row for row in told.history if "val/recall@10" in row]
+    assert [row["epoch"] for row in epochs] == [0, 1, 2]
+    assert sum("train/loss" in row for row in told.history) == 3
+    assert told.summary["val/recall@10"] == recall(logged.result)
+    assert told.summary["seconds/fit"] == logged.result["seconds"]["fit"]
+    assert told.config["model.hidden_dims"] == "[200]"
+    tables = {
+        path.name.partition("_")[0]: json.loads(path.read_text())
+        for path in logged.folder.glob("wandb/offline-run-*/files/media/table/*.json")
+    }
+    assert ["val/recall@10", recall(logged.result)] in [
+        row[:2] for row in tables["metrics"]["data"]
+    ]
+    assert_shown(logged, tables["examples"]["data"])
+    assert f"wandb sync '{logged.folder}'/wandb/offline-run-*" in logged.out
+
+
+def assert_shown(logged, rows):
+    """Three users with ten titles each, those that the run printed."""
+    assert len(rows) == 30
+    for user, rank, _, title in rows:
+        assert 1 <= int(rank) <= 10
+        assert f"user {user} " in logged.out
+        assert title.startswith("Film ")
+        assert title in logged.out
+
+
+def test_mlflows_server_has_parameters_metrics_artifacts_and_tags(logged, starting_server):
+    from mlflow import MlflowClient
+
+    client, result = MlflowClient(starting_server.address), logged.result
+    experiment = client.get_experiment_by_name("recsys_lightning")
+    [told] = client.search_runs([experiment.experiment_id])
+    assert told.info.status == "FINISHED"
+    assert told.data.params["model.dropout"] == str(result["config"]["model"]["dropout"])
+    assert told.data.params["model"] == "multi_dae"
+    assert told.data.metrics["test/recall_at_10"] == result["metrics"]["test/recall@10"]
+    assert told.data.metrics["val/recall_at_10"] == recall(result)
+    history = client.get_metric_history(told.info.run_id, "val/recall_at_10")
+    assert len(history) == 3 + 1  # an epoch each, and the final one
+    assert len(client.get_metric_history(told.info.run_id, "train/loss")) == 3
+    expected = {key: result[key] for key in ("split", "git_commit", "status", "job")}
+    assert expected.items() <= told.data.tags.items()
+    stored = {file.path for file in client.list_artifacts(told.info.run_id)}
+    assert stored == {"result.json", "submission.csv", "examples.csv"}
+    local = client.download_artifacts(told.info.run_id, "result.json", str(logged.folder.parent))
+    assert json.loads(Path(local).read_text()) == result
+
+
+def test_tensorboard_has_every_epoch_the_final_metrics_and_the_examples(logged):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(logged.folder / "tensorboard"))
+    events.Reload()
+    values = [event.value for event in events.Scalars("val/recall@10")]
+    assert len(values) == 3 + 1
+    assert values[-1] == pytest.approx(recall(logged.result))
+    assert events.Scalars("test/recall@10")[-1].step == logged.result["steps"]
+    tags = events.Tags()["tensors"]
+    assert "examples/text_summary" in tags
+    told = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    assert logged.result["split"].encode() in told
+    assert b"model.dropout" in told
+
+
+def test_the_csv_file_has_every_epoch_and_a_last_row_of_final_metrics(logged):
+    import pandas
+
+    rows = pandas.read_csv(logged.folder / "metrics.csv")
+    assert rows["train/loss"].count() == 3
+    assert rows["val/recall@10"].count() == 3 + 1
+    last = rows.iloc[-1]
+    assert last["step"] == logged.result["steps"] > 0
+    assert last["val/recall@10"] == pytest.approx(recall(logged.result))
+    assert last["test/recall@10"] == pytest.approx(logged.result["metrics"]["test/recall@10"])
+
+
+def test_ctrl_c_ends_the_wandb_run_as_failed(tmp_path, home):
+    with subprocess.Popen(
+        [
+            *(sys.executable, "run.py", *SMALL, "model=multi_dae", "max_epochs=900"),
+            *("patience=900", "logger=wandb", f"hydra.run.dir={tmp_path}/run"),
+            *(f"split_dir={tmp_path}/s", f"data.cache_dir={tmp_path}/c"),
+        ],
+        cwd=ROOT,
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        while not (tmp_path / "run/checkpoints/last.ckpt").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    [told] = wandb_runs(tmp_path / "run")
+    assert told.exit_code == 1
+    assert told.summary["error"].startswith("interrupted in epoch")
+    assert "wandb sync" in out
+
+
+def test_a_pruned_trial_is_no_failed_wandb_run(tmp_path):
+    import wandb
+
+    tracker = WandB("recsys_lightning", None, "train", "offline", [])
+    tracker.begin(tmp_path / "0_ease", tmp_path, {"model.l2": 1.0})
+    end([tracker], {"status": "pruned", "error": None, "split": "a", "metrics": {}, "seconds": {}})
+    wandb.teardown()  # its file is complete when W&B's process has ended
+    [told] = wandb_runs(tmp_path)
+    assert (told.exit_code, told.summary["status"], told.config["split"]) == (0, "pruned", "a")
+
+
+def test_a_server_that_does_not_answer_is_told_in_one_line(tmp_path, home):
+    address = f"http://127.0.0.1:{free_port()}"
+    started = time.monotonic()
+    done = run(
+        *("data=files", "data.path=/nowhere.csv", "logger=mlflow"),
+        f"logger.mlflow.tracking_uri={address}",
+        folder=tmp_path / "run",
+        code=2,
+        **environment(home),
+    )
+    assert time.monotonic() - started < 60
+    [line] = done.err.splitlines()
+    assert line.startswith(f"error: logger.mlflow.tracking_uri={address}: ")
+    assert done.result["status"] == "failed"
+
+
+def test_wandb_goes_online_with_a_key(tmp_path, home):
+    done = run(
+        *(*SMALL, "logger=wandb"),
+        folder=tmp_path / "run",
+        code=2,
+        **environment(home),
+        WANDB_API_KEY="0" * 40,
+        WANDB_BASE_URL=f"http://127.0.0.1:{free_port()}",
+        WANDB_HTTP_TIMEOUT="1",
+    )
+    assert "Traceback" not in done.err
+    assert "logger.wandb.mode=offline does without the server" in done.err
+
+
+@pytest.mark.parametrize("package", ["mlflow", "tensorboard"])
+def test_a_missing_package_is_told_before_the_data_is_read(package, tmp_path, home):
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules['{package}'] = None\n")
+    done = run(
+        *("data=files", "data.path=/nowhere.csv", f"logger={package}"),
+        folder=tmp_path / "run",
+        code=2,
+        **environment(home, PYTHONPATH=str(tmp_path)),
+    )
+    told = f"error: logger={package} needs {package}: pip install -e '.[{package}]'"
+    assert done.err.splitlines() == [told]
+
+
+SWEEPS = sorted((ROOT / "conf/wandb_sweep").glob("*.yaml"))
+IN_TURN = """
+import json, runpy, sys
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["run.py", *arguments]
+    try:
+        runpy.run_path("run.py", run_name="__main__")
+    except SystemExit as ended:
+        assert ended.code == 0, arguments
+"""
+
+
+def command_of(path: Path) -> list[str]:
+    """What an agent of W&B would run, with some value of each parameter, as it writes them."""
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
+
+    sweep = yaml.safe_load(path.read_text())
+    chosen = {
+        name: {"value": space["values"][0] if "values" in space else space["min"]}
+        for name, space in sweep["parameters"].items()
+    }
+    written = {
+        "${env}": ["/usr/bin/env"],
+        "${interpreter}": ["python"],
+        "${program}": [sweep["program"]],
+        "${args_no_hyphens}": create_sweep_command_args({"args": chosen})["args_no_hyphens"],
+    }
+    return [word for part in sweep["command"] for word in written.get(part, [part])]
+
+
+def test_every_model_has_a_wandb_sweep():
+    models = {path.stem for path in (ROOT / "conf/model").glob("*.yaml")} - {"popularity"}
+    assert [path.stem for path in SWEEPS] == sorted(models)
+    for path in SWEEPS:
+        sweep = yaml.safe_load(path.read_text())
+        assert sweep["metric"] == {"name": "val/recall@10", "goal": "maximize"}
+        assert f"model={path.stem}" in sweep["command"]
+
+
+def test_the_commands_of_the_wandb_sweeps_run(tmp_path, home):
+    small = (
+        *SMALL,
+        "max_epochs=1",
+        "refit=false",
+        f"split_dir={tmp_path}/s",
+        f"data.cache_dir={tmp_path}/c",
+    )
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    by_hand, *others = [
+        [*command_of(path), *small, f"hydra.run.dir={tmp_path}/{path.stem}"] for path in SWEEPS
+    ]
+    in_turn = [sys.executable, "-c", IN_TURN, json.dumps([words[3:] for words in others])]
+    for command in (by_hand, in_turn):
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=environment(home, WANDB_MODE="disabled", PATH=path),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    for told in SWEEPS:
+        result = json.loads((tmp_path / told.stem / "result.json").read_text())
+        assert (result["status"], result["model"]) == ("done", told.stem)
+        assert "val/recall@10" in result["metrics"]
