@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "figures": set(),
     "report": {"errors", "figures", "leaderboard", "results", "sweep"},
     "lists": {"errors", "data", "functional"},
+    "analysis": {"data"},
     "submission": {"errors", "data", "lists"},
     "ensemble": {
         *("errors", "data", "functional", "metrics", "results", "lists", "submission", "sweep"),
