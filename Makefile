@@ -15,7 +15,7 @@ install: $(INSTALLED) ## Set up .venv with the locked versions, the demo data, t
 
 $(INSTALLED): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,tune,mlflow,tensorboard,report,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,tune,rank,mlflow,tensorboard,report,dev]'
 	@touch $@
 
 run: install ## Recommend real movies: python run.py with its defaults (ARGS="model=... data=..." for more)
@@ -43,8 +43,8 @@ format: install ## Put the code in shape
 leaderboard: install ## Leaderboard and report of any runs: RUNS="outputs multirun/a" OUT=folder
 	$(BIN)/python -m recsys_lightning.report $(RUNS) $(if $(OUT),--out $(OUT))
 
-submission: install ## The contest's line-up, fused, refitted and submitted, on the small sample (ARGS="data=competition data.path=...")
-	$(BIN)/python run.py -m experiment=submission $(ARGS)
+submission: install ## The contest's line-up on the small sample's good ratings: fitted, fused, refitted, submitted (ARGS="...")
+	$(BIN)/python run.py -m experiment=submission data=movielens_small data.min_rating=4 $(ARGS)
 
 check-submission: install ## Check FILE=submission.csv: header, ids, items a user, distinct, unseen; TEMPLATE=... for the order, SPLIT=... for the data
 	$(BIN)/python -m recsys_lightning.submission $(FILE) $(if $(TEMPLATE),--template $(TEMPLATE)) $(if $(SPLIT),--split $(SPLIT))
