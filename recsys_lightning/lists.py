@@ -1,4 +1,4 @@
-"""What runs left on disk, read back as arrays: the split, ranked lists, and a metric a user.
+"""What runs leave on disk as arrays: the split, ranked lists, and a metric a user.
 
 Light: numpy and pyarrow, and torch where a metric is computed.
 """
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recsys_lightning.data.holdout import PARTS, Split
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError
+from recsys_lightning.results import replacing
 
 STAGES = ("valid", "test", "final")  # of candidates/<stage>.parquet
 
@@ -110,6 +111,38 @@ def read_lists(path: Path, users: NDArray[Any], items: NDArray[Any]) -> Lists:
     if np.count_nonzero(there) < len(rank) or (there[:, 1:] & ~there[:, :-1]).any():
         raise InputError(f"{path}: expected the ranks 1, 2, 3, ... of every user, each once")
     return Lists(lists, scores)
+
+
+def write_lists(
+    path: Path,
+    interactions: Interactions,
+    users: NDArray[np.int64],
+    items: NDArray[np.int32],
+    scores: NDArray[np.float32],
+) -> None:
+    """Write ranked lists as rows of (user, item, rank, score): what `read_lists` reads.
+
+    Args:
+        path: the parquet file.
+        interactions: has the original ids.
+        users: (n,) positions.
+        items: (n, K) positions, best first; -1 is left out.
+        scores: (n, K).
+    """
+    from pyarrow import DictionaryArray, array, parquet, table
+
+    there = items >= 0
+    ranks = np.broadcast_to(np.arange(1, items.shape[1] + 1, dtype=np.int16), items.shape)
+    user_of_each = np.broadcast_to(users[:, None].astype(np.int32), items.shape)
+    columns = {
+        "user": DictionaryArray.from_arrays(user_of_each[there], array(interactions.users)),
+        "item": DictionaryArray.from_arrays(items[there], array(interactions.items)),
+        "rank": array(ranks[there]),
+        "score": array(scores[there]),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as scratch:
+        parquet.write_table(table(columns), scratch)
 
 
 def user_values(metric: str, items: NDArray[np.integer], held_out: Interactions) -> NDArray[Any]:

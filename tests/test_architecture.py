@@ -26,14 +26,14 @@ MAY_IMPORT = {
     "leaderboard": {"functional", "lists", "sweep"},
     "figures": set(),
     "report": {"errors", "figures", "leaderboard", "results", "sweep"},
-    "lists": {"errors", "data", "functional"},
+    "lists": {"errors", "data", "functional", "results"},
     "analysis": {"data"},
     "submission": {"errors", "data", "lists"},
     "ensemble": {
         *("errors", "data", "functional", "metrics", "results", "lists", "submission", "sweep"),
         "ensemble",
     },
-    "callbacks": {"errors", "data", "functional", "recommender", "results", "sweep"},
+    "callbacks": {"errors", "data", "functional", "lists", "recommender", "results", "sweep"},
     "experiment": {"errors", "data", "functional", "recommender", "results", "callbacks"},
 }
 

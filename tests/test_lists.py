@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from recsys_lightning.callbacks.candidates import write_candidates
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.errors import InputError
-from recsys_lightning.lists import read_lists, read_split, user_values
+from recsys_lightning.lists import read_lists, read_split, user_values, write_lists
 from tests.conftest import make_interactions, two_tastes
 
 USERS, ITEMS = np.array([3, 5, 9]), np.array([10, 20, 30, 40])
@@ -56,7 +55,7 @@ def test_lists_are_read_back_whatever_the_order_of_rows(tmp_path_factory, data):
     items[0] = np.arange(length)  # one is full
     scores = np.where(items >= 0, rng.random(items.shape), -np.inf).astype(np.float32)
     path = tmp_path_factory.mktemp("lists") / "valid.parquet"
-    write_candidates(path, x, np.arange(7), items, scores)
+    write_lists(path, x, np.arange(7), items, scores)
     table = parquet.read_table(path)
     parquet.write_table(table.take(rng.permutation(len(table))), path)
     read = read_lists(path, x.users, x.items)

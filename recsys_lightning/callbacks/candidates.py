@@ -7,9 +7,8 @@ import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 
-from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.lists import write_lists
 from recsys_lightning.recommender import Lists
-from recsys_lightning.results import replacing
 
 
 class CandidateWriter(pl.Callback):
@@ -60,36 +59,4 @@ class CandidateWriter(pl.Callback):
         )
         self._batches.clear()
         self.users, self.items = users, items
-        write_candidates(self.path, trainer.datamodule.interactions, users, items, scores)  # type: ignore[attr-defined]
-
-
-def write_candidates(
-    path: Path,
-    interactions: Interactions,
-    users: NDArray[np.int64],
-    items: NDArray[np.int32],
-    scores: NDArray[np.float32],
-) -> None:
-    """Write ranked lists as rows of (user, item, rank, score).
-
-    Args:
-        path: the parquet file.
-        interactions: has the original ids.
-        users: (n,) positions.
-        items: (n, K) positions, best first; -1 is left out.
-        scores: (n, K).
-    """
-    from pyarrow import DictionaryArray, array, parquet, table
-
-    there = items >= 0
-    ranks = np.broadcast_to(np.arange(1, items.shape[1] + 1, dtype=np.int16), items.shape)
-    user_of_each = np.broadcast_to(users[:, None].astype(np.int32), items.shape)
-    columns = {
-        "user": DictionaryArray.from_arrays(user_of_each[there], array(interactions.users)),
-        "item": DictionaryArray.from_arrays(items[there], array(interactions.items)),
-        "rank": array(ranks[there]),
-        "score": array(scores[there]),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as scratch:
-        parquet.write_table(table(columns), scratch)
+        write_lists(self.path, trainer.datamodule.interactions, users, items, scores)  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 """The ensemble: from the folders of runs to one submission, and what it is worth."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ from recsys_lightning.ensemble.search import (
 )
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.functional.bootstrap import paired_bootstrap
-from recsys_lightning.lists import read_split, user_values
+from recsys_lightning.lists import STAGES, read_split, user_values, write_lists
 from recsys_lightning.results import (
     Stopwatch,
     git_commit,
@@ -126,12 +127,12 @@ class Ensemble:
         self.per_model, self.mixer, self.seed = per_model, mixer, seed
 
     def __call__(self, folders: Sequence[Path], out: Path) -> dict[str, Any]:
-        """Read, search, fuse, and write `submission.csv` and `ensemble.json`.
+        """Read, search, fuse; write lists as a run does, `submission.csv` and `ensemble.json`.
 
         Args:
             folders: of runs, or above them.
-            out: where to write. Whatever is raised, ensemble.json says so, and no submission
-                is left there, not even that of an earlier ensemble.
+            out: where to write. Whatever is raised, ensemble.json says so, and no submission and
+                no lists are left there, not even those of an earlier ensemble.
 
         Returns:
             the content of ensemble.json.
@@ -142,7 +143,7 @@ class Ensemble:
         if (out / "result.json").exists():
             raise InputError(f"{out} is the folder of a run: write the ensemble to another")
         out.mkdir(parents=True, exist_ok=True)
-        (out / "submission.csv").unlink(missing_ok=True)
+        _clear(out)
         result: dict[str, Any] = {"status": "done", "error": None, "model": "ensemble"}
         clock = Stopwatch()
         try:
@@ -153,6 +154,7 @@ class Ensemble:
                 "status": "failed",
                 "error": str(error) if isinstance(error, InputError) else said,
             }
+            _clear(out)
             raise
         finally:
             result |= {
@@ -216,10 +218,11 @@ class Ensemble:
 
         with clock("measure"):
             measured = [_measure("val", chosen.lists, split.valid, split, cutoffs)]
+            fused = {"valid": chosen.lists}
             gains = {f"val/{metric}": self._gain(chosen.values, alone[best])}
             if split.test.num_interactions:
                 test = read_stage("test", members, split)
-                lists = self._apply(chosen, test, k, length)
+                fused["test"] = lists = self._apply(chosen, test, k, length)
                 measured.append(_measure("test", lists, split.test, split, cutoffs))
                 name = f"test/{metric}"
                 single = check_values(members[best], test.members[best], split.test, name)
@@ -229,11 +232,13 @@ class Ensemble:
             result["gain"] = gains
 
         with clock("write"):
-            final = _complete(
+            fused["final"] = final = _complete(
                 self._apply(chosen, read_stage("final", members, split), k, k),
                 split.interactions,
                 k,
             )
+            for stage, lists in fused.items():
+                _keep(out, stage, split.interactions, lists)
             unknown, short = _submit(out / "submission.csv", members, split.interactions, final, k)
             result["submission"] = {"unknown": unknown, "short": short}
 
@@ -391,6 +396,21 @@ def _complete(lists: NDArray[np.int32], history: Interactions, k: int) -> NDArra
         items, _ = rank_items(scores, seen, offsets, k, tie_order, popularity)
         completed[users] = items.numpy()
     return completed
+
+
+def _clear(out: Path) -> None:
+    """Leave no lists and no submission, that could pass for those of the ensemble asked for."""
+    for name in ("submission.csv", *(f"candidates/{stage}.parquet" for stage in STAGES)):
+        (out / name).unlink(missing_ok=True)
+    with suppress(OSError):  # there is none, or it holds something else
+        (out / "candidates").rmdir()
+
+
+def _keep(out: Path, stage: str, interactions: Interactions, lists: NDArray[np.int32]) -> None:
+    """Write the lists (U, K) of a stage; the scores are K, K - 1, ..., 1."""
+    scores = np.broadcast_to(np.arange(lists.shape[1], 0, -1, dtype=np.float32), lists.shape)
+    path = out / "candidates" / f"{stage}.parquet"
+    write_lists(path, interactions, np.arange(len(lists)), lists, scores)
 
 
 def _submit(

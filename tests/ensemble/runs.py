@@ -3,10 +3,9 @@
 import numpy as np
 import torch
 
-from recsys_lightning.callbacks.candidates import write_candidates
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.functional.ranking import rank_items
-from recsys_lightning.lists import read_split, user_values
+from recsys_lightning.lists import read_split, user_values, write_lists
 from recsys_lightning.results import write_json, write_submission
 from tests.conftest import make_interactions
 
@@ -49,7 +48,7 @@ def write_run(folder, split, skill, *, seed=0, model=None, order=None, splits=No
         if held_out is not None and not held_out.num_interactions:
             continue
         path = folder / "candidates" / f"{stage}.parquet"
-        write_candidates(path, x, users, items.int().numpy(), values.numpy())
+        write_lists(path, x, users, items.int().numpy(), values.numpy())
         if held_out is not None:
             for metric in (f"recall@{K}", f"ndcg@{K}", "recall@10"):
                 name = f"{stage.removesuffix('id')}/{metric}"

@@ -41,7 +41,9 @@ def told(out):
 def refused(folders, out, match, **options):
     """The message; and neither a submission nor half a file is left."""
     out.mkdir(exist_ok=True)
-    (out / "submission.csv").write_text("of an earlier ensemble")
+    (out / "candidates").mkdir(exist_ok=True)
+    for name in ("submission.csv", "candidates/valid.parquet"):
+        (out / name).write_text("of an earlier ensemble")
     with pytest.raises(InputError, match=match) as caught:
         Ensemble(**options)(folders, out)
     assert sorted(path.name for path in out.iterdir()) == ["ensemble.json"]
@@ -80,6 +82,23 @@ def test_it_gains_and_writes_what_it_found(sweep, out):
     assert max(values.values()) < result["oracle"][f"val/{METRIC}"] < 1
     assert {"load", "search", "measure", "write"} == set(result["seconds"])
     assert result["peak_rss_mb"] > 0
+
+
+def test_its_lists_are_kept_as_those_of_a_run(sweep, out):
+    result = Ensemble()([sweep], out)
+    split = make_split()
+    x = split.interactions
+    lists = {
+        stage: read_lists(out / "candidates" / f"{stage}.parquet", x.users, x.items).items
+        for stage in ("valid", "test", "final")
+    }
+    for stage, name in (("valid", "val"), ("test", "test")):
+        values = user_values(METRIC, lists[stage], getattr(split, stage))
+        assert np.nanmean(values) == pytest.approx(result["metrics"][f"{name}/{METRIC}"])
+    with (out / "submission.csv").open() as file:
+        submitted = {(int(user), int(item)) for user, item in list(csv.reader(file))[1:]}
+    users, items = np.repeat(x.users, K), x.items[lists["final"]].ravel()
+    assert submitted == set(zip(users.tolist(), items.tolist(), strict=True))
 
 
 def test_the_submission_is_whole_and_in_order(sweep, out):
