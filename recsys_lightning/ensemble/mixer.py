@@ -24,6 +24,7 @@ from recsys_lightning.lists import Lists
 
 DEPTH = 30  # of the members' lists: beyond it there is little to find, and much to compute
 TREES = 200
+LEARNED_FROM = 8000  # users, drawn where there are more: the cost of a fit grows with them
 SETTINGS = {
     "objective": "lambdarank",
     "lambdarank_truncation_level": 30,
@@ -117,13 +118,16 @@ def cross_fit(
 def _fit(
     candidates: Candidates, relevant: NDArray[np.bool_], users: NDArray[np.bool_], seed: int
 ) -> Any:
-    """A LightGBM booster that learned from the users (U,)."""
+    """A LightGBM booster that learned from the users (U,), or from some of them."""
     try:
         import lightgbm
     except ImportError:
         raise InputError(
             "ensemble.mixer=true needs LightGBM: pip install 'recsys-lightning[rank]'"
         ) from None
+    if (there := np.flatnonzero(users)).size > LEARNED_FROM:
+        users = np.zeros_like(users)
+        users[np.random.default_rng(seed).choice(there, LEARNED_FROM, replace=False)] = True
     rows = np.repeat(users, candidates.sizes)
     if not relevant[rows].any():
         raise InputError("ensemble.mixer=true: no member found any held-out item to learn from")
