@@ -82,7 +82,8 @@ def leaderboard(runs: pd.DataFrame, monitor: str) -> pd.DataFrame:
         (name for name in map(str, runs) if "@" in name), key=lambda name: name != monitor
     )
     if done.empty or monitor not in runs:
-        return pd.DataFrame()
+        columns = ["model", "data", "split", "options", "runs", monitor, "std", "seconds"]
+        return pd.DataFrame(columns=[*columns, "peak_rss_mb", "parameters", "best_run"])
     rows = []
     for (_, split), group in done.groupby(["repeated", "split"], sort=False):
         first = group.iloc[0]
@@ -131,7 +132,7 @@ def differences(best: pd.DataFrame, folder: Path, monitor: str) -> pd.DataFrame:
     """
     rows: list[list[Any]] = []
     stages = {"val": "valid", "test": "test"}
-    for _, group in [] if best.empty else best.groupby("split", sort=False):  # no run is done
+    for _, group in best.groupby("split", sort=False):
         runs = {
             str(model): folder / run for model, run in zip(group.model, group.best_run, strict=True)
         }

@@ -69,7 +69,7 @@ class Stopwatch:
 
 
 def forget_peak_rss() -> None:
-    """Let the peak start anew, where the system can (Linux): a job's is not that of earlier ones."""
+    """Let the peak start anew, where the system can (Linux): a job's, not that of earlier ones."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
