@@ -37,9 +37,10 @@ types: install ## Types of the package
 
 check: lint types test ## What CI runs
 
-format: install ## Put the code in shape
+format: install ## Put the code in shape, and strip the notebooks' outputs
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/nbstripout --keep-id --extra-keys metadata.language_info notebooks/*.ipynb
 
 leaderboard: install ## Leaderboard and report of any runs: RUNS="outputs multirun/a" OUT=folder
 	$(BIN)/python -m recsys_lightning.report $(RUNS) $(if $(OUT),--out $(OUT))

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.command import ROOT
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EDA_FIGURES = ["activity", "popularity", "tail", "time", "sessions"]
 EDA_FIGURES += ["genres", "years", "ages", "bias"]
+RESULTS_FIGURES = ["costs", "overlap", "complements", "activity", "popularity", "novelty"]
 FORBIDDEN = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -73,7 +75,7 @@ def test_a_notebook_is_stripped(path):
         if cell.cell_type == "code":
             assert not cell.outputs, "make format strips notebooks"
             assert cell.execution_count is None, "make format strips notebooks"
-    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    assert set(notebook.metadata) == {"kernelspec"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -122,11 +124,12 @@ def test_eda_of_bare_pairs_skips_what_is_not_there(tmp_path):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Three models on movielens_small, by the real command."""
+    """Three models on movielens_small and their ensemble, by the real command."""
     folder = tmp_path_factory.mktemp("runs")
     command = [sys.executable, "run.py", "-m", "model=popularity,ease,multi_dae", "max_epochs=3"]
     command += ["data=movielens_small", "data.min_rating=4", "refit=false", "callbacks=none"]
     command += ["trainer.enable_progress_bar=false", "logger=none"]
+    command += ["ensemble=rank", "ensemble.weights={ease: 1, popularity: 0.4}"]
     command += [f"hydra.sweep.dir={folder / 'sweep'}", f"split_dir={folder / 'splits'}"]
     command += [f"data.cache_dir={folder / 'cache'}"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
@@ -135,46 +138,31 @@ def runs(tmp_path_factory):
 
 def test_results_of_real_runs(runs, tmp_path):
     told = execute("results", tmp_path, folder=str(runs))
+    assert not [key for key, cell in told.items() if "skipped" in cell["printed"]]
     assert "3 done" in told["load"]["printed"]
-    drawn = [key for key, cell in told.items() if cell["figures"]]
-    assert drawn == ["costs", "overlap", "complements", "activity", "popularity", "novelty"]
-    skipped = [key for key, cell in told.items() if "skipped" in cell["printed"]]
-    assert skipped == ["ensemble", "submission", "gained"]
+    assert [key for key, cell in told.items() if cell["figures"]] == [*RESULTS_FIGURES, "gained"]
     lines = told["activity"]["figures"][0]["data"]
     assert {line["name"] for line in lines} == {"popularity", "ease", "multi_dae"}
     ease = json.loads(next(runs.glob("*_ease/result.json")).read_text())
     assert f"{ease['metrics']['test/recall@10']:.4f}" in told["lists"]["text"]
-
-
-def test_results_with_an_ensemble(runs, tmp_path):
-    """The lists of popularity stand for an ensemble's: it has lost hits against EASE."""
-    folder = tmp_path / "sweep"
-    shutil.copytree(runs, folder)
-    popularity, ease = (next(folder.glob(f"*_{name}")) for name in ("popularity", "ease"))
-    metrics = json.loads((popularity / "result.json").read_text())["metrics"]
-    single = json.loads((ease / "result.json").read_text())["metrics"]
-    difference = {"mean": -0.1, "low": -0.2, "high": -0.05, "p": 0.01}
-    written = {
-        "status": "done",
-        "members": [
-            {"folder": str(popularity), "weight": 1.0},
-            {"folder": str(ease), "weight": 0.25},
-        ],
-        "metrics": metrics,
-        "best_single": {"folder": str(ease), "metrics": single},
-        "gain": {"val/recall@10": difference, "test/recall@10": difference},
-    }
-    (folder / "ensemble.json").write_text(json.dumps(written))
-    shutil.copy(popularity / "submission.csv", folder)
-    shutil.copytree(popularity / "candidates", folder / "candidates")
-    told = execute("results", tmp_path, folder=str(folder))
-    assert not [key for key, cell in told.items() if "skipped" in cell["printed"]]
-    assert "0.25" in told["ensemble"]["text"]
-    assert f"{single['test/recall@10']:.4f}" in told["ensemble"]["text"]
-    assert "100.0%" in told["submission"]["text"]
+    ensemble = json.loads((runs / "ensemble.json").read_text())
+    gain = ensemble["gain"]["test/recall@10"]["mean"]
+    assert f"{gain:.4f}" in told["ensemble"]["text"]
+    assert "0.40" in told["members"]["text"]
     [figure] = told["gained"]["figures"]
-    assert {bar["name"] for bar in figure["data"]} == {"gained", "lost"}
-    assert figure["layout"]["title"]["text"].startswith("against ease: ")
+    title = figure["layout"]["title"]["text"].replace(",", "")
+    gained, lost, items = map(int, re.findall(r"\d+", title))
+    assert gain == pytest.approx((gained - lost) / items)  # ten were held out of every user
+
+
+def test_results_without_an_ensemble(runs, tmp_path):
+    for run in runs.glob("*/result.json"):
+        shutil.copytree(run.parent, tmp_path / "sweep" / run.parent.name)
+    told = execute("results", tmp_path, folder=str(tmp_path / "sweep"))
+    assert [key for key, cell in told.items() if cell["figures"]] == RESULTS_FIGURES
+    skipped = [key for key, cell in told.items() if "skipped" in cell["printed"]]
+    assert skipped == ["ensemble", "members", "gained"]
+    assert all(told[key]["printed"].count("\n") == 1 for key in skipped)
 
 
 @pytest.mark.parametrize(
