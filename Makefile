@@ -7,10 +7,10 @@ RUNS ?= outputs
 SWEEP ?= multirun/models
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint types check format leaderboard sweep dashboard submission check-submission bench bench-linear bench-autoencoders lock clean
+.PHONY: help install run test test-slow lint types check format leaderboard sweep dashboard submission check-submission test-ray bench bench-linear bench-autoencoders bench-ensemble lock clean
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 20
 
 install: $(INSTALLED) ## Set up .venv with the locked versions, the demo data, the search and the development tools
 
@@ -27,6 +27,12 @@ test: install ## All fast tests
 
 test-slow: install ## Statistical checks
 	$(BIN)/python -m pytest -m slow
+
+test-ray: ## hydra/launcher=ray, in an environment of its own: it wants older packages
+	$(PYTHON) -m venv .venv-ray
+	grep -vE '^(cloudpickle|python-dateutil)==' requirements.lock > .venv-ray/constraints.txt
+	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-ray/constraints.txt -e '.[ray,tune]' pytest hypothesis
+	.venv-ray/bin/python -m pytest tests/test_launchers.py -k ray
 
 lint: install ## Style and formatting
 	$(BIN)/ruff check .
@@ -59,13 +65,16 @@ submission: install ## The contest's line-up on the small sample's good ratings:
 check-submission: install ## Check FILE=submission.csv: header, ids, items a user, distinct, unseen; TEMPLATE=... for the order, SPLIT=... for the data
 	$(BIN)/python -m recsys_lightning.submission $(FILE) $(if $(TEMPLATE),--template $(TEMPLATE)) $(if $(SPLIT),--split $(SPLIT))
 
-bench: bench-linear bench-autoencoders ## Speed and memory beside peer libraries; on a quiet machine
+bench: bench-linear bench-autoencoders bench-ensemble ## Speed and memory beside peer libraries; on a quiet machine
 
 bench-linear: install ## The linear models beside RecTools and irspack
 	$(BIN)/python experiments/benchmark_linear/benchmark.py
 
 bench-autoencoders: install ## The autoencoders beside plain PyTorch and RecBole
 	$(BIN)/python experiments/benchmark_autoencoders/benchmark.py
+
+bench-ensemble: install ## The ensemble of eight runs of the contest's size
+	$(BIN)/python experiments/benchmark_ensemble/benchmark.py
 
 lock: install ## Write the versions of .venv to requirements.lock
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock

@@ -22,8 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from recsys_lightning import tracking
-from recsys_lightning.callbacks.sweep import Sweep
-from recsys_lightning.errors import InputError, Pruned
+from recsys_lightning.callbacks.sweep import Sweep, end_sweep
+from recsys_lightning.errors import BAD_INPUT, FAILED, INTERRUPTED, InputError, Pruned
 from recsys_lightning.results import (
     Stopwatch,
     forget_peak_rss,
@@ -36,19 +36,15 @@ from recsys_lightning.results import (
 from recsys_lightning.summary import describe, examples_of, positions_of, summarise
 from recsys_lightning.sweep import (
     drop_all_but_best,
-    failures,
     find_done,
     has_failed,
     job_hash,
     make_room,
-    results,
     take_job,
-    wait_for_jobs,
 )
 
 log = logging.getLogger("recsys_lightning")
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 exit_codes: list[int] = []  # of the jobs that failed: a job never raises, or a sweep would stop
 
 # Known, harmless, and nothing that a user could act on.
@@ -244,7 +240,7 @@ def record(
     finally:
         tracking.end(trackers, result)
     if sweep_folder is None:
-        _tell_how_to_sync(folder)
+        tracking.tell_how_to_sync(folder)
     else:
         drop_all_but_best(sweep_folder, choices.model, cfg.monitor, cfg.sweep.keep)
     if interruption:
@@ -283,11 +279,6 @@ def _pruning(cfg: DictConfig) -> Any:
     return Pruning(cfg.sweep.storage, cfg.sweep.study, cfg.sweep.trial, pruner, cfg.monitor)
 
 
-def _tell_how_to_sync(folder: Path) -> None:
-    if command := tracking.sync_command(folder):
-        print(f"W&B, offline; to upload: {command}")
-
-
 def _fail(result: dict[str, Any], message: str, code: int) -> None:
     result |= {"status": "failed", "error": message}
     exit_codes.append(code)
@@ -309,7 +300,7 @@ def main() -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         if Sweep.folder is not None:
-            _tell_how_to_sync(Sweep.folder)
+            tracking.tell_how_to_sync(Sweep.folder)
         return INTERRUPTED
     except Exception as error:  # a launcher's: a job never raises
         if with_trace or Sweep.folder is None:
@@ -318,53 +309,11 @@ def main() -> int:
         if str(error).startswith("Unknown plugin class"):
             print("Not installed? pip install -e '.[submitit]'", file=sys.stderr)
             return BAD_INPUT
-        end_sweep(Sweep.folder, Sweep.config)
+        end_sweep(Sweep.folder, Sweep.config)  # Hydra has not called the callback
         return FAILED
     if Sweep.folder is not None:
-        return end_sweep(Sweep.folder, Sweep.config)
+        return Sweep.exit_code
     return max(exit_codes, default=0)
-
-
-def end_sweep(folder: Path, cfg: DictConfig) -> int:
-    """Tell how the jobs of a sweep ended, failures first, fuse, and report; returns the exit code.
-
-    Hydra's `on_multirun_end` is not the place: what it raises becomes a warning and exit code 0.
-    """
-    wait_for_jobs(folder)  # of a launcher that gave up
-    failed = failures(folder)
-    for run, error in failed:
-        print(f"failed: {run}: {error}", file=sys.stderr)
-    code = FAILED if failed else 0
-    if cfg.get("ensemble"):
-        code = max(code, _fuse(folder, cfg))
-    if any(results(folder)):
-        from recsys_lightning.report import print_report, write_report
-
-        try:
-            print_report(Console(), write_report(folder, [folder]), folder)
-        except (InputError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return FAILED
-        tracking.log_report(folder)
-    _tell_how_to_sync(folder)
-    return code
-
-
-def _fuse(folder: Path, cfg: DictConfig) -> int:
-    """Build the ensemble of a sweep in its folder; returns the exit code."""
-    from recsys_lightning.ensemble.show import show
-
-    try:
-        ensemble = _make(cfg.ensemble)
-        show(Console(), ensemble([folder], folder), folder)
-    except (InputError, OSError) as error:
-        print(f"error: no ensemble: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except Exception as error:
-        log.exception("the ensemble failed")
-        print(f"error: no ensemble: {type(error).__name__}: {error}", file=sys.stderr)
-        return FAILED
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""The one exception for what a user gave: its message is shown alone, without a traceback."""
+"""What ends a command: the exceptions that are no bugs, and the exit codes."""
 
 from collections.abc import Sequence
 from typing import Any
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
 
 
 class InputError(ValueError):

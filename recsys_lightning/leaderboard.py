@@ -11,7 +11,9 @@ import pandas as pd
 
 from recsys_lightning.functional.bootstrap import paired_bootstrap
 from recsys_lightning.lists import read_lists, read_split, user_values
-from recsys_lightning.sweep import read_json, results
+from recsys_lightning.sweep import ENSEMBLE_FILE, ensembles, read_json, results
+
+ENSEMBLE = "ensemble"  # as a model's name
 
 # of a configuration: not what a user would call a hyper-parameter
 _NO_PARAMETER = ("data.", "logger.", "callbacks.", "sweep.")
@@ -22,7 +24,7 @@ _OF_ANY_RUN = {"run", *_OF_A_RESULT, "split", "options", "repeated", "seconds", 
 
 
 def runs_table(folders: Sequence[Path], base: Path) -> pd.DataFrame:
-    """A row a run below the folders, in the order in which they finished.
+    """A row a run below the folders, in the order in which they finished; then the ensembles.
 
     Args:
         folders: where to look; a run found twice counts once.
@@ -53,7 +55,27 @@ def runs_table(folders: Sequence[Path], base: Path) -> pd.DataFrame:
                 **told,
             }
         )
+    fused = {place.resolve(): told for folder in folders for place, told in ensembles(folder)}
+    rows += [_ensemble_row(_relative(place, base.resolve()), told) for place, told in fused.items()]
     return pd.DataFrame(rows)
+
+
+def _ensemble_row(place: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """An ensemble as a row of `runs_table`; its seconds are those of the fusion alone."""
+    members = ", ".join(
+        m["name"] + ("" if m["weight"] is None else f" {m['weight']:.2g}")
+        for m in told.get("members", ())
+    )
+    return {
+        "run": place,
+        **{key: told.get(key) for key in _OF_A_RESULT},
+        "split": (told.get("split") or "")[:8],
+        "options": f"{told.get('fusion')} {told.get('weights')}: {members}" if members else "",
+        "repeated": place,
+        **told.get("metrics", {}),
+        "seconds": round(sum(told["seconds"].values()), 1),
+        "peak_rss_mb": told["peak_rss_mb"],
+    }
 
 
 def leaderboard(runs: pd.DataFrame, monitor: str) -> pd.DataFrame:
@@ -136,7 +158,7 @@ def differences(best: pd.DataFrame, folder: Path, monitor: str) -> pd.DataFrame:
         runs = {
             str(model): folder / run for model, run in zip(group.model, group.best_run, strict=True)
         }
-        files = [read_json(run / "result.json")["split_files"] for run in runs.values()]
+        files = [_told(run)["split_files"] for run in runs.values()]
         if len(runs) < 2 or not Path(files[0]).is_dir():
             continue
         split = read_split(Path(files[0]))
@@ -163,6 +185,12 @@ def varied(runs: pd.DataFrame, model: str) -> list[str]:
     of_model = runs[runs.model == model]
     options = [name for name in map(str, runs) if name not in _OF_ANY_RUN and "@" not in name]
     return [name for name in options if of_model[name].nunique(dropna=False) > 1]
+
+
+def _told(run: Path) -> dict[str, Any]:
+    """What a run, or an ensemble, says of itself."""
+    path = run / "result.json"
+    return read_json(path if path.is_file() else run / ENSEMBLE_FILE)
 
 
 def _options(configs: Sequence[Mapping[str, Any]], models: Sequence[str]) -> list[dict[str, Any]]:

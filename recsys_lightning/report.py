@@ -19,6 +19,7 @@ from rich.table import Table
 from recsys_lightning import figures
 from recsys_lightning.errors import InputError
 from recsys_lightning.leaderboard import (
+    ENSEMBLE,
     best_per_model,
     differences,
     leaderboard,
@@ -53,8 +54,18 @@ class Report:
 
     @property
     def failed(self) -> pd.DataFrame:
-        """The runs that failed."""
+        """The runs, and ensembles, that failed."""
         return self.runs[self.runs.status == "failed"]
+
+    @property
+    def done(self) -> pd.DataFrame:
+        """The runs that are done, without ensembles."""
+        return self.runs[(self.runs.status == "done") & (self.runs.model != ENSEMBLE)]
+
+    @property
+    def best_models(self) -> pd.DataFrame:
+        """`best` without ensembles: what can be run again."""
+        return self.best[self.best.model != ENSEMBLE]
 
 
 def write_report(folder: Path, sources: Sequence[Path]) -> Report:
@@ -68,7 +79,7 @@ def write_report(folder: Path, sources: Sequence[Path]) -> Report:
         InputError: there is no run.
     """
     runs = runs_table(sources, folder)
-    if runs.empty:
+    if runs.empty or (runs.model == ENSEMBLE).all():
         places = ", ".join(map(str, sources))
         raise InputError(f"{places}: no run there; expected folders with a result.json below them")
     monitor = _monitor(sources)
@@ -84,7 +95,7 @@ def write_report(folder: Path, sources: Sequence[Path]) -> Report:
         ("report.html", as_html(report)),
     ):
         _write(folder / name, text)
-    for _, row in report.best.sort_values(monitor).iterrows():  # the best of all splits last
+    for _, row in report.best_models.sort_values(monitor).iterrows():  # the best of all splits last
         result = read_json(folder / row.best_run / "result.json")
         (folder / "best").mkdir(exist_ok=True)
         command = f"python run.py --config-dir {folder} +best={row.model}"
@@ -138,10 +149,9 @@ def as_markdown(report: Report, folder: Path) -> str:
     if report.board.empty:
         return "\n\n".join(parts) + "\n"
     parts += ["## Best of each model", markdown_table(_shown(report.best, report.monitor))]
-    parts += [
-        "Run one again, or with other data: "
-        f"`python run.py --config-dir {folder} +best={report.best.model.iloc[0]}`"
-    ]
+    if len(report.best_models):
+        command = f"python run.py --config-dir {folder} +best={report.best_models.model.iloc[0]}"
+        parts += [f"Run one again, or with other data: `{command}`"]
     if len(report.compared):
         parts += ["## Which differences are real", COMPARED, markdown_table(_differences(report))]
     for model, shares in _importances(report).items():
@@ -160,7 +170,7 @@ def as_html(report: Report) -> str:
     if len(report.failed):
         parts += ["<h2>Failed</h2>", _html_table(report.failed[["run", "model", "error"]])]
     if not report.board.empty:
-        done = report.runs[report.runs.status == "done"]
+        done = report.done
         parts += ["<h2>Best of each model</h2>", _html_table(_shown(report.best, report.monitor))]
         if len(report.compared):
             parts += ["<h2>Which differences are real</h2>", f"<p>{COMPARED}</p>"]
@@ -230,9 +240,9 @@ def print_report(console: Console, report: Report, folder: Path) -> None:
 
 def _overview(report: Report) -> str:
     """How many runs ended how, and on which splits."""
-    counts = report.runs.status.value_counts()
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    text = f"{len(report.runs)} runs: {told}. Decided by {report.monitor}"
+    runs = report.runs[report.runs.model != ENSEMBLE]
+    told = ", ".join(f"{count} {status}" for status, count in runs.status.value_counts().items())
+    text = f"{len(runs)} runs: {told}. Decided by {report.monitor}"
     splits = report.board.split.nunique() if len(report.board) else 0
     if splits > 1:
         text += f"; {splits} splits, and figures of different splits do not compare"
@@ -277,7 +287,7 @@ def _differences(report: Report) -> pd.DataFrame:
 
 def _importances(report: Report) -> dict[str, pd.Series]:
     """By model, where there is enough to say."""
-    done = report.runs[report.runs.status == "done"]
+    done = report.done
     found = {
         model: figures.importances(done[done.model == model], varied(done, model), report.monitor)
         for model in dict.fromkeys(done.model)

@@ -66,9 +66,9 @@ def violations(
     repeated = pair >= 0
     repeated[first] = False
     tell(repeated, lambda n: f"user {table[n, 0]} has item {table[n, 1]} twice")
-    in_data = row >= 0
-    keys = np.where(in_data & is_known, row * np.int64(seen.num_items) + item, -1)
-    is_seen = np.isin(keys, seen.rows * np.int64(seen.num_items) + seen.indices)
+    keys = np.where((row >= 0) & is_known, row * np.int64(seen.num_items) + item, -1)
+    seen_keys = np.sort(seen.rows * np.int64(seen.num_items) + seen.indices)
+    is_seen = seen_keys[np.searchsorted(seen_keys, keys).clip(max=len(seen_keys) - 1)] == keys
     tell(is_seen, lambda n: f"user {table[n, 0]} has seen item {table[n, 1]}")
 
     count = np.bincount(user[is_wanted], minlength=len(wanted))
@@ -105,7 +105,8 @@ def read_order(path: Path) -> list[str]:
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+            rows = csv.reader(file)
+            header = next(rows, [])
             if "user" not in header:
                 raise InputError(f"{path}: no column user; it has {', '.join(header)}")
             column = header.index("user")

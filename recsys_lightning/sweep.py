@@ -20,6 +20,7 @@ LOCKS = (
     ".locks"  # folder of a file for each job that was started, named by its hash, and the sweep's
 )
 
+ENSEMBLE_FILE = "ensemble.json"  # in the folder of an ensemble: a sweep's, or another
 KEPT_OF_THE_BEST = ("candidates", "checkpoints", "submission.csv")  # the large ones
 
 # where things are written and how they are shown: a job is the same without them
@@ -51,8 +52,14 @@ def results(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             yield path.parent, read_json(path)
 
 
+def ensembles(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The ensembles in and below a folder, each with the content of its ensemble.json."""
+    for path in sorted(folder.rglob(ENSEMBLE_FILE), key=_natural):
+        yield path.parent, read_json(path)
+
+
 def read_json(path: Path) -> dict[str, Any]:
-    """The content of a run's result.json."""
+    """The content of a result.json or ensemble.json."""
     content: dict[str, Any] = json.loads(path.read_text())
     return content
 

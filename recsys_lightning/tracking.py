@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -387,11 +387,11 @@ def _without_at(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name.replace("@", "_at_"): value for name, value in metrics.items()}
 
 
-def sync_command(folder: Path) -> str | None:
-    """What uploads the offline W&B runs of a run or sweep; None where there are none."""
-    if not any((folder / "wandb").glob("offline-run-*")):
-        return None
-    return f"wandb sync {shlex.quote(str(folder))}/wandb/offline-run-*"
+def tell_how_to_sync(folder: Path) -> None:
+    """Print what uploads the offline W&B runs of a run or sweep, if there are any."""
+    if any((folder / "wandb").glob("offline-run-*")):
+        place = shlex.quote(str(folder))
+        print(f"W&B, offline; to upload: wandb sync {place}/wandb/offline-run-*")
 
 
 def log_report(folder: Path) -> None:
@@ -405,19 +405,62 @@ def log_report(folder: Path) -> None:
     Args:
         folder: the sweep's. Nothing is done if none of its jobs was logged to W&B.
     """
-    jobs = [result for _, result in results(folder)]
-    options = next((o["wandb"] for o in map(_trackers_of, jobs) if "wandb" in o), None)
     files = [file for name in REPORT_FILES if (file := folder / name).is_file()]
-    if options is None or not files:
+    if files:
+        _log_of_sweep(folder, "report", {}, lambda tracker: _log_files(tracker.run, folder, files))
+
+
+def log_ensemble(folder: Path, ensemble: Mapping[str, Any]) -> None:
+    """Log a sweep's ensemble as a W&B run in its group; what W&B refuses is warned of.
+
+    Args:
+        folder: the sweep's. Nothing is done if none of its jobs was logged to W&B.
+        ensemble: the content of ensemble.json.
+    """
+    settings = {key: ensemble[key] for key in ("model", "data", "seed", "fusion", "weights")}
+    members = {f"members.{told['name']}": told["weight"] for told in ensemble["members"]}
+
+    def log_content(tracker: WandB) -> None:
+        tracker.run.summary.update(dict(_scalars({"gain": ensemble["gain"]})))
+        methods = ensemble["methods"]
+        names = list(methods[0]["metrics"])
+        rows = [[told["fusion"], told["name"], *told["metrics"].values()] for told in methods]
+        tracker.log_table("methods", ["fusion", "weights", *names], rows)
+
+    _log_of_sweep(folder, "ensemble", settings | members, log_content, ensemble)
+
+
+def _log_of_sweep(
+    folder: Path,
+    job_type: str,
+    parameters: Mapping[str, Any],
+    log_content: Callable[["WandB"], None],
+    result: Mapping[str, Any] | None = None,
+) -> None:
+    """A W&B run about a whole sweep, in its group, set up as its jobs' runs were.
+
+    Args:
+        folder: the sweep's.
+        job_type: of the run.
+        parameters: its configuration.
+        log_content: told to it.
+        result: what to end it with, as a job is with result.json; None: as done.
+    """
+    jobs = [job for _, job in results(folder)]
+    options = next((o["wandb"] for o in map(_trackers_of, jobs) if "wandb" in o), None)
+    if options is None:
         return
     told = {key: value for key, value in options.items() if key != "_target_"}
-    tracker = WandB(**{**told, "job_type": "report"})
+    tracker = WandB(**{**told, "job_type": job_type})
     try:
-        tracker.begin(folder, folder, {"jobs": len(jobs)})
+        tracker.begin(folder, folder, {"jobs": len(jobs), **parameters})
         try:
-            _log_files(tracker.run, folder, files)
+            log_content(tracker)
         finally:
-            tracker.run.finish()
+            if result is None:
+                tracker.run.finish()
+            else:
+                tracker.end(result)
     except Exception as error:
         _warn(tracker, error)
 

@@ -33,7 +33,10 @@ MAY_IMPORT = {
         *("errors", "data", "functional", "metrics", "results", "lists", "submission", "sweep"),
         "ensemble",
     },
-    "callbacks": {"errors", "data", "functional", "lists", "recommender", "results", "sweep"},
+    "callbacks": {
+        *("errors", "data", "functional", "lists", "recommender", "results", "sweep"),
+        *("ensemble", "report", "tracking"),  # the end of a sweep
+    },
     "experiment": {"errors", "data", "functional", "recommender", "results", "callbacks"},
 }
 

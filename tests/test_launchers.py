@@ -10,6 +10,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import optuna
 import pytest
 
 from recsys_lightning.sweep import results
@@ -61,6 +62,34 @@ def test_optuna_runs_trials_at_once(tmp_path):
     sweep(tmp_path, *options, "hydra.sweeper.n_trials=4")
     assert [state for state, _ in trials(tmp_path)] == ["COMPLETE"] * 4
     assert len(set(jobs_of(tmp_path))) == 4
+
+
+@pytest.mark.parametrize(
+    "pruner",
+    [
+        ("median", "n_startup_trials=1", "n_warmup_steps=0"),
+        ("hyperband", "min_resource=1", "max_resource=4"),
+    ],
+    ids=lambda pruner: pruner[0],
+)
+def test_workers_report_to_a_study_in_a_database_and_are_pruned(tmp_path, pruner):
+    name, *settings = pruner
+    storage = f"sqlite:///{tmp_path}/study.db"
+    options = (
+        *("hydra/sweeper=optuna", f"hydra/sweeper/pruner={name}", "hydra/sweeper/sampler=random"),
+        *(f"hydra.sweeper.pruner.{setting}" for setting in settings),
+        *("hydra.sweeper.n_trials=6", "hydra.sweeper.n_jobs=2", *JOBLIB),
+        f"hydra.sweeper.storage='{storage}'",
+        *("model=multi_dae", "max_epochs=4", "view.batch_size=20"),
+        "model.lr=tag(log,interval(0.00000001,0.1))",
+    )
+    sweep(tmp_path, *options)
+    study = optuna.load_study(study_name="sweep", storage=storage)
+    states = [trial.state.name.replace("COMPLETE", "DONE").lower() for trial in study.trials]
+    statuses = [result["status"] for _, result in results(tmp_path / "sweep")]
+    assert statuses == states
+    assert set(states) == {"done", "pruned"}
+    assert all(trial.intermediate_values for trial in study.trials)
 
 
 def test_killed_with_its_workers_a_sweep_goes_on_where_it_was(tmp_path):

@@ -119,13 +119,14 @@ def starting_server(tmp_path_factory, home):
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory, home):
-    """Three jobs, one of which fails; all trackers."""
+    """Three jobs, one of which fails, and the ensemble of the others; all trackers."""
     folder = tmp_path_factory.mktemp("swept")
     done = subprocess.run(
         [
             *(sys.executable, "run.py", "-m", *SMALL, "model=ease", "model.l2=2,-1,5"),
             "logger=[csv,wandb,tensorboard,mlflow]",
             f"logger.mlflow.tracking_uri=sqlite:///{folder}/mlflow.db",
+            *("ensemble=rank", "ensemble.per_model=2"),
             f"hydra.sweep.dir={folder}/my sweep",
             *(f"split_dir={folder}/splits", f"data.cache_dir={folder}/cache"),
         ],
@@ -189,9 +190,22 @@ def test_the_report_is_a_wandb_run_of_the_same_group(swept):
     )
     assert told.summary["best/val/recall@10"] == pytest.approx(best)
     assert told.summary["runs/_type"] == told.summary["leaderboard/_type"] == "table-file"
-    assert told.summary["runs/nrows"] == 3
+    assert told.summary["runs/nrows"] == 3 + 1
     assert told.summary["report/_type"] == "html-file"
     assert told.notes == (swept.folder / "report.md").read_text()
+
+
+def test_the_ensemble_is_a_wandb_run_of_the_same_group(swept):
+    [told] = [told for told in wandb_runs(swept.folder) if told.job_type == "ensemble"]
+    assert (told.group, told.exit_code) == ("my sweep", 0)
+    ensemble = json.loads((swept.folder / "ensemble.json").read_text())
+    assert ensemble["metrics"].items() <= told.summary.items()
+    gain = ensemble["gain"]["test/recall@10"]["low"]
+    assert told.summary["gain.test/recall@10.low"] == pytest.approx(gain)
+    weights = {f"members.{m['name']}": m["weight"] for m in ensemble["members"]}
+    assert weights.items() <= told.config.items()
+    assert told.config["split"] == ensemble["split"]
+    assert told.summary["methods/nrows"] == len(ensemble["methods"])
 
 
 def test_the_sync_command_is_told_once_and_finds_every_run(swept, home):
@@ -205,7 +219,7 @@ def test_the_sync_command_is_told_once_and_finds_every_run(swept, home):
         text=True,
         check=True,
     )
-    assert (done.stdout + done.stderr).count("offline-run-") == 4
+    assert (done.stdout + done.stderr).count("offline-run-") == 5
 
 
 def test_the_failure_alone_is_told(swept):

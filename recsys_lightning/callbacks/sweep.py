@@ -1,30 +1,91 @@
-"""Hydra's callback at the start of a multirun."""
+"""Hydra's callback of a multirun: what happens before its jobs and after them."""
 
+import logging
+import sys
 from pathlib import Path
 from typing import Any, TextIO
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
-from recsys_lightning.sweep import take_sweep
+from recsys_lightning import tracking
+from recsys_lightning.errors import BAD_INPUT, FAILED, InputError
+from recsys_lightning.sweep import failures, results, take_sweep, wait_for_jobs
+
+log = logging.getLogger(__name__)
 
 
 class Sweep(Callback):
-    """Tells run.py where the sweep's folder is, and keeps other starts of the sweep away from it.
+    """Keeps other starts of a sweep away from its folder, and ends it: see `end_sweep`.
 
-    The end of a sweep is run.py's own: Hydra turns what a callback raises into a warning, and
-    skips `on_multirun_end` where a job raised.
+    Hydra makes a warning of what a callback raises, and exits with 0; run.py exits with the
+    `exit_code`. Hydra does not call `on_multirun_end` where a launcher raised; run.py does.
 
     Attributes:
         folder: of the multirun in this process; None in a single run.
         config: without what the sweep varies; the ensemble at its end is configured there.
         lock: of the folder, kept until the process ends.
+        exit_code: a failure's, unless the end of the sweep says otherwise.
     """
 
     folder: Path | None = None
     config: DictConfig
     lock: TextIO | None = None
+    exit_code = FAILED
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:  # noqa: D102
         Sweep.folder, Sweep.config = Path(config.hydra.sweep.dir), config
         Sweep.lock = take_sweep(Sweep.folder)
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:  # noqa: D102
+        Sweep.exit_code = end_sweep(Path(config.hydra.sweep.dir), config)
+
+
+def end_sweep(folder: Path, cfg: DictConfig) -> int:
+    """Tell how the jobs of a sweep ended, failures first; fuse, report; returns the exit code."""
+    wait_for_jobs(folder)  # of a launcher that gave up
+    failed = failures(folder)
+    for run, error in failed:
+        print(f"failed: {run}: {error}", file=sys.stderr)
+    code = FAILED if failed else 0
+    if cfg.get("ensemble"):
+        code = max(code, _fuse(folder, cfg.ensemble))
+    if any(results(folder)):
+        code = max(code, _report(folder))
+    tracking.tell_how_to_sync(folder)
+    return code
+
+
+def _fuse(folder: Path, options: DictConfig) -> int:
+    """Build the ensemble of a sweep in its folder; returns the exit code."""
+    from recsys_lightning.ensemble.build import Ensemble
+    from recsys_lightning.ensemble.show import show
+
+    chosen: Any = OmegaConf.to_container(options, resolve=True)
+    chosen.pop("_target_")
+    try:
+        result = Ensemble(**chosen)([folder], folder)
+    except (InputError, OSError) as error:
+        print(f"error: no ensemble: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except Exception as error:
+        log.exception("the ensemble failed")
+        print(f"error: no ensemble: {type(error).__name__}: {error}", file=sys.stderr)
+        return FAILED
+    show(Console(), result, folder)
+    tracking.log_ensemble(folder, result)
+    return 0
+
+
+def _report(folder: Path) -> int:
+    """Write the report of a sweep into its folder; returns the exit code."""
+    from recsys_lightning.report import print_report, write_report
+
+    try:
+        print_report(Console(), write_report(folder, [folder]), folder)
+    except (InputError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    tracking.log_report(folder)
+    return 0

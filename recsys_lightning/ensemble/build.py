@@ -192,8 +192,9 @@ class Ensemble:
             ]
             best = int(np.argmax([np.nanmean(values) for values in alone]))
             methods = self._methods(members, valid, metric, k, length)
-            eligible = [method for method in methods if method.eligible]
-            chosen = max(eligible, key=lambda method: method.value)  # the first of equal ones
+            eligible = [n for n, method in enumerate(methods) if method.eligible]
+            at = max(eligible, key=lambda n: methods[n].value)  # the first of equal ones
+            chosen = methods[at]
             result |= {
                 "fusion": chosen.fusion,
                 "weights": chosen.name,
@@ -203,7 +204,7 @@ class Ensemble:
                         "name": method.name,
                         "fusion": method.fusion,
                         "metrics": {f"val/{metric}": method.value},
-                        "gain": self._gain(method.values, alone[best]),
+                        "gain": {f"val/{metric}": self._gain(method.values, alone[best])},
                         "members": _describe(members, method.weights),
                     }
                     for method in methods
@@ -219,24 +220,25 @@ class Ensemble:
         with clock("measure"):
             measured = [_measure("val", chosen.lists, split.valid, split, cutoffs)]
             fused = {"valid": chosen.lists}
-            gains = {f"val/{metric}": self._gain(chosen.values, alone[best])}
-            if split.test.num_interactions:
+            if split.test.num_interactions:  # what has been chosen stays chosen
                 test = read_stage("test", members, split)
-                fused["test"] = lists = self._apply(chosen, test, k, length)
-                measured.append(_measure("test", lists, split.test, split, cutoffs))
                 name = f"test/{metric}"
                 single = check_values(members[best], test.members[best], split.test, name)
-                gains[name] = self._gain(user_values(metric, lists, split.test), single)
+                made = self._apply(methods, test, k, length)
+                for lists, said in zip(made, result["methods"], strict=True):
+                    values = user_values(metric, lists, split.test)
+                    said["metrics"][name] = float(np.nanmean(values))
+                    said["gain"][name] = self._gain(values, single)
+                fused["test"] = made[at]
+                result["oracle"][name] = oracle(test.members, split.test, metric)
+                measured.append(_measure("test", fused["test"], split.test, split, cutoffs))
             for key, number in (("metrics", 0), ("standard_errors", 1)):
                 result[key] = {name: v for both in measured for name, v in both[number].items()}
-            result["gain"] = gains
+            result["gain"] = result["methods"][at]["gain"]
 
         with clock("write"):
-            fused["final"] = final = _complete(
-                self._apply(chosen, read_stage("final", members, split), k, k),
-                split.interactions,
-                k,
-            )
+            [final] = self._apply([chosen], read_stage("final", members, split), k, k)
+            fused["final"] = final = _complete(final, split.interactions, k)
             for stage, lists in fused.items():
                 _keep(out, stage, split.interactions, lists)
             unknown, short = _submit(out / "submission.csv", members, split.interactions, final, k)
@@ -278,9 +280,9 @@ class Ensemble:
             weights = found[-1]
             add("coordinate", "interleave", lists, weights=weights, model=None, eligible=False)
         if self.mixer and len(members) > 1:
-            from recsys_lightning.ensemble.mixer import cross_fit
+            from recsys_lightning.ensemble import mixer
 
-            model, lists = cross_fit(valid, fold, length, self.seed)
+            model, lists = mixer.cross_fit(valid, fold, length, self.seed)
             add(MIXER, "lambdarank", lists, weights=None, model=model, eligible=True)
         return methods
 
@@ -301,14 +303,23 @@ class Ensemble:
             rule, stage.members, stage.tie_order, k0=self.k0, depth=self.depth, head=k
         )
 
-    def _apply(self, method: Method, stage: Stage, k: int, length: int) -> NDArray[np.int32]:
-        """(U, length) lists of a stage by what was fitted on all users of validation."""
-        if method.weights is not None:
-            return self._fusion(method.fusion, stage, k).lists(method.weights[None], length)
-        from recsys_lightning.ensemble.mixer import Candidates
+    def _apply(
+        self, methods: Sequence[Method], stage: Stage, k: int, length: int
+    ) -> list[NDArray[np.int32]]:
+        """(U, length) lists of a stage by each method, as fitted on all users of validation."""
+        fusions: dict[str, Fusion] = {}
+        made = []
+        for method in methods:
+            if method.weights is None:
+                from recsys_lightning.ensemble import mixer
 
-        candidates = Candidates(stage.members, stage.tie_order, stage.history)
-        return candidates.lists(method.model.predict(candidates.features), length)
+                lists = mixer.apply(method.model, stage, length)
+            else:
+                if method.fusion not in fusions:
+                    fusions[method.fusion] = self._fusion(method.fusion, stage, k)
+                lists = fusions[method.fusion].lists(method.weights[None], length)
+            made.append(lists)
+        return made
 
     def _given(self, members: Sequence[Member]) -> NDArray[np.float32]:
         """(M,) the weights that the user chose."""

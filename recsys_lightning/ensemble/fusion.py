@@ -118,8 +118,7 @@ class Sum:
                 "borda": (depth - r + 1) / depth,
             }[rule]
             table = np.concatenate([[0], by_place]).astype(np.float32)
-            for row, places in enumerate(self.places):
-                self.contributions[row] = table[places]
+            kernels.look_up(table, self.places, self.contributions)
             return
         first_of_user = np.repeat(np.arange(len(sizes)) * (length + 1), sizes)
         normalise = standardised if rule == "combsum_zscore" else min_max

@@ -70,6 +70,16 @@ def fill_union(
 
 
 @njit(parallel=True, cache=True)
+def look_up(
+    table: NDArray[np.float32], places: NDArray[np.int16], values: NDArray[np.float32]
+) -> None:
+    """Write what each of the places (M, N) is worth, table[place], to `values`."""
+    for i in prange(places.shape[1]):
+        for member in range(len(places)):
+            values[member, i] = table[places[member, i]]
+
+
+@njit(parallel=True, cache=True)
 def mark(
     starts: NDArray[np.int64],
     items: NDArray[np.int32],

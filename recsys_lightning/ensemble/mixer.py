@@ -23,7 +23,7 @@ from recsys_lightning.errors import InputError
 from recsys_lightning.lists import Lists
 
 DEPTH = 30  # of the members' lists: beyond it there is little to find, and much to compute
-TREES = 200
+TREES = 100
 LEARNED_FROM = 8000  # users, drawn where there are more: the cost of a fit grows with them
 SETTINGS = {
     "objective": "lambdarank",
@@ -104,15 +104,33 @@ def cross_fit(
     fold_of_row = np.repeat(fold, candidates.sizes)
     num_folds = int(fold.max()) + 1
     learned_from = [*(evaluated & (fold != number) for number in range(num_folds)), evaluated]
-    # Threads of ours: LightGBM's own wait by spinning, a hundred times slower on a busy machine
-    with ThreadPoolExecutor(min(len(learned_from), os.cpu_count() or 1)) as pool:
-        fitted = pool.map(lambda users: _fit(candidates, relevant, users, seed), learned_from)
-        *models, model = fitted
+    jobs = [(users, fold_of_row == number) for number, users in enumerate(learned_from)]
+    with _threads(len(jobs)) as pool:
+
+        def fit_and_apply(job: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> tuple[Any, NDArray]:
+            learned_from, rows = job
+            model = _fit(candidates, relevant, learned_from, seed)
+            return model, model.predict(candidates.features[rows])
+
+        fitted = list(pool.map(fit_and_apply, jobs))
     scores = np.zeros(len(relevant))
-    for number, of_others in enumerate(models):
-        rows = fold_of_row == number
-        scores[rows] = of_others.predict(candidates.features[rows])
-    return model, candidates.lists(scores, length)
+    for (_, rows), (_, of_rows) in zip(jobs, fitted, strict=True):
+        scores[rows] = of_rows
+    return fitted[-1][0], candidates.lists(scores, length)
+
+
+def apply(model: Any, stage: Stage, length: int) -> NDArray[np.int32]:
+    """(U, length) lists of a stage by a fitted LightGBM booster."""
+    candidates = Candidates(stage.members, stage.tie_order, stage.history)
+    parts = np.array_split(candidates.features, os.cpu_count() or 1)
+    with _threads(len(parts)) as pool:
+        scores = np.concatenate(list(pool.map(model.predict, parts)))
+    return candidates.lists(scores, length)
+
+
+def _threads(most: int) -> ThreadPoolExecutor:
+    """Threads of ours: LightGBM's own spin as they wait, and crawl on a busy machine."""
+    return ThreadPoolExecutor(min(most, os.cpu_count() or 1))
 
 
 def _fit(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -25,6 +26,12 @@ def show(console: Console, result: Mapping[str, Any], out: Path) -> None:
         )
     console.print(_methods_table(result))
     single = result["best_single"]
+    weights = [
+        member["name"] + ("" if member["weight"] is None else f" {member['weight']:.2g}")
+        for member in result["members"]
+    ]
+    told = f"chosen: {result['fusion']}, {result['weights']}: {', '.join(weights)}"
+    console.print(told, highlight=False, soft_wrap=True)
     if len(result["methods"]) == 1:
         console.print(f"one member only: these are the lists of {single['name']}", soft_wrap=True)
     elif result["weights"] == "single":
@@ -37,7 +44,7 @@ def show(console: Console, result: Mapping[str, Any], out: Path) -> None:
         told = f"{key} {result['metrics'][key]:.4f}"
         if result["weights"] != "single":
             told += (
-                f" ({'cross-fitted' if key.startswith('val/') else 'confirmed once'}), "
+                f" ({'cross-fitted' if key.startswith('val/') else 'confirmed'}), "
                 f"{_difference(gain)} over {single['name']}'s {single['metrics'][key]:.4f}, "
                 f"p = {gain['p']:.2g}" + ("" if gain["low"] > 0 else ": no more than chance")
             )
@@ -48,26 +55,28 @@ def show(console: Console, result: Mapping[str, Any], out: Path) -> None:
 
 def _methods_table(result: Mapping[str, Any]) -> Table:
     """A row a method, the chosen one bold; after them what nobody can reach."""
-    [key] = result["oracle"]
-    table = Table("fusion", "weights", title="ensemble", title_justify="left")
-    table.add_column(f"{key}, cross-fitted", justify="right")
-    table.add_column("over the best single", justify="right")
-    table.add_column("members", overflow="fold")
+    keys = list(result["oracle"])
+    title = f"ensemble: gains are over {result['best_single']['name']}, the best single member"
+    table = Table("fusion", "weights", title=title, title_justify="left", box=SIMPLE_HEAD)
+    for key in keys:
+        told = "cross-fitted" if key.startswith("val/") else "confirmed"
+        table.add_column(f"{key}\n{told}", justify="right")
+        table.add_column("gain", justify="right")
     for method in result["methods"]:
+        cells = []
+        for key in keys:
+            alone = method["name"] == "single"
+            cells += [f"{method['metrics'][key]:.4f}"]
+            cells += ["" if alone else f"{method['gain'][key]['mean']:+.4f}"]
         chosen = all(method[name] == result[name] for name in ("fusion", "members"))
-        weights = [
-            member["name"] + ("" if member["weight"] is None else f" {member['weight']:.2g}")
-            for member in method["members"]
-        ]
         table.add_row(
             method["fusion"],
             method["name"],
-            f"{method['metrics'][key]:.4f}",
-            "" if method["name"] == "single" else _difference(method["gain"]),
-            ", ".join(weights),
+            *cells,
             style="bold" if chosen and method["name"] == result["weights"] else "",
         )
-    table.add_row("", "oracle", f"{result['oracle'][key]:.4f}", "", "any hit in any member's head")
+    reach = [cell for key in keys for cell in (f"{result['oracle'][key]:.4f}", "")]
+    table.add_row("oracle", "", *reach)
     return table
 
 

@@ -79,7 +79,12 @@ def test_it_gains_and_writes_what_it_found(sweep, out):
         assert 0 < gain["low"] < gain["mean"] < gain["high"]
         for name in (METRIC, "ndcg@10", "coverage@10", "novelty@5"):
             assert f"{stage}/{name}" in result["metrics"]
-    assert max(values.values()) < result["oracle"][f"val/{METRIC}"] < 1
+    for stage in ("val", "test"):
+        of_all = [m["metrics"][f"{stage}/{METRIC}"] for m in result["methods"]]
+        assert max(of_all) < result["oracle"][f"{stage}/{METRIC}"] < 1
+        for method in result["methods"]:
+            gained = method["metrics"][f"{stage}/{METRIC}"] - single[f"{stage}/{METRIC}"]
+            assert method["gain"][f"{stage}/{METRIC}"]["mean"] == pytest.approx(gained)
     assert {"load", "search", "measure", "write"} == set(result["seconds"])
     assert result["peak_rss_mb"] > 0
 

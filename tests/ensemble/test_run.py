@@ -4,6 +4,9 @@ import json
 import subprocess
 import sys
 
+import pandas as pd
+import pytest
+
 from tests.command import ROOT
 from tests.test_sweep import sweep
 
@@ -27,6 +30,15 @@ def test_a_failed_member_and_a_failed_ensemble(tmp_path):
     assert f"left out: {folder / '0_ease'}: " in done.stdout
     assert {member["name"] for member in result["members"]} <= {"1_ease", "2_ease"}
     submission = (folder / "submission.csv").read_bytes()
+    board = pd.read_csv(folder / "leaderboard.csv").set_index("model")
+    row = board.loc["ensemble"]
+    assert row["test/recall@10"] == pytest.approx(result["metrics"]["test/recall@10"])
+    assert row.split == board.split.iloc[0] == result["split"][:8]
+    assert row.options.startswith(f"{result['fusion']} {result['weights']}: ")
+    report = (folder / "report.md").read_text()
+    assert "3 runs: 2 done, 1 failed" in report  # the ensemble is none
+    assert f"| {row['val/recall@10']:.4f} |" in report
+    assert [path.stem for path in (folder / "best").iterdir()] == ["ease"]
 
     # the same thing as a command, to the byte
     command = [sys.executable, "-m", "recsys_lightning.ensemble", str(folder), "--per-model", "3"]

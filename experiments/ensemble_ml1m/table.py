@@ -1,0 +1,58 @@
+"""The tables of README.md: `python table.py MULTIRUN_FOLDER`, made by the commands there."""
+
+import sys
+from pathlib import Path
+
+from recsys_lightning.sweep import ensembles, read_json, results
+
+KEYS = "val/recall@10", "test/recall@10", "test/ndcg@10"
+
+
+def main(folder):
+    print("| member | val recall@10 | test recall@10 | test ndcg@10 | seconds |")
+    print("|---|---|---|---|---|")
+    for _, result in results(folder):
+        values = " | ".join(figure(result["metrics"][key]) for key in KEYS)
+        print(f"| `{result['model']}` | {values} | {sum(result['seconds'].values()):.0f} |")
+    fused = read_json(folder / "ensemble.json")
+    print(
+        f"\n| fusion | weights | val, cross-fitted | gain over `{fused['best_single']['name']}` ",
+        end="",
+    )
+    print("| test | gain | weights found |")
+    print("|---|---|---|---|---|---|---|")
+    print_methods(fused["methods"])
+    oracle = [figure(value) for value in fused["oracle"].values()]
+    print(f"| oracle | any hit in a member's first ten | {oracle[0]} | | {oracle[1]} | | |")
+    print("\n| fusion | weights | val, cross-fitted | gain | test | gain | weights found |")
+    print("|---|---|---|---|---|---|---|")
+    for _, other in ensembles(folder / "fusions"):
+        chosen = [m for m in other["methods"] if m["name"] == other["weights"]]
+        print_methods(chosen)
+
+
+def print_methods(methods):
+    for method in methods:
+        cells = []
+        for key in KEYS[:2]:
+            gain = method["gain"][key]
+            cells.append(figure(method["metrics"][key]))
+            cells.append(f"{sign(gain['mean'])} [{sign(gain['low'])}, {sign(gain['high'])}]")
+        weights = [
+            f"`{m['name']}`" + ("" if m["weight"] is None else f" {m['weight']:.2g}")
+            for m in method["members"]
+        ]
+        print(f"| `{method['fusion']}` | {method['name']} | {' | '.join(cells)} ", end="")
+        print(f"| {', '.join(weights)} |")
+
+
+def figure(value):
+    return f"{value:.4f}".removeprefix("0")
+
+
+def sign(value):
+    return f"{value:+.4f}".replace("0.", ".")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
