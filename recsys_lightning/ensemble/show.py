@@ -56,11 +56,12 @@ def show(console: Console, result: Mapping[str, Any], out: Path) -> None:
 def _methods_table(result: Mapping[str, Any]) -> Table:
     """A row a method, the chosen one bold; after them what nobody can reach."""
     keys = list(result["oracle"])
-    title = f"ensemble: gains are over {result['best_single']['name']}, the best single member"
+    metric = keys[0].partition("/")[2]
+    title = f"ensemble by {metric}; gains are over {result['best_single']['name']}"
     table = Table("fusion", "weights", title=title, title_justify="left", box=SIMPLE_HEAD)
     for key in keys:
-        told = "cross-fitted" if key.startswith("val/") else "confirmed"
-        table.add_column(f"{key}\n{told}", justify="right")
+        told = "val, cross-fitted" if key.startswith("val/") else "test"
+        table.add_column(told, justify="right")
         table.add_column("gain", justify="right")
     for method in result["methods"]:
         cells = []
