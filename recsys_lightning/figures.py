@@ -14,9 +14,8 @@ LOG_RATIO = 20  # a parameter that spans more than this is shown on a logarithmi
 
 def best_per_model(best: pd.DataFrame, monitor: str) -> go.Figure:
     """A bar a model; the whisker is the standard deviation over seeds."""
-    errors = best["std"].fillna(0)
     figure = go.Figure(
-        go.Bar(x=best[monitor], y=best.model, orientation="h", error_x={"array": errors})
+        go.Bar(x=best[monitor], y=best.model, orientation="h", error_x={"array": best["std"]})
     )
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(title=monitor)

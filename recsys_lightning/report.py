@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -231,7 +232,7 @@ def print_report(console: Console, report: Report, folder: Path) -> None:
     """The best of each model, and where the files are."""
     if not report.best.empty:
         shown = _shown(report.best, report.monitor).drop(columns="options")  # too wide a column
-        table = Table(*shown.columns)
+        table = Table(*shown.columns, box=SIMPLE_HEAD, show_edge=False, padding=0)  # 80 columns
         for values in shown.itertuples(index=False):
             table.add_row(*map(_cell, values))
         console.print(table)

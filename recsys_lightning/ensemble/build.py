@@ -33,6 +33,7 @@ from recsys_lightning.functional.bootstrap import paired_bootstrap
 from recsys_lightning.lists import STAGES, read_split, user_values, write_lists
 from recsys_lightning.results import (
     Stopwatch,
+    forget_peak_rss,
     git_commit,
     peak_rss_mb,
     replacing,
@@ -146,6 +147,7 @@ class Ensemble:
         _clear(out)
         result: dict[str, Any] = {"status": "done", "error": None, "model": "ensemble"}
         clock = Stopwatch()
+        forget_peak_rss()
         try:
             self._build(folders, out, clock, result)
         except BaseException as error:
