@@ -11,6 +11,7 @@ import pandas as pd
 
 from recsys_lightning.functional.bootstrap import paired_bootstrap
 from recsys_lightning.lists import read_lists, read_split, user_values
+from recsys_lightning.results import relative
 from recsys_lightning.sweep import ENSEMBLE_FILE, ensembles, read_json, results
 
 ENSEMBLE = "ensemble"  # as a model's name
@@ -44,7 +45,7 @@ def runs_table(folders: Sequence[Path], base: Path) -> pd.DataFrame:
     for (run, result), told in zip(ordered, options, strict=True):
         rows.append(
             {
-                "run": _relative(run, base.resolve()),
+                "run": relative(run, base),
                 **{key: result.get(key) for key in _OF_A_RESULT},
                 "split": (result.get("split") or "")[:8],
                 "options": " ".join(f"{key}={_short(value)}" for key, value in told.items()),
@@ -56,7 +57,7 @@ def runs_table(folders: Sequence[Path], base: Path) -> pd.DataFrame:
             }
         )
     fused = {place.resolve(): told for folder in folders for place, told in ensembles(folder)}
-    rows += [_ensemble_row(_relative(place, base.resolve()), told) for place, told in fused.items()]
+    rows += [_ensemble_row(relative(place, base), told) for place, told in fused.items()]
     return pd.DataFrame(rows)
 
 
@@ -222,7 +223,3 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _short(value: Any) -> Any:
     return f"{value:.4g}" if isinstance(value, float) else value
-
-
-def _relative(path: Path, base: Path) -> str:
-    return str(path.relative_to(base) if path.is_relative_to(base) else path)

@@ -33,6 +33,16 @@ def replacing(path: Path) -> Iterator[Path]:
         scratch.unlink(missing_ok=True)
 
 
+def relative(path: Path, base: Path) -> str:
+    """A path as told in a file in `base`: from there, or absolute if it is not below.
+
+    >>> relative(Path("multirun/a/0_ease"), Path("multirun/a"))
+    '0_ease'
+    """
+    path, base = path.resolve(), base.resolve()
+    return str(path.relative_to(base) if path.is_relative_to(base) else path)
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write strict JSON (no NaN) atomically."""
     with replacing(path) as scratch:

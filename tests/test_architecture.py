@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "summary": {"errors", "data"},
     "sweep": set(),
     "tracking": {"errors", "summary", "sweep"},
-    "leaderboard": {"functional", "lists", "sweep"},
+    "leaderboard": {"functional", "lists", "results", "sweep"},
     "figures": set(),
     "report": {"errors", "figures", "leaderboard", "results", "sweep"},
     "lists": {"errors", "data", "functional", "results"},

@@ -158,6 +158,18 @@ def test_optuna_searches_and_knows_the_results(tmp_path):
     assert all(1 <= value <= 100 for value in l2)
 
 
+@pytest.mark.parametrize("sampler", ["cmaes", "gp"])
+def test_the_other_samplers_search(sampler, tmp_path):
+    options = (
+        *(*SPACE, "model.dropout=interval(0.0,0.5)", "hydra.sweeper.n_trials=4"),
+        *(f"hydra/sweeper/sampler={sampler}", "+hydra.sweeper.sampler.n_startup_trials=1"),
+    )
+    sweep(tmp_path, *options)
+    assert [state for state, _ in trials(tmp_path)] == ["COMPLETE"] * 4
+    models = [result["config"]["model"] for _, result in results(tmp_path / "sweep")]
+    assert len({(model["l2"], model["dropout"]) for model in models}) == 4
+
+
 def test_optuna_completes_the_total_after_a_kill(tmp_path):
     options = (*SPACE, "hydra.sweeper.n_trials=6")
     with subprocess.Popen(command(tmp_path, *options), cwd=ROOT, stdout=subprocess.DEVNULL) as job:

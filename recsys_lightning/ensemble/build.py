@@ -36,6 +36,7 @@ from recsys_lightning.results import (
     forget_peak_rss,
     git_commit,
     peak_rss_mb,
+    relative,
     replacing,
     versions,
     write_json,
@@ -179,7 +180,9 @@ class Ensemble:
             result |= {
                 "seed": self.seed,
                 "fusion": self.fusion,
-                "left_out": [{"folder": str(run), "reason": error} for run, error in failed],
+                "left_out": [
+                    {"folder": relative(run, out), "reason": error} for run, error in failed
+                ],
             }
             metric = metric_of(members, self.metric)
             split = read_split(Path(first["split_files"]))
@@ -200,21 +203,21 @@ class Ensemble:
             result |= {
                 "fusion": chosen.fusion,
                 "weights": chosen.name,
-                "members": _describe(members, chosen.weights),
+                "members": _describe(members, chosen.weights, out),
                 "methods": [
                     {
                         "name": method.name,
                         "fusion": method.fusion,
                         "metrics": {f"val/{metric}": method.value},
                         "gain": {f"val/{metric}": self._gain(method.values, alone[best])},
-                        "members": _describe(members, method.weights),
+                        "members": _describe(members, method.weights, out),
                     }
                     for method in methods
                 ],
                 "oracle": {f"val/{metric}": oracle(valid.members, split.valid, metric)},
                 "best_single": {
                     "name": members[best].name,
-                    "folder": str(members[best].folder),
+                    "folder": relative(members[best].folder, out),
                     "metrics": members[best].result["metrics"],
                 },
             }
@@ -339,13 +342,13 @@ class Ensemble:
 
 
 def _describe(
-    members: Sequence[Member], weights: NDArray[np.float32] | None
+    members: Sequence[Member], weights: NDArray[np.float32] | None, out: Path
 ) -> list[dict[str, Any]]:
     """Who takes part, and with what weight; None: the mixer weighs case by case."""
     return [
         {
             "name": member.name,
-            "folder": str(member.folder),
+            "folder": relative(member.folder, out),
             "model": member.result["model"],
             "seed": member.result["seed"],
             "weight": None if weights is None else round(float(weights[n]), 4),

@@ -19,7 +19,7 @@ def show(console: Console, result: Mapping[str, Any], out: Path) -> None:
     """
     for run in result["left_out"]:
         console.print(
-            f"left out: {run['folder']}: {run['reason']}",
+            f"left out: {out / run['folder']}: {run['reason']}",
             style="yellow",
             markup=False,
             soft_wrap=True,
