@@ -63,6 +63,7 @@ def test_ids_that_need_quotes_survive_and_short_lists_are_counted(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak can be reset on Linux only")
 def test_the_peak_is_that_of_a_job_not_of_the_process():
+    forget_peak_rss()  # that of earlier tests in this process
     before = peak_rss_mb()
     block = np.ones(40_000_000, dtype=np.int64)  # 305 MiB
     assert peak_rss_mb() > before + 250
