@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from recsys_lightning import tracking
-from recsys_lightning.callbacks.sweep import Sweep, end_sweep
+from recsys_lightning.callbacks.sweep import Sweep, end_sweep, make
 from recsys_lightning.errors import BAD_INPUT, FAILED, INTERRUPTED, InputError, Pruned
 from recsys_lightning.results import (
     Stopwatch,
@@ -75,8 +75,8 @@ def run(
             raise InputError(
                 "ensemble= is made of several runs: give -m, and model=ease,recvae,..."
             )
-        _make(cfg.ensemble)  # a mistake in it is told now, not when all jobs are done
-    source, holdout = _make(cfg.data), _make(cfg.holdout)
+        make(cfg.ensemble)  # a mistake in it is told now, not when all jobs are done
+    source, holdout = make(cfg.data), make(cfg.holdout)
     split = holdout(source, clock)
     shown = positions_of(split.interactions, cfg.recommend.users)
     describe(console, source.name, split)
@@ -92,17 +92,17 @@ def run(
         if HydraConfig.get().runtime.choices["hydra/launcher"] != "basic":
             chosen.pop("progress_bar", None)  # several at once would overwrite each other
             overrides["enable_progress_bar"] = False
-        extra = [_make(callback) for callback in chosen.values()]
+        extra = [make(callback) for callback in chosen.values()]
         if cfg.sweep.trial is not None and HydraConfig.get().sweeper.pruner:
             extra.append(_pruning(cfg))
         logger = loggers if logged and loggers else False
-        return _make(cfg.trainer, callbacks=callbacks + extra, logger=logger, **overrides)
+        return make(cfg.trainer, callbacks=callbacks + extra, logger=logger, **overrides)
 
     outcome = Experiment(
         folder=folder,
         split=split,
-        view=_make(cfg.view),
-        build_model=lambda **sizes: _make(cfg.model, **sizes),
+        view=make(cfg.view),
+        build_model=lambda **sizes: make(cfg.model, **sizes),
         build_trainer=build_trainer,
         options=Options(
             seed=cfg.seed,
@@ -209,7 +209,7 @@ def record(
     interruption: KeyboardInterrupt | None = None
     try:
         if is_first_process():
-            chosen = [_make(logger) for logger in (cfg.get("logger") or {}).values()]
+            chosen = [make(logger) for logger in (cfg.get("logger") or {}).values()]
             tracking.begin(chosen, trackers, folder, sweep_folder, result)
         told = run(cfg, folder, clock, trackers)
         if not told:
@@ -246,15 +246,6 @@ def record(
     if interruption:
         raise interruption  # ends a sweep, too
     return result["metrics"].get(cfg.monitor)
-
-
-def _make(config: DictConfig, **overrides: Any) -> Any:
-    """Instantiate, with the user's mistake in place of Hydra's wrapping of it."""
-    try:
-        plain = OmegaConf.to_container(config, resolve=True)  # a checkpoint keeps plain Python only
-        return instantiate(plain, _convert_="all", **overrides)
-    except HydraException as error:
-        raise error.__cause__ if isinstance(error.__cause__, InputError) else error from None
 
 
 def _limit_threads() -> None:

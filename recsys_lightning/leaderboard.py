@@ -11,7 +11,7 @@ import pandas as pd
 
 from recsys_lightning.functional.bootstrap import paired_bootstrap
 from recsys_lightning.lists import read_lists, read_split, user_values
-from recsys_lightning.results import relative
+from recsys_lightning.results import members_in_words, relative
 from recsys_lightning.sweep import ENSEMBLE_FILE, ensembles, read_json, results
 
 ENSEMBLE = "ensemble"  # as a model's name
@@ -43,39 +43,28 @@ def runs_table(folders: Sequence[Path], base: Path) -> pd.DataFrame:
     options = _options(configs, models)
     rows = []
     for (run, result), told in zip(ordered, options, strict=True):
-        rows.append(
-            {
-                "run": relative(run, base),
-                **{key: result.get(key) for key in _OF_A_RESULT},
-                "split": (result.get("split") or "")[:8],
-                "options": " ".join(f"{key}={_short(value)}" for key, value in told.items()),
-                "repeated": result.get("repeated", str(run)),
-                **result["metrics"],
-                "seconds": round(sum(result.get("seconds", {}).values()), 1),
-                **{key: result.get(key) for key in _COSTS},
-                **told,
-            }
-        )
+        text = " ".join(f"{key}={_short(value)}" for key, value in told.items())
+        repeated = result.get("repeated", str(run))
+        rows.append(_row(relative(run, base), result, text, repeated) | told)
     fused = {place.resolve(): told for folder in folders for place, told in ensembles(folder)}
-    rows += [_ensemble_row(relative(place, base), told) for place, told in fused.items()]
+    for place, told in fused.items():
+        members = members_in_words(told.get("members", ()))
+        text = f"{told['fusion']} {told['weights']}: {members}" if members else ""
+        rows.append(_row(relative(place, base), told, text, str(place)))
     return pd.DataFrame(rows)
 
 
-def _ensemble_row(place: str, told: Mapping[str, Any]) -> dict[str, Any]:
-    """An ensemble as a row of `runs_table`; its seconds are those of the fusion alone."""
-    members = ", ".join(
-        m["name"] + ("" if m["weight"] is None else f" {m['weight']:.2g}")
-        for m in told.get("members", ())
-    )
+def _row(run: str, told: Mapping[str, Any], options: str, repeated: str) -> dict[str, Any]:
+    """What a run, or an ensemble, says of itself as a row of `runs_table`."""
     return {
-        "run": place,
+        "run": run,
         **{key: told.get(key) for key in _OF_A_RESULT},
         "split": (told.get("split") or "")[:8],
-        "options": f"{told.get('fusion')} {told.get('weights')}: {members}" if members else "",
-        "repeated": place,
+        "options": options,
+        "repeated": repeated,
         **told.get("metrics", {}),
-        "seconds": round(sum(told["seconds"].values()), 1),
-        "peak_rss_mb": told["peak_rss_mb"],
+        "seconds": round(sum(told.get("seconds", {}).values()), 1),
+        **{key: told.get(key) for key in _COSTS},
     }
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys_lightning import figures
-from recsys_lightning.errors import InputError
+from recsys_lightning.errors import BAD_INPUT, InputError
 from recsys_lightning.leaderboard import (
     ENSEMBLE,
     best_per_model,
@@ -59,9 +59,14 @@ class Report:
         return self.runs[self.runs.status == "failed"]
 
     @property
+    def models(self) -> pd.DataFrame:
+        """`runs` without ensembles."""
+        return self.runs[self.runs.model != ENSEMBLE]
+
+    @property
     def done(self) -> pd.DataFrame:
-        """The runs that are done, without ensembles."""
-        return self.runs[(self.runs.status == "done") & (self.runs.model != ENSEMBLE)]
+        """The runs of models that are done."""
+        return self.models[self.models.status == "done"]
 
     @property
     def best_models(self) -> pd.DataFrame:
@@ -241,7 +246,7 @@ def print_report(console: Console, report: Report, folder: Path) -> None:
 
 def _overview(report: Report) -> str:
     """How many runs ended how, and on which splits."""
-    runs = report.runs[report.runs.model != ENSEMBLE]
+    runs = report.models
     told = ", ".join(f"{count} {status}" for status, count in runs.status.value_counts().items())
     text = f"{len(runs)} runs: {told}. Decided by {report.monitor}"
     splits = report.board.split.nunique() if len(report.board) else 0
@@ -331,7 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report = write_report(out, told.folders)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return BAD_INPUT
     print_report(Console(), report, out)
     return 0
 

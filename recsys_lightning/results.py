@@ -7,7 +7,7 @@ import platform
 import resource
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -41,6 +41,18 @@ def relative(path: Path, base: Path) -> str:
     """
     path, base = path.resolve(), base.resolve()
     return str(path.relative_to(base) if path.is_relative_to(base) else path)
+
+
+def members_in_words(members: Iterable[Mapping[str, Any]]) -> str:
+    """The members of an ensemble, as ensemble.json has them, with their weights.
+
+    >>> members_in_words([{"name": "ease", "weight": 1.0}, {"name": "recvae", "weight": 0.7778}])
+    'ease 1, recvae 0.78'
+    """
+    return ", ".join(
+        member["name"] + ("" if member["weight"] is None else f" {member['weight']:.2g}")
+        for member in members
+    )
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

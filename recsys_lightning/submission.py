@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.errors import InputError
+from recsys_lightning.errors import BAD_INPUT, InputError
 
 HEADER = ["user", "item"]
 SHOWN = 20  # violations; the rest are counted
@@ -67,8 +67,7 @@ def violations(
     repeated[first] = False
     tell(repeated, lambda n: f"user {table[n, 0]} has item {table[n, 1]} twice")
     keys = np.where((row >= 0) & is_known, row * np.int64(seen.num_items) + item, -1)
-    seen_keys = np.sort(seen.rows * np.int64(seen.num_items) + seen.indices)
-    is_seen = seen_keys[np.searchsorted(seen_keys, keys).clip(max=len(seen_keys) - 1)] == keys
+    _, is_seen = _find(keys, seen.rows * np.int64(seen.num_items) + seen.indices)
     tell(is_seen, lambda n: f"user {table[n, 0]} has seen item {table[n, 1]}")
 
     count = np.bincount(user[is_wanted], minlength=len(wanted))
@@ -115,9 +114,7 @@ def read_order(path: Path) -> list[str]:
         raise InputError(f"{path}: cannot be read: {error}") from error
 
 
-def _find(
-    values: NDArray[np.str_], among: NDArray[np.str_]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _find(values: NDArray[Any], among: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """(N,) where each value stands in `among`, -1 where it does not; and whether it does."""
     order = np.argsort(among, kind="stable")
     place = np.searchsorted(among, values, sorter=order).clip(max=len(among) - 1)
@@ -148,10 +145,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = violations(chosen.file, split, users, chosen.k)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return BAD_INPUT
     if found:
         print(told(chosen.file, found), file=sys.stderr)
-        return 2
+        return BAD_INPUT
     order = "in the template's order" if users else "in any order (--template checks it)"
     print(f"{chosen.file}: {chosen.k} distinct unseen items for every user, {order}")
     return 0

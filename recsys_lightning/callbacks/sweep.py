@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -34,12 +36,23 @@ class Sweep(Callback):
     lock: TextIO | None = None
     exit_code = FAILED
 
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:  # noqa: D102
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Take the folder, when nothing of an earlier start is at work in it."""
         Sweep.folder, Sweep.config = Path(config.hydra.sweep.dir), config
         Sweep.lock = take_sweep(Sweep.folder)
 
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:  # noqa: D102
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """End the sweep, and keep for run.py how."""
         Sweep.exit_code = end_sweep(Path(config.hydra.sweep.dir), config)
+
+
+def make(config: DictConfig, **overrides: Any) -> Any:
+    """Instantiate, with the user's mistake in place of Hydra's wrapping of it."""
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)  # a checkpoint keeps plain Python only
+        return instantiate(plain, _convert_="all", **overrides)
+    except HydraException as error:
+        raise error.__cause__ if isinstance(error.__cause__, InputError) else error from None
 
 
 def end_sweep(folder: Path, cfg: DictConfig) -> int:
@@ -59,13 +72,10 @@ def end_sweep(folder: Path, cfg: DictConfig) -> int:
 
 def _fuse(folder: Path, options: DictConfig) -> int:
     """Build the ensemble of a sweep in its folder; returns the exit code."""
-    from recsys_lightning.ensemble.build import Ensemble
     from recsys_lightning.ensemble.show import show
 
-    chosen: Any = OmegaConf.to_container(options, resolve=True)
-    chosen.pop("_target_")
     try:
-        result = Ensemble(**chosen)([folder], folder)
+        result = make(options)([folder], folder)
     except (InputError, OSError) as error:
         print(f"error: no ensemble: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -11,7 +11,7 @@ from recsys_lightning.ensemble.build import BEST, Ensemble
 from recsys_lightning.ensemble.fusion import RULES
 from recsys_lightning.ensemble.search import SEARCHES
 from recsys_lightning.ensemble.show import show
-from recsys_lightning.errors import InputError
+from recsys_lightning.errors import BAD_INPUT, FAILED, InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,9 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = Ensemble(**options)(runs, out)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return BAD_INPUT
     show(Console(), result, out)
-    return 1 if result["left_out"] else 0
+    return FAILED if result["left_out"] else 0
 
 
 def _weights(text: str) -> str | dict[str, float]:

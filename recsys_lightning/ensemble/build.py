@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recsys_lightning.data.holdout import Split
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.ensemble import mixer
 from recsys_lightning.ensemble.fusion import RULES, Fusion, make_fusion
 from recsys_lightning.ensemble.members import (
     Member,
@@ -285,8 +286,6 @@ class Ensemble:
             weights = found[-1]
             add("coordinate", "interleave", lists, weights=weights, model=None, eligible=False)
         if self.mixer and len(members) > 1:
-            from recsys_lightning.ensemble import mixer
-
             model, lists = mixer.cross_fit(valid, fold, length, self.seed)
             add(MIXER, "lambdarank", lists, weights=None, model=model, eligible=True)
         return methods
@@ -316,8 +315,6 @@ class Ensemble:
         made = []
         for method in methods:
             if method.weights is None:
-                from recsys_lightning.ensemble import mixer
-
                 lists = mixer.apply(method.model, stage, length)
             else:
                 if method.fusion not in fusions:

@@ -104,19 +104,19 @@ def cross_fit(
     fold_of_row = np.repeat(fold, candidates.sizes)
     num_folds = int(fold.max()) + 1
     learned_from = [*(evaluated & (fold != number) for number in range(num_folds)), evaluated]
-    jobs = [(users, fold_of_row == number) for number, users in enumerate(learned_from)]
-    with _threads(len(jobs)) as pool:
-
-        def fit_and_apply(job: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> tuple[Any, NDArray]:
-            learned_from, rows = job
-            model = _fit(candidates, relevant, learned_from, seed)
-            return model, model.predict(candidates.features[rows])
-
-        fitted = list(pool.map(fit_and_apply, jobs))
-    scores = np.zeros(len(relevant))
-    for (_, rows), (_, of_rows) in zip(jobs, fitted, strict=True):
-        scores[rows] = of_rows
-    return fitted[-1][0], candidates.lists(scores, length)
+    rows_of_fold = [fold_of_row == number for number in range(num_folds)]
+    scores = np.empty(len(relevant))
+    with _threads(num_folds) as pool:
+        fits = pool.map(lambda users: _fit(candidates, relevant, users, seed), learned_from)
+        *models, model = fits
+        made = pool.map(
+            lambda of_others, rows: of_others.predict(candidates.features[rows]),
+            models,
+            rows_of_fold,
+        )
+        for rows, of_rows in zip(rows_of_fold, made, strict=True):
+            scores[rows] = of_rows
+    return model, candidates.lists(scores, length)
 
 
 def apply(model: Any, stage: Stage, length: int) -> NDArray[np.int32]:

@@ -8,6 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from recsys_lightning.results import members_in_words
+
 
 def show(console: Console, result: Mapping[str, Any], out: Path) -> None:
     """Print a finished ensemble.
@@ -26,11 +28,8 @@ def show(console: Console, result: Mapping[str, Any], out: Path) -> None:
         )
     console.print(_methods_table(result))
     single = result["best_single"]
-    weights = [
-        member["name"] + ("" if member["weight"] is None else f" {member['weight']:.2g}")
-        for member in result["members"]
-    ]
-    told = f"chosen: {result['fusion']}, {result['weights']}: {', '.join(weights)}"
+    members = members_in_words(result["members"])
+    told = f"chosen: {result['fusion']}, {result['weights']}: {members}"
     console.print(told, highlight=False, soft_wrap=True)
     if len(result["methods"]) == 1:
         console.print(f"one member only: these are the lists of {single['name']}", soft_wrap=True)
