@@ -36,8 +36,8 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         folders = make_members(Path(scratch))
         print_fusions(folders)
-        print("\n| whole command | load | search | measure | write | peak RSS |")
-        print("|---|---|---|---|---|---|")
+        print("\n| options | whole command | load | search | measure | write | peak RSS |")
+        print("|---|---|---|---|---|---|---|")
         for options in ([], ["--mixer"]):
             print_command(folders, Path(scratch) / "ensemble", options)
 
@@ -166,8 +166,7 @@ def print_command(folders, out, options):
         seconds([result["seconds"][stage] for result in told]) for stage in told[0]["seconds"]
     ]
     peak = max(result["peak_rss_mb"] for result in told)
-    name = " ".join(options) or "every weighting of one rule, and interleaving"
-    print(f"| {name}: {seconds(whole)} | {' | '.join(stages)} | {peak:.0f} MB |")
+    print(f"| {' '.join(options)} | {seconds(whole)} | {' | '.join(stages)} | {peak:.0f} MB |")
 
 
 def seconds(values):

@@ -3,6 +3,12 @@
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from recsys_lightning.analysis import jaccard
+from recsys_lightning.ensemble.fusion import Sum
+from recsys_lightning.ensemble.members import find_members, read_stage
+from recsys_lightning.lists import read_split
 from recsys_lightning.sweep import ensembles, read_json, results
 
 KEYS = "val/recall@10", "test/recall@10", "test/ndcg@10"
@@ -29,6 +35,25 @@ def main(folder):
     for _, other in ensembles(folder / "fusions"):
         chosen = [m for m in other["methods"] if m["name"] == other["weights"]]
         print_methods(chosen)
+    print_overlap(folder)
+
+
+def print_overlap(folder):
+    """How much the members' lists of validation have in common."""
+    members, _ = find_members([folder], None, 1)
+    split = read_split(Path(members[0].result["split_files"]))
+    stage = read_stage("valid", members, split)
+    print(
+        "\n| items in both first tens / in any |", " | ".join(f"`{m.name}`" for m in members), "|"
+    )
+    print("|---" * (len(members) + 1) + "|")
+    heads = [lists.items[:, :10] for lists in stage.members]
+    for member, row in zip(members, heads, strict=True):
+        shared = [np.nanmean(jaccard(row, other)) for other in heads]
+        print(f"| `{member.name}` |", " | ".join(f"{value:.2f}" for value in shared), "|")
+    sizes = np.diff(Sum(stage.members, stage.tie_order, "rank", depth=100).starts)
+    evaluated = split.valid.lengths > 0
+    print(f"\nitems a user in the union of the lists: {sizes[evaluated].mean():.0f}")
 
 
 def print_methods(methods):

@@ -106,7 +106,7 @@ def cross_fit(
     learned_from = [*(evaluated & (fold != number) for number in range(num_folds)), evaluated]
     rows_of_fold = [fold_of_row == number for number in range(num_folds)]
     scores = np.empty(len(relevant))
-    with _threads(num_folds) as pool:
+    with _threads(len(learned_from)) as pool:
         fits = pool.map(lambda users: _fit(candidates, relevant, users, seed), learned_from)
         *models, model = fits
         made = pool.map(
