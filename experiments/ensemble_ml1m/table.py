@@ -43,9 +43,8 @@ def print_overlap(folder):
     members, _ = find_members([folder], None, 1)
     split = read_split(Path(members[0].result["split_files"]))
     stage = read_stage("valid", members, split)
-    print(
-        "\n| items in both first tens / in any |", " | ".join(f"`{m.name}`" for m in members), "|"
-    )
+    names = " | ".join(f"`{member.name}`" for member in members)
+    print(f"\n| items in both first tens / in any | {names} |")
     print("|---" * (len(members) + 1) + "|")
     heads = [lists.items[:, :10] for lists in stage.members]
     for member, row in zip(members, heads, strict=True):
@@ -64,7 +63,8 @@ def print_methods(methods):
             cells.append(figure(method["metrics"][key]))
             cells.append(f"{sign(gain['mean'])} [{sign(gain['low'])}, {sign(gain['high'])}]")
         weights = [
-            f"`{m['name']}`" + ("" if m["weight"] is None else f" {m['weight']:.2g}")
+            f"`{m['name']}`"
+            + ("" if m["weight"] is None else f" {m['weight']:.2g}".replace("0.", "."))
             for m in method["members"]
         ]
         print(f"| `{method['fusion']}` | {method['name']} | {' | '.join(cells)} ", end="")
