@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,15 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from recsys_lightning import tracking
 from recsys_lightning.callbacks.sweep import Sweep, end_sweep, make
-from recsys_lightning.errors import BAD_INPUT, FAILED, INTERRUPTED, InputError, Pruned
+from recsys_lightning.errors import BAD_INPUT, FAILED, InputError, Interrupted, Pruned
+from recsys_lightning.interruption import signals_kill, signals_raise
 from recsys_lightning.results import (
     Stopwatch,
     forget_peak_rss,
@@ -33,6 +35,7 @@ from recsys_lightning.results import (
     versions,
     write_json,
 )
+from recsys_lightning.stored import with_stored_run
 from recsys_lightning.summary import describe, examples_of, positions_of, summarise
 from recsys_lightning.sweep import (
     drop_all_but_best,
@@ -85,9 +88,9 @@ def run(
 
     from recsys_lightning.experiment import Experiment, Options
 
-    loggers = [tracker.logger() for tracker in trackers]
-
-    def build_trainer(*, callbacks: list[Any], logged: bool, **overrides: Any) -> Any:
+    def build_trainer(
+        *, callbacks: list[Any], logged: bool, first_epoch: int = 0, **overrides: Any
+    ) -> Any:
         chosen = dict(cfg.get("callbacks") or {})
         if HydraConfig.get().runtime.choices["hydra/launcher"] != "basic":
             chosen.pop("progress_bar", None)  # several at once would overwrite each other
@@ -95,14 +98,14 @@ def run(
         extra = [make(callback) for callback in chosen.values()]
         if cfg.sweep.trial is not None and HydraConfig.get().sweeper.pruner:
             extra.append(_pruning(cfg))
-        logger = loggers if logged and loggers else False
-        return make(cfg.trainer, callbacks=callbacks + extra, logger=logger, **overrides)
+        loggers = [tracker.logger(first_epoch) for tracker in trackers] if logged else []
+        return make(cfg.trainer, callbacks=callbacks + extra, logger=loggers or False, **overrides)
 
     outcome = Experiment(
         folder=folder,
         split=split,
         view=make(cfg.view),
-        build_model=lambda **sizes: make(cfg.model, **sizes),
+        build_model=_model_builder(cfg.model),
         build_trainer=build_trainer,
         options=Options(
             seed=cfg.seed,
@@ -115,6 +118,7 @@ def run(
             eval_batch_size=cfg.eval_batch_size,
             num_candidates=cfg.recommend.candidates,
             num_recommended=cfg.recommend.k,
+            settings=_fit_settings(cfg),
         ),
         clock=clock,
     ).run()
@@ -130,6 +134,7 @@ def run(
         "best_epoch": outcome.best_epoch,
         "steps": outcome.steps,
         "parameters": outcome.parameters,
+        "checkpoints": outcome.checkpoints,
         "threads": _threads(),
     }
     examples = examples_of(split.interactions, shown, outcome.final[:, : cfg.recommend.k])
@@ -139,6 +144,8 @@ def run(
         ended = f"{cfg.monitor} {value:.4f}" if value is not None else "done"
         console.print(f"{folder.name}: {ended}", soft_wrap=True)
         return told
+    for what, file in outcome.checkpoints.items():
+        console.print(f"{what} from {file}", markup=False, highlight=False, soft_wrap=True)
     summarise(
         console,
         metrics=outcome.metrics,
@@ -186,8 +193,10 @@ def record(
     """Run, and write result.json last, whatever happens; returns the monitored metric."""
     hydra_config = HydraConfig.get()
     choices = hydra_config.runtime.choices
-    for earlier in ("result.json", "submission.csv", *folder.glob("candidates/*.parquet")):
-        (folder / earlier).unlink(missing_ok=True)  # they must not pass for this run's
+    if is_first_process():  # what an earlier run left must not pass for this one's
+        left = ["result.json", "submission.csv", *folder.glob("candidates/*.parquet")]
+        for earlier in left + ([] if cfg.ckpt_path == "last" else ["metrics.csv"]):
+            (folder / earlier).unlink(missing_ok=True)
     clock = Stopwatch()
     forget_peak_rss()
     result: dict[str, Any] = {
@@ -206,7 +215,7 @@ def record(
         "overrides": list(hydra_config.overrides.task),
     }
     trackers: list[tracking.Tracker] = []  # those that have begun
-    interruption: KeyboardInterrupt | None = None
+    interruption: Interrupted | None = None
     try:
         if is_first_process():
             chosen = [make(logger) for logger in (cfg.get("logger") or {}).values()]
@@ -220,12 +229,18 @@ def record(
     except Pruned as pruned:
         result["status"] = "pruned"
         print(pruned)
-    except KeyboardInterrupt as error:
+    except Interrupted as error:
         interruption = error
-        _fail(result, str(error) or "interrupted", INTERRUPTED)
+        signals_kill()
+        message = f"{error} during {clock.stage}, {_what_next(error, sweep_folder)}"
+        _fail(result, message, error.code)
     except Exception as error:
         log.exception("the run failed")
         _fail(result, f"{type(error).__name__}: {error}", FAILED)
+    if not is_first_process():
+        if interruption:
+            raise interruption
+        return None
     result |= {
         "seconds": clock.seconds,
         "peak_rss_mb": peak_rss_mb(),
@@ -246,6 +261,40 @@ def record(
     if interruption:
         raise interruption  # ends a sweep, too
     return result["metrics"].get(cfg.monitor)
+
+
+def _model_builder(config: DictConfig) -> Any:
+    """Makes a model of the configuration, with sizes or a checkpoint's hyper-parameters over it.
+
+    The class is called, and nothing in these is instantiated: a checkpoint may come from anybody.
+    """
+    parameters = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(parameters, dict)
+    return partial(get_class(parameters.pop("_target_")), **parameters)
+
+
+# of the trainer: a fit may be resumed with others
+MAY_CHANGE = {"max_epochs", "accelerator", "log_every_n_steps", "num_sanity_val_steps"}
+
+
+def _fit_settings(cfg: DictConfig) -> dict[str, Any]:
+    """What decides, beside data and model, on what a fit does: seed, batches, precision, ..."""
+    trainer = {
+        key: value
+        for key, value in cfg.trainer.items()
+        if key not in MAY_CHANGE and not str(key).startswith("enable_")
+    }
+    config = OmegaConf.create({"seed": cfg.seed, "view": cfg.view, "trainer": trainer})
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return {k: v for k, v in tracking.scalars(plain) if not k.endswith("_target_")}
+
+
+def _what_next(interruption: Interrupted, sweep_folder: Path | None) -> str:
+    """What an interrupted run has kept, and how to start again."""
+    if sweep_folder is None:
+        return interruption.kept or "before anything was kept"
+    return f"the same command with hydra.sweep.dir={sweep_folder} skips the jobs that are done"
 
 
 def _limit_threads() -> None:
@@ -281,18 +330,23 @@ def main() -> int:
     with_trace = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra exits with 1, after half a traceback
     try:
-        job()
-    except (HydraException, OmegaConfBaseException, OSError) as error:
+        sys.argv[1:] = with_stored_run(sys.argv[1:])
+        with signals_raise():
+            job()
+    except (HydraException, OmegaConfBaseException, InputError, OSError) as error:
         if with_trace:
             raise
         print(f"error: {error}", file=sys.stderr)
         if error.__cause__ is not None:
             print(error.__cause__, file=sys.stderr)
         return BAD_INPUT
-    except KeyboardInterrupt:
+    except Interrupted as interruption:
+        if not exit_codes:  # it came outside of any job of this process
+            again = f": {_what_next(interruption, Sweep.folder)}" if Sweep.folder else ""
+            print(f"error: {interruption}{again}", file=sys.stderr)
         if Sweep.folder is not None:
             tracking.tell_how_to_sync(Sweep.folder)
-        return INTERRUPTED
+        return interruption.code
     except Exception as error:  # a launcher's: a job never raises
         if with_trace or Sweep.folder is None:
             raise

@@ -1,9 +1,10 @@
 """What ends a command: the exceptions that are no bugs, and the exit codes."""
 
+import signal
 from collections.abc import Sequence
 from typing import Any
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
+FAILED, BAD_INPUT = 1, 2  # exit codes; an interruption has that of its signal
 
 
 class InputError(ValueError):
@@ -13,8 +14,21 @@ class InputError(ValueError):
     """
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C; says what is kept and how to go on."""
+class Interrupted(BaseException):
+    """A signal asked the process to end; see `interruption.signals_raise`.
+
+    No `Exception`, so that nothing but the end of a command catches it; and no `KeyboardInterrupt`,
+    which Lightning answers with `sys.exit(1)`.
+
+    Attributes:
+        code: exit code, 128 + the signal's number, as a shell has it: 130 for Ctrl-C.
+        kept: what there is to resume from, once that is known.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"interrupted by {signal.Signals(signal_number).name}")
+        self.code = 128 + signal_number
+        self.kept = ""
 
 
 class Pruned(Exception):

@@ -1,7 +1,6 @@
 """Experiment: one run from split data to lists, metrics and a submission, in that order."""
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,22 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
-from recsys_lightning.callbacks.candidates import CandidateWriter
+from recsys_lightning.callbacks.candidates import ListCollector
+from recsys_lightning.callbacks.fitting import MovableCheckpoint, StopAfter
+from recsys_lightning.checkpoints import (
+    WEIGHTS,
+    check_items,
+    check_model,
+    check_no_leak,
+    check_resumes,
+    open_checkpoint,
+    wrong_model,
+)
 from recsys_lightning.data.datamodule import RecommendationData, View
 from recsys_lightning.data.holdout import NoHoldout, Split
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError, Interrupted, check_range
+from recsys_lightning.lists import write_lists
 from recsys_lightning.recommender import Recommender
 from recsys_lightning.results import (
     Stopwatch,
@@ -25,7 +35,7 @@ from recsys_lightning.results import (
     write_submission,
 )
 
-RESUME = "last"  # as ckpt_path: go on with the interrupted run in this folder
+RESUME = "last"  # as ckpt_path: resume the interrupted run in this folder
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class Options:
     eval_batch_size: int
     num_candidates: int  # recommend.candidates, the K of candidates/*.parquet
     num_recommended: int  # recommend.k, the items a user in submission.csv
+    settings: Mapping[str, Any] = field(default_factory=dict)  # that a resumed fit must share
 
 
 @dataclass
@@ -55,6 +66,7 @@ class Outcome:
         best_epoch: from 1; the one whose weights were evaluated.
         steps: optimiser steps of the fit.
         parameters: numbers that the model holds, parameters and buffers.
+        checkpoints: of a run that did not fit, the files that were evaluated and recommended from.
         final: (U, K) ranked item positions from all interactions.
         submission: path of submission.csv.
         num_unknown: users of the submission that the data does not know.
@@ -68,6 +80,7 @@ class Outcome:
     best_epoch: int = 0
     steps: int = 0
     parameters: int = 0
+    checkpoints: dict[str, str] = field(default_factory=dict)
     final: NDArray[np.int32] | None = None
     submission: Path | None = None
     num_unknown: int = 0
@@ -85,8 +98,9 @@ class Experiment:
         folder: the run's folder.
         split: the data and its holdout.
         view: how the model's family makes batches.
-        build_model: `(num_users=, num_items=)` to a fresh model.
-        build_trainer: `(callbacks=, logged=, **overrides)` to a Trainer, with loggers if logged.
+        build_model: `(num_users=, num_items=, **hyper_parameters)` to a fresh model.
+        build_trainer: `(callbacks=, logged=, first_epoch=, **overrides)` to a Trainer, with loggers
+            if `logged`, which keep what they have of the epochs before `first_epoch`.
         options: the rest.
         clock: times the stages.
     """
@@ -119,25 +133,53 @@ class Experiment:
 
         Raises:
             InputError: an option does not fit the data or the checkpoint.
+            Interrupted: by a signal; it says what is kept.
         """
         data = self._data(self.split)
-        if fits := self.options.ckpt_path in (None, RESUME):
-            with self.clock("fit"):
-                model, epochs = self._fit(data)
-        else:
-            model, epochs = self._load(str(self.options.ckpt_path))
+        try:
+            if self.options.ckpt_path in (None, RESUME):
+                self._fit_and_recommend(data)
+            else:
+                self._recommend_from(Path(str(self.options.ckpt_path)), data)
+        except Interrupted as interruption:
+            interruption.kept = interruption.kept or self._kept()
+            raise
+        self.outcome.peak_rss_mb = peak_rss_mb()
+        return self.outcome
+
+    def _fit_and_recommend(self, data: RecommendationData) -> None:
+        with self.clock("fit"):
+            model, epochs, lists = self._fit(data)
+        self.outcome.best_epoch = epochs
         if is_first_process():
-            self.outcome.best_epoch = epochs
-            self.outcome.parameters = sum(value.numel() for value in model.state_dict().values())
-            self._evaluate(model, data)
-        if self.options.refit and fits:
+            self._evaluate(model, data, lists)
+        if self.options.refit:
             del model  # its weights may be as large as the refitted ones
             with self.clock("refit"):
                 model = self._refit(epochs)
         if is_first_process():
             self._recommend(model, data)
-        self.outcome.peak_rss_mb = peak_rss_mb()
-        return self.outcome
+
+    def _recommend_from(self, path: Path, data: RecommendationData) -> None:
+        """Evaluate and recommend without fitting, from a checkpoint or from the folder of a run.
+
+        Of a folder the best epoch is evaluated, and the model that was fitted again on everything
+        recommends, where there is one: so did the run itself.
+        """
+        files = dict.fromkeys(WEIGHTS, path)
+        if path.is_dir():
+            best, final = (path / "checkpoints" / name for name in WEIGHTS.values())
+            files = {"evaluate": best, "recommend": final if final.is_file() else best}
+        model, loaded = None, None
+        asked = [part for part in (self.split.valid, self.split.test) if part.num_interactions]
+        if asked:
+            model, loaded = self._load(files["evaluate"], asked), files["evaluate"]
+            self.outcome.checkpoints["evaluate"] = str(loaded)
+            self._evaluate(model, data)
+        if model is None or loaded != files["recommend"]:
+            model = self._load(files["recommend"])
+        self.outcome.checkpoints["recommend"] = str(files["recommend"])
+        self._recommend(model, data)
 
     def _data(self, split: Split) -> RecommendationData:
         return RecommendationData(
@@ -154,11 +196,16 @@ class Experiment:
         sizes = {"num_users": x.num_users, "num_items": x.num_items}
         model = self._build_model(**(sizes | hyper_parameters))
         model.evaluate_at(self.options.cutoffs, self.options.num_candidates)
-        model.fitted_on = fingerprint(split)
+        model.settings = dict(self.options.settings)
         return model
 
-    def _fit(self, data: RecommendationData) -> tuple[Recommender, int]:
-        """Fit, and go back to the best epoch; returns it, counted from 1, too."""
+    def _fit(self, data: RecommendationData) -> tuple[Recommender, int, ListCollector | None]:
+        """Fit, and return to the best epoch.
+
+        Returns:
+            the model; its epoch, from 1; and its lists of the validation set, if they are still
+            there because that epoch was the last one validated.
+        """
         model = self._model(data.split)
         resumed_from = None
         if self.options.ckpt_path:
@@ -167,7 +214,7 @@ class Experiment:
         names = [f"val/{name}" for name in model.val_metrics]
         if has_valid and self.options.monitor not in names:
             raise InputError(f"monitor={self.options.monitor}: expected one of {', '.join(names)}")
-        best = ModelCheckpoint(
+        best = MovableCheckpoint(
             dirpath=self.folder / "checkpoints",
             filename="best",
             monitor=self.options.monitor if has_valid else None,
@@ -175,9 +222,10 @@ class Experiment:
             save_weights_only=True,
             enable_version_counter=False,
         )
-        callbacks: list[pl.Callback] = [best]
+        lists = ListCollector()
+        callbacks: list[pl.Callback] = [best, lists]
         if model.resumable:
-            last = ModelCheckpoint(
+            last = MovableCheckpoint(
                 dirpath=self.folder / "checkpoints",
                 filename="last",
                 save_on_train_epoch_end=True,
@@ -188,54 +236,59 @@ class Experiment:
             stop = EarlyStopping(self.options.monitor, mode="max", patience=self.options.patience)
             callbacks.append(stop)
         overrides = {} if has_valid else {"limit_val_batches": 0}
-        trainer = self._build_trainer(callbacks=callbacks, logged=True, **overrides)
+        trainer = self._build_trainer(
+            callbacks=callbacks, logged=True, first_epoch=data.first_epoch, **overrides
+        )
         if trainer.max_epochs == 0:
             raise InputError("max_epochs=0: expected at least 1")
         try:
             trainer.fit(model, datamodule=data, ckpt_path=resumed_from, weights_only=True)
-        except SystemExit:  # Lightning's answer to Ctrl-C
-            if not trainer.interrupted:
-                raise
-            raise Interrupted(self._interruption(trainer, best)) from None
+        except Interrupted as interruption:
+            interruption.kept = self._kept(trainer, best)
+            raise
+        several = trainer.world_size > 1  # each has lists of its own users only
         _leave_process_group()
         self.outcome.steps = trainer.global_step
-        checkpoint = torch.load(
-            best.best_model_path, map_location="cpu", weights_only=True, mmap=True
-        )
+        checkpoint, _ = open_checkpoint(Path(best.best_model_path))
         model.load_state_dict(checkpoint["state_dict"])
-        return model, checkpoint["epoch"] + 1
+        kept = not several and lists.at == (checkpoint["epoch"], checkpoint["global_step"])
+        return model, checkpoint["epoch"] + 1, lists if kept else None
 
     def _refit(self, epochs: int) -> Recommender:
         """A fresh model fitted on everything for as many epochs as were best."""
         everything = self._data(NoHoldout().split(self.split.interactions))
         model = self._model(everything.split)
         trainer = self._build_trainer(
-            callbacks=[_StopAfter(epochs)],  # of as many planned: schedules stay the same
+            callbacks=[StopAfter(epochs)],  # of as many planned: schedules stay the same
             logged=False,
             limit_val_batches=0,
             enable_checkpointing=False,
         )
         trainer.fit(model, datamodule=everything)
-        trainer.save_checkpoint(self.folder / "checkpoints" / "final.ckpt")
+        trainer.save_checkpoint(self.folder / "checkpoints" / WEIGHTS["recommend"])
         _leave_process_group()
         return model
 
-    def _load(self, path: str) -> tuple[Recommender, int]:
-        """A fitted model from a checkpoint, or from the folder of a run."""
-        file = Path(path)
-        if file.is_dir():
-            file = file / "checkpoints" / "best.ckpt"
-        if not file.is_file():
-            raise InputError(f"ckpt_path={path}: no checkpoint at {file}")
-        checkpoint = self._open(file)
+    def _load(self, file: Path, asked: Sequence[Interactions] = ()) -> Recommender:
+        """A fitted model from a checkpoint.
+
+        Args:
+            file: the checkpoint.
+            asked: what it will be evaluated on.
+        """
+        checkpoint, fitted_on = open_checkpoint(file)
+        check_items(file, fitted_on, self.split.interactions.items)
+        for part in asked:
+            check_no_leak(file, fitted_on, self.split.train, part)
         try:
             model = self._model(self.split, **checkpoint["hyper_parameters"])
         except TypeError as error:  # its hyper-parameters are not this model's
-            raise _wrong_model(file, checkpoint) from error
-        if type(model).__name__ != checkpoint["model"]:
-            raise _wrong_model(file, checkpoint)
+            raise wrong_model(file, checkpoint) from error
+        check_model(file, checkpoint, model)
         model.load_state_dict(checkpoint["state_dict"])
-        return model, checkpoint["epoch"] + 1
+        model.fitted_on = fitted_on
+        self.outcome.best_epoch = checkpoint["epoch"] + 1
+        return model
 
     def _resumable(self, model: Recommender) -> tuple[Path, int]:
         """The checkpoint that an interrupted fit of the same model left, and the next epoch."""
@@ -245,66 +298,55 @@ class Experiment:
                 f"ckpt_path={RESUME}: no checkpoint at {file}; name the interrupted run's folder "
                 "by hydra.run.dir="
             )
-        checkpoint = self._open(file)
-        if type(model).__name__ != checkpoint["model"]:
-            raise _wrong_model(file, checkpoint)
-        for key, value in checkpoint["hyper_parameters"].items():
-            if model.hparams[key] != value:
-                raise InputError(
-                    f"ckpt_path={RESUME}: the interrupted run had model.{key}={value}, not "
-                    f"{model.hparams[key]}; go on with the same, or start anew without ckpt_path"
-                )
+        checkpoint, fitted_on = open_checkpoint(file)
+        check_model(file, checkpoint, model)
+        check_resumes(checkpoint, fitted_on, model, self.split.train)
         return file, checkpoint["epoch"] + 1
 
-    def _open(self, file: Path) -> dict[str, Any]:
-        """The content of a checkpoint that was fitted on these training interactions."""
-        try:
-            checkpoint: dict[str, Any] = torch.load(
-                file, map_location="cpu", weights_only=True, mmap=True
-            )
-            told, fitted_on = checkpoint["hyper_parameters"], checkpoint["fitted_on"]
-        except Exception as error:
-            raise InputError(f"{file} is not a checkpoint of this project: {error}") from error
-        x, here = self.split.interactions, fingerprint(self.split)
-        if (told["num_users"], told["num_items"]) != (x.num_users, x.num_items) or (
-            fitted_on["items"] != here["items"]
-        ):
-            raise InputError(
-                f"{file} was fitted on other data: {told['num_users']} users and "
-                f"{told['num_items']} items, not these {x.num_users} and {x.num_items}"
-            )
-        evaluated = self.split.valid.num_interactions + self.split.test.num_interactions
-        if evaluated and fitted_on["train"] != here["train"]:
-            raise InputError(
-                f"{file} was fitted on other training interactions, so metrics on this holdout "
-                "could be a leak. Use the holdout it was fitted with, or holdout=none to recommend"
-            )
-        return checkpoint
+    def _kept(self, trainer: pl.Trainer | None = None, best: ModelCheckpoint | None = None) -> str:
+        """What an interrupted run has kept, and the command that uses it.
 
-    def _interruption(self, trainer: pl.Trainer, best: ModelCheckpoint) -> str:
-        """What the user is told after Ctrl-C."""
-        told = f"interrupted in epoch {trainer.current_epoch + 1}"
+        Args:
+            trainer: of the fit that was interrupted; None: another stage was.
+            best: its best checkpoint so far.
+        """
+        folder = self.folder / "checkpoints"
+        from_best = f"with ckpt_path={self.folder} the best epoch is evaluated and recommends"
+        if trainer is None or best is None:
+            file = folder / WEIGHTS["evaluate"]
+            return f"{file} is kept: {from_best}" if file.is_file() else "nothing is kept"
+        epoch = f"in epoch {trainer.current_epoch + 1}"
         if best.best_model_score is None or not best.best_model_path:
-            return f"{told}, before the first was complete: nothing is kept"
-        score = f"{self.options.monitor} {best.best_model_score:.4f}"
+            return f"{epoch}, before the first was complete: nothing is kept"
         return (
-            f"{told}; the best so far ({score}) is {best.best_model_path}. To go on: the same "
-            f"command with hydra.run.dir={self.folder} ckpt_path={RESUME}; to recommend from the "
-            f"best: with ckpt_path={self.folder}"
+            f"{epoch}; the best so far ({self.options.monitor} {best.best_model_score:.4f}) is "
+            f"{best.best_model_path}. To resume: the same command with "
+            f"hydra.run.dir={self.folder} ckpt_path={RESUME}; {from_best}"
         )
 
-    def _evaluate(self, model: Recommender, data: RecommendationData) -> None:
+    def _evaluate(
+        self, model: Recommender, data: RecommendationData, valid: ListCollector | None = None
+    ) -> None:
+        """Metrics and lists of the validation and the test set.
+
+        Args:
+            model: fitted.
+            data: the split.
+            valid: lists of the validation set by this very model, whose metrics it has, too.
+        """
         for stage, name, part in (
             ("validate", "valid", self.split.valid),
             ("test", "test", self.split.test),
         ):
             if not part.num_interactions:
                 continue
-            with self.clock(stage):
-                trainer = self._evaluator(name)
-                evaluate = trainer.validate if stage == "validate" else trainer.test
-                evaluate(model, datamodule=data, verbose=False)
-            self.outcome.num_evaluated[name] = int(np.count_nonzero(part.lengths))
+            lists = valid if name == "valid" else None
+            if lists is None:
+                with self.clock(stage):
+                    lists = self._ask(model, data, stage)
+            with self.clock("write"):
+                self._write(name, data, lists)
+            self.outcome.num_evaluated[name] = len(data.users(name))
         self.outcome.metrics = dict(model.measured)
         self.outcome.standard_errors = {
             name: value for name, value in model.standard_errors.items() if np.isfinite(value)
@@ -312,51 +354,35 @@ class Experiment:
 
     def _recommend(self, model: Recommender, data: RecommendationData) -> None:
         with self.clock("recommend"):
-            trainer = self._evaluator("final")
-            trainer.predict(model, datamodule=data, return_predictions=False)
-            [writer] = (c for c in trainer.callbacks if isinstance(c, CandidateWriter))  # type: ignore[attr-defined]
+            lists = self._ask(model, data, "predict")
         with self.clock("write"):
+            self._write("final", data, lists)
             x, k = self.split.interactions, self.options.num_recommended
-            self.outcome.final = writer.items
+            self.outcome.parameters = sum(v.numel() for v in model.state_dict().values())
+            self.outcome.final = lists.items
             self.outcome.submission = self.folder / "submission.csv"
             self.outcome.num_unknown, self.outcome.num_short = write_submission(
-                self.outcome.submission, x, writer.items, np.argsort(-x.popularity)[:k], k
+                self.outcome.submission, x, lists.items, np.argsort(-x.popularity)[:k], k
             )
 
-    def _evaluator(self, name: str) -> pl.Trainer:
-        """One device, and a file of candidates; loggers are told by the one who has the outcome."""
-        writer = CandidateWriter(self.folder / "candidates" / f"{name}.parquet")
-        return self._build_trainer(callbacks=[writer], logged=False, devices=1, strategy="auto")
+    def _ask(self, model: Recommender, data: RecommendationData, stage: str) -> ListCollector:
+        """Lists of all queries of `validate`, `test` or `predict`, on one device.
 
+        Loggers are not given: they get the metrics of the one run that has the outcome.
+        """
+        assert model.fitted_on is not None
+        data.rows = model.fitted_on.rows_of(data.interactions.users)
+        lists = ListCollector()
+        trainer = self._build_trainer(callbacks=[lists], logged=False, devices=1, strategy="auto")
+        if stage == "predict":
+            trainer.predict(model, datamodule=data, return_predictions=False)
+        else:
+            getattr(trainer, stage)(model, datamodule=data, verbose=False)
+        return lists
 
-class _StopAfter(pl.Callback):
-    """Ends a fit after so many epochs."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
-
-
-def _wrong_model(file: Path, checkpoint: dict[str, Any]) -> InputError:
-    return InputError(f"{file} holds a {checkpoint['model']}: choose it by model=")
-
-
-def fingerprint(split: Split) -> dict[str, str]:
-    """SHA-256 of the item ids, and of the training interactions, that a model is fitted on."""
-
-    def sha256(*arrays: NDArray[Any]) -> str:
-        digest = hashlib.sha256()
-        for array in arrays:
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
-
-    train: Interactions = split.train
-    return {
-        "items": sha256(train.items),
-        "train": sha256(train.users, train.items, train.indptr, train.indices),
-    }
+    def _write(self, name: str, data: RecommendationData, lists: ListCollector) -> None:
+        path = self.folder / "candidates" / f"{name}.parquet"
+        write_lists(path, data.interactions, data.users(name), lists.items, lists.scores)
 
 
 def _leave_process_group() -> None:

@@ -148,10 +148,10 @@ def differences(best: pd.DataFrame, folder: Path, monitor: str) -> pd.DataFrame:
         runs = {
             str(model): folder / run for model, run in zip(group.model, group.best_run, strict=True)
         }
-        files = [_told(run)["split_files"] for run in runs.values()]
-        if len(runs) < 2 or not Path(files[0]).is_dir():
+        first = _told(next(iter(runs.values())))
+        if len(runs) < 2 or not Path(first["split_files"]).is_dir():
             continue
-        split = read_split(Path(files[0]))
+        split = read_split(Path(first["split_files"]), first["split"])
         ids = split.interactions.users, split.interactions.items
         for stage, file in stages.items():
             metric = f"{stage}/{monitor.partition('/')[2]}"

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lightning.data.holdout import PARTS, Split
+from recsys_lightning.data.encoding import time_order
+from recsys_lightning.data.holdout import ALWAYS_WRITTEN, PARTS, Split
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError
 from recsys_lightning.results import replacing
@@ -37,7 +38,7 @@ class _Column(NamedTuple):
     values: NDArray[Any]
 
 
-def read_split(folder: Path) -> Split:
+def read_split(folder: Path, sha256: str | None = None) -> Split:
     """The split that `Split.write` wrote, with the same positions and the same hash.
 
     Its files do not hold titles, features, the order of the submission, or the order of
@@ -45,11 +46,15 @@ def read_split(folder: Path) -> Split:
 
     Args:
         folder: of train, valid and test.parquet; `split_files` in result.json.
+        sha256: of the split, as result.json has it; None: not checked.
 
     Raises:
-        InputError: a file is missing, unreadable, or not of a split.
+        InputError: a file is missing, unreadable, not of a split, or of another split.
     """
-    tables = [_read(folder / f"{name}.parquet", ("user", "item")) for name in PARTS]
+    names = [
+        name for name in PARTS if name in ALWAYS_WRITTEN or (folder / f"{name}.parquet").exists()
+    ]
+    tables = [_read(folder / f"{name}.parquet", ("user", "item")) for name in names]
     columns = {name: [_ids(table[name]) for table in tables] for name in ("user", "item")}
     # every id stands in an interaction, so these are all of them
     users, items = (_union(columns[name]) for name in columns)
@@ -57,28 +62,34 @@ def read_split(folder: Path) -> Split:
         np.concatenate([_positions(folder, name, part, ids) for part in columns[name]])
         for name, ids in (("user", users), ("item", items))
     )
-    part = np.repeat(np.arange(len(PARTS), dtype=np.int8), [len(table) for table in tables])
+    numbers = np.array([PARTS.index(name) for name in names], dtype=np.int8)
+    part = np.repeat(numbers, [len(table) for table in tables])
     times = None
     if all("time" in table.column_names for table in tables):
         times = np.concatenate([table["time"].to_numpy() for table in tables])
-    if times is None or not len(times):
-        order = np.argsort(row, kind="stable")
-    else:  # three sorted runs, which a stable sort merges
-        span = int(times.max()) - int(times.min()) + 1
-        order = np.argsort(row * span + (times - times.min()), kind="stable")
+    order = time_order(row.astype(np.int32), times)
+    if order is not None:
+        column, part = column[order], part[order]
+        times = None if times is None else times[order]
     starts = np.zeros(len(users) + 1, dtype=np.int64)
     np.cumsum(np.bincount(row, minlength=len(users)), out=starts[1:])
     interactions = Interactions(
         users=users,
         items=items,
         indptr=starts,
-        indices=column[order].astype(np.int32),
-        times=None if times is None else times[order],
+        indices=column.astype(np.int32),
+        times=times,
         titles=None,
         features={},
         submission_users=users,
     )
-    return Split(interactions, part[order])
+    split = Split(interactions, part)
+    if sha256 is not None and split.sha256 != sha256:
+        raise InputError(
+            f"{folder}: its files are not the split that was asked for: SHA-256 "
+            f"{split.sha256[:16]}, expected {sha256[:16]}; the same data and holdout write it anew"
+        )
+    return split
 
 
 def read_lists(path: Path, users: NDArray[Any], items: NDArray[Any]) -> Lists:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torchmetrics import MetricCollection
 
+from recsys_lightning.checkpoints import FittedOn
 from recsys_lightning.data.batches import Query
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.functional.ranking import hits, rank_items
@@ -23,12 +24,10 @@ class Lists(NamedTuple):
     """Ranked lists, best first.
 
     Attributes:
-        users: (B,) int64 user positions.
         items: (B, K) int64 item positions, distinct and unseen; -1 where a user has none left.
         scores: (B, K) float32, descending; -inf where the item is -1.
     """
 
-    users: Tensor
     items: Tensor
     scores: Tensor
 
@@ -55,7 +54,8 @@ class Recommender(pl.LightningModule):
         super().__init__()
         self.save_hyperparameters(logger=False)  # loggers get the whole configuration
         self.num_users, self.num_items = num_users, num_items
-        self.fitted_on: dict[str, str] = {}  # kept in the checkpoint: what it may be evaluated on
+        self.fitted_on: FittedOn | None = None  # kept in the checkpoint: its users and items
+        self.settings: dict[str, Any] = {}  # kept, too: what a resumed fit must have in common
         self.measured: dict[str, float] = {}  # the latest value of every metric, in full precision
         self.standard_errors: dict[str, float] = {}
         self.register_buffer("popularity", torch.zeros(num_items))
@@ -88,6 +88,7 @@ class Recommender(pl.LightningModule):
     def setup(self, stage: str) -> None:  # noqa: D102
         if stage == "fit":
             train = self.trainer.datamodule.train  # type: ignore[attr-defined]
+            self.fitted_on = FittedOn.of(train)
             self.popularity = torch.from_numpy(train.popularity).float().to(self.device)
             self.prepare(train)
             on_cpu = self.trainer.strategy.root_device.type == "cpu"
@@ -100,7 +101,11 @@ class Recommender(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:  # noqa: D102
         checkpoint["model"] = type(self).__name__
-        checkpoint["fitted_on"] = self.fitted_on
+        checkpoint["fitted_on"] = self.fitted_on and self.fitted_on.state()
+        checkpoint["settings"] = self.settings
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:  # noqa: D102
+        self.fitted_on = FittedOn.from_state(checkpoint["fitted_on"])
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Draw the same numbers in an epoch whether the run was interrupted before it or not.
@@ -154,7 +159,7 @@ class Recommender(pl.LightningModule):
             self.tie_order,
             self.popularity,
         )
-        return Lists(query.users, items, scores)
+        return Lists(items, scores)
 
     def validation_step(self, query: Query, batch_idx: int) -> Any:  # noqa: D102
         return self._evaluate(query, self.val_metrics)

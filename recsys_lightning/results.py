@@ -78,10 +78,12 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.stage = "start"  # the latest that has begun
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
         """Add the time spent inside to a stage."""
+        self.stage = stage
         start = time.perf_counter()
         try:
             yield

@@ -140,7 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-k", type=int, default=10, help="items a user (10)")
     chosen = parser.parse_args(arguments)
     try:
-        split = read_split(chosen.split or _split_beside(chosen.file)).interactions
+        folder, sha256 = (chosen.split, None) if chosen.split else _split_beside(chosen.file)
+        split = read_split(folder, sha256).interactions
         users = None if chosen.template is None else read_order(chosen.template)
         found = violations(chosen.file, split, users, chosen.k)
     except InputError as error:
@@ -154,10 +155,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _split_beside(file: Path) -> Path:
+def _split_beside(file: Path) -> tuple[Path, str]:
+    """The folder of a run's split, and its SHA-256."""
     for name in ("ensemble.json", "result.json"):
         if (path := file.parent / name).is_file():
-            return Path(json.loads(path.read_text())["split_files"])
+            result = json.loads(path.read_text())
+            return Path(result["split_files"]), result["split"]
     raise InputError(
         f"{file}: no result.json or ensemble.json beside it that tells what users have seen; "
         "name the split's folder (--split)"

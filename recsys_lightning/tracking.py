@@ -45,8 +45,12 @@ class Tracker:
         """
         raise NotImplementedError
 
-    def logger(self) -> Any:
-        """The Lightning logger that the run's Trainer is given."""
+    def logger(self, first_epoch: int) -> Any:
+        """The Lightning logger that the run's Trainer is given.
+
+        Args:
+            first_epoch: from 0; what the record has of earlier ones, of a resumed run, stays.
+        """
         raise NotImplementedError
 
     def log_examples(self, examples: Sequence[Example]) -> None:
@@ -110,13 +114,14 @@ def parameters_of(result: Mapping[str, Any]) -> dict[str, Any]:
     """
     named = {key: result[key] for key in ("model", "data", "job", "git_commit")}
     config = {key: value for key, value in result["config"].items() if key != "logger"}
-    return named | dict(_scalars(config))
+    return named | dict(scalars(config))
 
 
-def _scalars(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+def scalars(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """A configuration as scalars by dotted name; lists as JSON."""
     for key, value in config.items():
         if isinstance(value, Mapping):
-            yield from _scalars(value, f"{prefix}{key}.")
+            yield from scalars(value, f"{prefix}{key}.")
         else:
             scalar = value is None or isinstance(value, bool | int | float | str)
             yield f"{prefix}{key}", value if scalar else json.dumps(value, default=str)
@@ -166,10 +171,15 @@ class CSV(Tracker):
     def begin(self, folder: Path, sweep: Path | None, parameters: Mapping[str, Any]) -> None:  # noqa: D102
         self.folder = folder
 
-    def logger(self) -> Any:  # noqa: D102
+    def logger(self, first_epoch: int) -> Any:  # noqa: D102
         from pytorch_lightning.loggers import CSVLogger
 
+        file, rows = self.folder / "metrics.csv", []
+        if file.is_file():  # which Lightning deletes
+            with file.open(newline="") as lines:
+                rows = [row for row in csv.DictReader(lines) if int(row["epoch"]) < first_epoch]
         self._logger = CSVLogger(self.folder, name="", version="")
+        self._logger.experiment.metrics = rows
         return self._logger
 
     def end(self, result: Mapping[str, Any]) -> None:  # noqa: D102
@@ -187,7 +197,7 @@ class TensorBoard(Tracker):
         _require("tensorboard")
         self.folder, self.parameters = folder, parameters
 
-    def logger(self) -> Any:  # noqa: D102
+    def logger(self, first_epoch: int) -> Any:  # noqa: D102
         from pytorch_lightning.loggers import TensorBoardLogger
 
         self._logger = TensorBoardLogger(
@@ -262,7 +272,7 @@ class WandB(Tracker):
             return chosen
         return "online" if wandb.login(prompt=False) else "offline"
 
-    def logger(self) -> Any:  # noqa: D102
+    def logger(self, first_epoch: int) -> Any:  # noqa: D102
         from pytorch_lightning.loggers import WandbLogger
 
         return WandbLogger(experiment=self.run)
@@ -341,7 +351,7 @@ class MLflow(Tracker):
                     raise
         return found.experiment_id
 
-    def logger(self) -> Any:  # noqa: D102
+    def logger(self, first_epoch: int) -> Any:  # noqa: D102
         import mlflow
         from pytorch_lightning.loggers import MLFlowLogger
 
@@ -421,7 +431,7 @@ def log_ensemble(folder: Path, ensemble: Mapping[str, Any]) -> None:
     members = {f"members.{told['name']}": told["weight"] for told in ensemble["members"]}
 
     def log_content(tracker: WandB) -> None:
-        tracker.run.summary.update(dict(_scalars({"gain": ensemble["gain"]})))
+        tracker.run.summary.update(dict(scalars({"gain": ensemble["gain"]})))
         methods = ensemble["methods"]
         names = list(methods[0]["metrics"])
         rows = [[told["fusion"], told["name"], *told["metrics"].values()] for told in methods]

@@ -52,7 +52,7 @@ def run_experiment(folder, split, make_model, *, view=None, trainer=None, **opti
     from recsys_lightning.experiment import Experiment, Options
     from recsys_lightning.results import Stopwatch
 
-    def build_trainer(*, callbacks, logged, **overrides):
+    def build_trainer(*, callbacks, logged, first_epoch=0, **overrides):
         settings = {
             "accelerator": "cpu",
             "max_epochs": 1,

@@ -15,7 +15,10 @@ MAY_IMPORT = {
     "functional": {"errors", "functional"},
     "data": {"errors", "data"},
     "metrics": {"errors", "functional", "metrics"},
-    "recommender": {"errors", "data", "functional", "metrics"},
+    "checkpoints": {"errors", "data"},
+    "interruption": {"errors"},
+    "stored": {"errors"},
+    "recommender": {"errors", "data", "functional", "metrics", "checkpoints"},
     "nn": {"data", "functional", "nn"},
     "families": {"errors", "data", "functional", "recommender"},
     "models": {"errors", "data", "functional", "nn", "recommender", "families"},
@@ -37,7 +40,10 @@ MAY_IMPORT = {
         *("errors", "data", "functional", "lists", "recommender", "results", "sweep"),
         *("ensemble", "report", "tracking"),  # the end of a sweep
     },
-    "experiment": {"errors", "data", "functional", "recommender", "results", "callbacks"},
+    "experiment": {
+        *("errors", "data", "functional", "recommender", "checkpoints", "lists", "results"),
+        "callbacks",
+    },
 }
 
 

@@ -71,7 +71,7 @@ def make_members(scratch):
     ]
     stages = {
         "valid": (split.train, split.valid),
-        "test": (split.train_valid, split.test),
+        "test": (split.question("test").known, split.test),
         "final": (split.interactions, None),
     }
     for stage, (history, held_out) in stages.items():
@@ -127,7 +127,7 @@ def made_up(history, held_out):
 def print_fusions(folders):
     """One fusion of all lists with its metric, and one of a search's evaluations."""
     members, _ = find_members(folders, None, 1)
-    split = read_split(Path(members[0].result["split_files"]))
+    split = read_split(Path(members[0].result["split_files"]), members[0].result["split"])
     stage = read_stage("valid", members, split)
     weights = np.linspace(0.5, 1, MEMBERS, dtype=np.float32)[None]
     fold = draw_folds(split.valid.num_users, 5, 0)

@@ -41,7 +41,7 @@ def main(folder):
 def print_overlap(folder):
     """How much the members' lists of validation have in common."""
     members, _ = find_members([folder], None, 1)
-    split = read_split(Path(members[0].result["split_files"]))
+    split = read_split(Path(members[0].result["split_files"]), members[0].result["split"])
     stage = read_stage("valid", members, split)
     names = " | ".join(f"`{member.name}`" for member in members)
     print(f"\n| items in both first tens / in any | {names} |")

@@ -66,7 +66,8 @@ class Query(NamedTuple):
     """What a model is asked at validation, test and prediction alike.
 
     Attributes:
-        users: (B,) int64 user positions; -1 for one that no model was trained on.
+        users: (B,) int64 the users' positions in the model's training; -1 for a user whom it has
+            not learned from.
         history: what each user has consumed; these items are masked in the lists.
         target: what was held out; empty rows at prediction.
     """

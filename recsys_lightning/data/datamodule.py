@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from recsys_lightning.data.batches import Query
@@ -24,20 +25,20 @@ class View(Protocol):
 
 
 class RecommendationData(pl.LightningDataModule):
-    """Loaders over a split.
-
-    At validation the history is train; at test it is train plus valid (`test_history="train"` for
-    tables that mask train only); at prediction it is everything.
+    """Loaders over a split: training batches, and queries by its questions.
 
     Args:
         split: the data and its holdout.
         view: how training batches are made.
         eval_batch_size: users a query.
-        test_history: `train_valid` or `train`.
+        test_history: what is known at test time: `train_valid`, or `train` for tables that mask
+            train only.
         seed: order of the training batches.
 
     Attributes:
-        first_epoch: from 0, of a fit that is gone on with; Lightning tells the later ones only.
+        first_epoch: from 0, of a resumed fit; Lightning sets the later ones only.
+        rows: (U,) int64 the position that each user had in the training of the model that is asked,
+            -1 for a user whom it has not learned from.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class RecommendationData(pl.LightningDataModule):
         self.split, self.view, self.seed = split, view, seed
         self.first_epoch = 0
         self.eval_batch_size, self.test_history = eval_batch_size, test_history
+        self.rows = np.where(self.train.lengths > 0, np.arange(self.train.num_users), -1)
 
     @property
     def interactions(self) -> Interactions:
@@ -66,6 +68,17 @@ class RecommendationData(pl.LightningDataModule):
     def train(self) -> Interactions:
         """What a model may learn from."""
         return self.split.train
+
+    def users(self, stage: str) -> NDArray[np.int64]:
+        """(n,) positions of the users of a stage's queries, in their order.
+
+        At `final` everyone; at `valid` and `test` those with held-out items: the others have
+        nothing to be measured by.
+        """
+        if stage == "final":
+            return np.arange(self.interactions.num_users)
+        asked = self.split.valid if stage == "valid" else self.split.test
+        return asked.lengths.nonzero()[0]
 
     def _rank(self) -> dict[str, int]:
         if self.trainer is None:
@@ -78,18 +91,15 @@ class RecommendationData(pl.LightningDataModule):
         return loader
 
     def val_dataloader(self) -> DataLoader[Query]:  # noqa: D102
-        return self._queries(self.split.train, self.split.valid)
+        return self._queries("valid")
 
     def test_dataloader(self) -> DataLoader[Query]:  # noqa: D102
-        only_train = self.test_history == "train"
-        history = self.split.train if only_train else self.split.train_valid
-        return self._queries(history, self.split.test)
+        return self._queries("test")
 
     def predict_dataloader(self) -> DataLoader[Query]:  # noqa: D102
-        everyone = np.arange(self.interactions.num_users)
-        return QueryDataset(everyone, self.interactions, None).loader(self.eval_batch_size)
+        return self._queries("final")
 
-    def _queries(self, history: Interactions, target: Interactions) -> DataLoader[Query]:
-        """Users without held-out items are not asked for: they have nothing to be measured by."""
-        users = np.flatnonzero(target.lengths)
-        return QueryDataset(users, history, target).loader(self.eval_batch_size, **self._rank())
+    def _queries(self, stage: str) -> DataLoader[Query]:
+        _, known, asked = self.split.question(stage, self.test_history)
+        queries = QueryDataset(self.users(stage), self.rows, known, asked)
+        return queries.loader(self.eval_batch_size, **self._rank())

@@ -111,7 +111,7 @@ def encode(
     item_ids, item_rank, _ = _vocabulary(items, [])
     row, column = user_rank[users.codes], item_rank[items.codes]
 
-    order = _time_order(row, times)
+    order = time_order(row, times)
     if order is not None:
         row, column = row[order], column[order]
     keep = _first_of_each(row, column, len(user_ids), len(item_ids))
@@ -156,7 +156,7 @@ def _like(ids: Sequence[str], vocabulary: NDArray) -> NDArray:
     return texts.astype(np.int64) if vocabulary.dtype == np.int64 else texts
 
 
-def _time_order(row: NDArray[np.int32], times: NDArray[np.int64] | None) -> NDArray[np.intp] | None:
+def time_order(row: NDArray[np.int32], times: NDArray[np.int64] | None) -> NDArray[np.intp] | None:
     """The stable order by user, then time; None where the rows are in it already."""
     ahead = row[1:] > row[:-1]
     level = row[1:] == row[:-1]

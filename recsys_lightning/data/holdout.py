@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,9 @@ from recsys_lightning.errors import InputError, check_range
 
 log = logging.getLogger(__name__)
 
-TRAIN, VALID, TEST = 0, 1, 2
-PARTS = ("train", "valid", "test")
+TRAIN, VALID, TEST, VALID_KNOWN, TEST_KNOWN = range(5)
+PARTS = ("train", "valid", "test", "valid_known", "test_known")
+ALWAYS_WRITTEN = PARTS[:3]  # also where they are empty
 
 Clock = Callable[[str], AbstractContextManager[None]]
 
@@ -42,13 +43,31 @@ class Source(Protocol):
         ...
 
 
+class Question(NamedTuple):
+    """What an evaluation asks: given what is known of the users, which items come next?
+
+    Attributes:
+        trained: what a model has learned from.
+        known: the users' histories, which are in no list.
+        asked: what the lists should find; None where nothing is hidden.
+    """
+
+    trained: Interactions
+    known: Interactions
+    asked: Interactions | None
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Every interaction in one of three disjoint parts.
+    """Every interaction in one of five disjoint parts.
+
+    Models learn from `train`; `valid` and `test` are asked for. What is known then is `train` (at
+    test `valid`, too), and of users whom no model learns from `valid_known` and `test_known`, which
+    are empty where the users who are asked for are those who are trained on.
 
     Attributes:
         interactions: all of them.
-        part: (N,) int8 aligned with `interactions.indices`: 0 train, 1 valid, 2 test.
+        part: (N,) int8 aligned with `interactions.indices`, positions in `PARTS`.
         num_too_short: users whose history is too short for the holdout: trained on, not evaluated.
     """
 
@@ -58,23 +77,40 @@ class Split:
 
     @cached_property
     def train(self) -> Interactions:
-        """The training part."""
-        return self.interactions.select(self.part == TRAIN)
+        """What models learn from."""
+        return self._select(TRAIN)
 
     @cached_property
     def valid(self) -> Interactions:
-        """The validation part."""
-        return self.interactions.select(self.part == VALID)
+        """What is asked for at validation."""
+        return self._select(VALID)
 
     @cached_property
     def test(self) -> Interactions:
-        """The test part."""
-        return self.interactions.select(self.part == TEST)
+        """What is asked for at test time."""
+        return self._select(TEST)
 
-    @cached_property
-    def train_valid(self) -> Interactions:
-        """What is known of a user at test time."""
-        return self.interactions.select(self.part != TEST)
+    def question(self, stage: str, test_history: str = "train_valid") -> Question:
+        """What is asked at a stage.
+
+        Args:
+            stage: `valid`, `test`, or `final`: everything is known and nothing hidden.
+            test_history: `train` keeps the validation items unknown at test time, too.
+        """
+        if stage == "valid":
+            return Question(self.train, self._known(TRAIN, VALID_KNOWN), self.valid)
+        if stage == "test":
+            also = (VALID,) if test_history == "train_valid" else ()
+            known = self._known(TRAIN, *also, VALID_KNOWN, TEST_KNOWN)
+            return Question(self.train, known, self.test)
+        return Question(self.train, self.interactions, None)
+
+    def _known(self, *parts: int) -> Interactions:
+        present = [part for part in parts if part == TRAIN or (self.part == part).any()]
+        return self.train if present == [TRAIN] else self._select(*present)
+
+    def _select(self, *parts: int) -> Interactions:
+        return self.interactions.select(np.isin(self.part, parts))
 
     @cached_property
     def sha256(self) -> str:
@@ -90,15 +126,16 @@ class Split:
         return digest.hexdigest()
 
     def write(self, folder: Path) -> Path:
-        """Write `train|valid|test.parquet` (user, item, time; original ids), unless they are there.
+        """Write a Parquet file a part (user, item, time; original ids), unless they are there.
 
-        The files are what `holdout=files` reads.
+        `train`, `valid` and `test.parquet` are what `holdout=files` reads; `valid_known` and
+        `test_known.parquet` are written where these parts hold anything.
 
         Args:
             folder: the split's files go to a folder in it, named by the hash.
 
         Returns:
-            The folder of the three files.
+            The folder of the files.
         """
         target = folder / self.sha256[:16]
         if target.exists():
@@ -109,7 +146,9 @@ class Split:
         scratch = Path(tempfile.mkdtemp(prefix=".split-", dir=folder))
         try:
             for number, name in enumerate(PARTS):
-                part = self.interactions.select(self.part == number)
+                part = self._select(number)
+                if not part.num_interactions and name not in ALWAYS_WRITTEN:
+                    continue
                 columns = {
                     "user": DictionaryArray.from_arrays(part.rows, array(part.users)),
                     "item": DictionaryArray.from_arrays(part.indices, array(part.items)),

@@ -66,13 +66,17 @@ class EvenBatches(Sampler[NDArray[np.int64]]):
 
 
 class RowDataset(Dataset[Rows]):
-    """Whole users, for the closed-form models and the autoencoders."""
+    """Whole users that have a training interaction, for closed-form models and autoencoders."""
 
-    def __init__(self, interactions: Interactions) -> None:
-        self.interactions = interactions
+    def __init__(self, train: Interactions) -> None:
+        self.train, self.users = train, train.lengths.nonzero()[0]
 
-    def __getitem__(self, users: NDArray[np.int64]) -> Rows:
-        return Rows(torch.from_numpy(users), bag(self.interactions, users))
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __getitem__(self, positions: NDArray[np.int64]) -> Rows:
+        users = self.users[positions]
+        return Rows(torch.from_numpy(users), bag(self.train, users))
 
 
 class RowView:
@@ -86,10 +90,10 @@ class RowView:
     def loader(
         self, train: Interactions, *, seed: int, rank: int, world_size: int
     ) -> DataLoader[Rows]:
-        """Batches of users that have a history."""
+        """Batches of the users that have a training interaction."""
         dataset = RowDataset(train)
         batches = EvenBatches(
-            train.num_users,
+            len(dataset),
             self.batch_size,
             shuffle=self.shuffle,
             passes=self.passes,
@@ -105,14 +109,19 @@ class QueryDataset(Dataset[Query]):
 
     Args:
         users: (n,) positions of the users asked for.
+        rows: (U,) the position of every user in the model's training, -1 where it has none.
         history: what is known of them, and masked.
         target: what was held out; None at prediction.
     """
 
     def __init__(
-        self, users: NDArray[np.int64], history: Interactions, target: Interactions | None
+        self,
+        users: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        history: Interactions,
+        target: Interactions | None,
     ) -> None:
-        self.users, self.history, self.target = users, history, target
+        self.users, self.rows, self.history, self.target = users, rows, history, target
 
     def __getitem__(self, positions: NDArray[np.int64]) -> Query:
         users = self.users[positions]
@@ -122,7 +131,7 @@ class QueryDataset(Dataset[Query]):
             target = Bag(torch.empty(0, dtype=torch.int32), nothing)
         else:
             target = bag(self.target, users)
-        return Query(torch.from_numpy(users), history, target)
+        return Query(torch.from_numpy(self.rows[users]), history, target)
 
     def loader(self, batch_size: int, *, rank: int = 0, world_size: int = 1) -> DataLoader[Query]:
         """Batches of queries in the order of `users`."""

@@ -186,7 +186,7 @@ class Ensemble:
                 ],
             }
             metric = metric_of(members, self.metric)
-            split = read_split(Path(first["split_files"]))
+            split = read_split(Path(first["split_files"]), first["split"])
             valid = read_stage("valid", members, split)
         k, cutoffs = int(first["config"]["recommend"]["k"]), list(first["config"]["metrics"]["k"])
         length = max(k, *cutoffs)

@@ -114,12 +114,7 @@ def read_stage(name: str, members: Sequence[Member], split: Split) -> Stage:
         InputError: a file is missing, unreadable or of other data, or lacks users.
     """
     x = split.interactions
-    only_train = members[0].result["config"]["test_history"] == "train"
-    history, held_out = {
-        "valid": (split.train, split.valid),
-        "test": (split.train if only_train else split.train_valid, split.test),
-        "final": (x, None),
-    }[name]
+    _, history, held_out = split.question(name, members[0].result["config"]["test_history"])
     due = history.lengths < x.num_items if held_out is None else held_out.lengths > 0
     read = []
     for member in members:

@@ -28,7 +28,7 @@ def write_run(folder, split, skill, *, seed=0, model=None, order=None, splits=No
     metrics = {}
     stages = {
         "valid": (split.train, split.valid),
-        "test": (split.train_valid, split.test),
+        "test": (split.question("test").known, split.test),
         "final": (x, None),
     }
     tie_order, popularity = torch.arange(x.num_items), torch.from_numpy(x.popularity)

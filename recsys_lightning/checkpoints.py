@@ -1,0 +1,218 @@
+"""Checkpoints: what a model was fitted on, and what of a file can be trusted.
+
+A checkpoint is tensors and plain Python. It knows the original ids of the users and items that its
+tables stand for, so that it can be asked about other users, and never about other items.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.errors import InputError
+
+WEIGHTS = {"evaluate": "best.ckpt", "recommend": "final.ckpt"}  # of a run's folder
+
+
+@dataclass(frozen=True, eq=False)
+class FittedOn:
+    """What a model was fitted on.
+
+    Attributes:
+        users: (n,) original ids of those with a training interaction, sorted.
+        rows: (n,) int64 their positions in training: the rows of a table with a row a user.
+        items: (I,) original ids.
+        sha256: of the training interactions, ids included.
+    """
+
+    users: NDArray[Any]
+    rows: NDArray[np.int64]
+    items: NDArray[Any]
+    sha256: str
+
+    @staticmethod
+    def of(train: Interactions) -> "FittedOn":
+        """What is said of a model that is fitted on these interactions."""
+        rows = train.lengths.nonzero()[0]
+        digest = hashlib.sha256()
+        for array in (train.users, train.items, train.indptr, train.indices):
+            digest.update(np.ascontiguousarray(array).data)
+        return FittedOn(train.users[rows], rows, train.items, digest.hexdigest())
+
+    def rows_of(self, users: NDArray[Any]) -> NDArray[np.int64]:
+        """(U,) the rows of some users by their original ids; -1 for who was not learned from.
+
+        >>> fitted_on = FittedOn(np.array([3, 8]), np.array([0, 2]), np.array([1]), "")
+        >>> fitted_on.rows_of(np.array([8, 5]))
+        array([ 2, -1])
+        >>> fitted_on.rows_of(np.array(["u1", "3"]))
+        array([-1,  0])
+        """
+        known, rows = self.users, self.rows
+        if known.dtype.kind != users.dtype.kind:  # one of the two holds ids that are not numbers
+            known, users = known.astype(np.str_), users.astype(np.str_)
+            order = known.argsort()
+            known, rows = known[order], rows[order]
+        if not len(known):
+            return np.full(len(users), -1)
+        place = np.searchsorted(known, users).clip(max=len(known) - 1)
+        return np.where(known[place] == users, rows[place], -1)
+
+    def state(self) -> dict[str, Any]:
+        """As tensors and plain Python, for a checkpoint."""
+        import torch
+
+        return {
+            "users": _plain(self.users),
+            "rows": torch.from_numpy(self.rows),
+            "items": _plain(self.items),
+            "sha256": self.sha256,
+        }
+
+    @staticmethod
+    def from_state(state: Mapping[str, Any]) -> "FittedOn":
+        """What `state` has made."""
+        users, items = (np.asarray(state[name]) for name in ("users", "items"))
+        return FittedOn(users, state["rows"].numpy(), items, state["sha256"])
+
+
+def _plain(ids: NDArray[Any]) -> Any:
+    import torch
+
+    return torch.from_numpy(ids) if ids.dtype.kind == "i" else ids.tolist()
+
+
+def open_checkpoint(file: Path) -> tuple[dict[str, Any], FittedOn]:
+    """The content of a checkpoint, and what its model was fitted on.
+
+    No code of the file is run: it holds tensors and plain Python, and its hyper-parameters are
+    scalars or lists of scalars.
+
+    Raises:
+        InputError: not a checkpoint of this project.
+    """
+    import torch
+
+    if not file.is_file():
+        raise InputError(f"ckpt_path: no checkpoint at {file}")
+    try:
+        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        fitted_on = FittedOn.from_state(content["fitted_on"])
+        parameters = content["hyper_parameters"]
+        wrong = [name for name, value in parameters.items() if not _is_plain(value)]
+        for key in ("model", "state_dict", "epoch", "settings"):
+            content[key]
+    except Exception as error:
+        raise InputError(
+            f"{file} is not a checkpoint of this project, or of an earlier version: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if wrong:
+        raise InputError(
+            f"{file}: its hyper-parameter {wrong[0]} is {type(parameters[wrong[0]]).__name__}; "
+            "expected a scalar, or a list of scalars: it was not written by this project"
+        )
+    return content, fitted_on
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a scalar, or a list of scalars: nothing that could be instantiated."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return all(one is None or isinstance(one, bool | int | float | str) for one in values)
+
+
+def check_items(file: Path, fitted_on: FittedOn, items: NDArray[Any]) -> None:
+    """Refuse a checkpoint whose items are not those of the data.
+
+    Raises:
+        InputError: names how many items differ.
+    """
+    if np.array_equal(fitted_on.items, items):
+        return
+    if fitted_on.items.dtype.kind != items.dtype.kind:
+        kinds = ("numbers", "text") if fitted_on.items.dtype.kind == "i" else ("text", "numbers")
+        raise InputError(f"{file}: its item ids are {kinds[0]}, those of the data {kinds[1]}")
+    theirs, ours = fitted_on.items, items
+    unknown, missing = np.setdiff1d(ours, theirs), np.setdiff1d(theirs, ours)
+    examples = ", ".join(map(str, [*unknown[:2], *missing[:2]]))
+    raise InputError(
+        f"{file} was fitted on {len(theirs):,} items, and the data has {len(ours):,}: "
+        f"{len(unknown):,} of them it does not know, {len(missing):,} of its own the data lacks "
+        f"(such as {examples}). Give the data that it was fitted on"
+    )
+
+
+def check_no_leak(
+    file: Path, fitted_on: FittedOn, train: Interactions, asked: Interactions
+) -> None:
+    """Refuse to evaluate what may have learned from the items that are asked for.
+
+    Args:
+        file: the checkpoint.
+        fitted_on: what its model has learned from.
+        train: what it should have learned from, by the holdout.
+        asked: what is asked for.
+
+    Raises:
+        InputError: users who are asked for were learned from, in other interactions than `train`.
+    """
+    if fitted_on.sha256 == FittedOn.of(train).sha256:
+        return
+    users = asked.users[asked.lengths > 0]
+    if number := int(np.count_nonzero(fitted_on.rows_of(users) >= 0)):
+        raise InputError(
+            f"{file} was fitted on other training interactions of {number:,} of the {len(users):,} "
+            "users to evaluate, so metrics on this holdout could be a leak. Use the holdout it was "
+            "fitted with, or holdout=none to recommend"
+        )
+
+
+def check_model(file: Path, checkpoint: Mapping[str, Any], model: Any) -> None:
+    """Refuse a checkpoint of another class than the model's."""
+    if type(model).__name__ != checkpoint["model"]:
+        raise wrong_model(file, checkpoint)
+
+
+def wrong_model(file: Path, checkpoint: Mapping[str, Any]) -> InputError:
+    """What to say of a checkpoint of another model than the one that was chosen."""
+    return InputError(f"{file} holds a {checkpoint['model']}: choose it by model=")
+
+
+def check_resumes(
+    checkpoint: Mapping[str, Any], fitted_on: FittedOn, model: Any, train: Interactions
+) -> None:
+    """Refuse to resume a fit with anything that would make another one of it.
+
+    Args:
+        checkpoint: of the interrupted fit.
+        fitted_on: what it has learned from.
+        model: to go on with its weights.
+        train: what it is to learn from.
+
+    Raises:
+        InputError: names the key, or the data, that differs.
+    """
+    instead = "or start anew without ckpt_path"
+    if fitted_on.sha256 != FittedOn.of(train).sha256:
+        raise InputError(
+            "ckpt_path=last: the interrupted run had other training interactions; resume with its "
+            f"data and its holdout, {instead}"
+        )
+    earlier, now = (
+        {f"model.{name}": value for name, value in parameters.items()} | dict(settings)
+        for parameters, settings in (
+            (checkpoint["hyper_parameters"], checkpoint["settings"]),
+            (model.hparams, model.settings),
+        )
+    )
+    for key in earlier | now:
+        if (was := earlier.get(key)) != (new := now.get(key)):
+            raise InputError(
+                f"ckpt_path=last: the interrupted run had {key}={was}, not {new}; resume with the "
+                f"same, {instead}"
+            )

@@ -1,0 +1,46 @@
+"""Signals that end a process, at any stage: one exception, caught where a command ends."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from recsys_lightning.errors import Interrupted
+
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # Windows has no SIGHUP
+
+
+@contextmanager
+def signals_raise() -> Iterator[None]:
+    """Inside, Ctrl-C, SIGTERM and SIGHUP raise `Interrupted` in the main thread.
+
+    A signal that the parent has set to be ignored, as nohup does, stays ignored. In another thread,
+    where no handler can be set, nothing is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    earlier = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in earlier.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, _raise)
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+def signals_kill() -> None:
+    """From here on a signal ends the process at once: it is ending already."""
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(number)

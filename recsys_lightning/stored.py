@@ -1,0 +1,91 @@
+"""A run's folder knows its data, holdout and model: `ckpt_path=<folder>` composes them again.
+
+Choices and values are taken from its result.json as overrides of the command line, which compose
+like any other; a `_target_` that stands there is never used.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recsys_lightning.errors import InputError
+
+GROUPS = ("data", "holdout", "model")
+KEYS = ("test_history",)  # it decides on what is asked, too
+
+
+def with_stored_run(arguments: Sequence[str]) -> list[str]:
+    """The command line with what the run behind its `ckpt_path` was made of.
+
+    What is given on the command line wins: a group that is chosen there is left alone, and values
+    come first, so that later ones replace them.
+
+    Args:
+        arguments: of the command.
+
+    Raises:
+        InputError: the result.json of the folder cannot be used.
+    """
+    path = next((a.partition("=")[2] for a in arguments if re.match(r"\+*ckpt_path=", a)), None)
+    if not path:
+        return list(arguments)
+    file = Path(_unquoted(path)) / "result.json"
+    if not file.is_file():
+        return list(arguments)
+    try:
+        result = json.loads(file.read_text())
+        choices, config = result["choices"], result["config"]
+        stored = {group: str(choices[group]) for group in GROUPS}
+        values = {group: dict(config[group]) for group in GROUPS}
+        keys = {key: config[key] for key in KEYS}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{file}: cannot be used ({type(error).__name__}: {error}); name a checkpoint file by "
+            "ckpt_path, and its data, holdout and model"
+        ) from error
+    overrides = []
+    given = {argument.partition("=")[0].lstrip("+~") for argument in arguments}
+    for group in GROUPS:
+        if group in given:
+            continue
+        if not re.fullmatch(r"[\w-]+", stored[group]):
+            raise InputError(f"{file}: choices.{group} is {stored[group]!r}: expected a name")
+        overrides.append(f"{group}={stored[group]}")
+        overrides += [f"{group}.{key}={_written(file, v)}" for key, v in _scalars(values[group])]
+    overrides += [f"{key}={_written(file, value)}" for key, value in keys.items()]
+    first = next(n for n, a in enumerate(arguments) if "=" in a and not a.startswith("-"))
+    return [*arguments[:first], *overrides, *arguments[first:]]
+
+
+def _unquoted(path: str) -> str:
+    return path[1:-1] if len(path) > 1 and path[0] == path[-1] and path[0] in "'\"" else path
+
+
+def _scalars(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Scalars and lists by dotted key, without the classes that they are given to."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _scalars(value, f"{prefix}{key}.")
+        elif key != "_target_":
+            yield f"{prefix}{key}", value
+
+
+def _written(file: Path, value: Any) -> str:
+    r"""A value in the grammar of Hydra's command line.
+
+    >>> _written(Path(), ["it's", None, True, 0.5])
+    "['it\\'s',null,true,0.5]"
+    """
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    if isinstance(value, list):
+        return f"[{','.join(_written(file, one) for one in value)}]"
+    if isinstance(value, str):
+        if "${" in value:
+            raise InputError(f"{file}: {value!r} refers to something outside of it")
+        return QuotedString(value, Quote.single).with_quotes()
+    if value is None or isinstance(value, bool | int | float):
+        return json.dumps(value)
+    raise InputError(f"{file}: {value!r}: expected a scalar or a list of scalars")
