@@ -232,7 +232,7 @@ def record(
     except Interrupted as error:
         interruption = error
         signals_kill()
-        message = f"{error} during {clock.stage}, {_what_next(error, sweep_folder)}"
+        message = f"{error} during {clock.stage}: {_what_next(error, sweep_folder)}"
         _fail(result, message, error.code)
     except Exception as error:
         log.exception("the run failed")
@@ -273,27 +273,29 @@ def _model_builder(config: DictConfig) -> Any:
     return partial(get_class(parameters.pop("_target_")), **parameters)
 
 
-# of the trainer: a fit may be resumed with others
-MAY_CHANGE = {"max_epochs", "accelerator", "log_every_n_steps", "num_sanity_val_steps"}
+# a fit may be resumed with other ones
+MAY_CHANGE = {
+    "trainer.max_epochs",
+    "trainer.accelerator",
+    "trainer.log_every_n_steps",
+    "trainer.num_sanity_val_steps",
+    "trainer.enable_progress_bar",
+    "trainer.enable_model_summary",
+}
 
 
 def _fit_settings(cfg: DictConfig) -> dict[str, Any]:
     """What decides, beside data and model, on what a fit does: seed, batches, precision, ..."""
-    trainer = {
-        key: value
-        for key, value in cfg.trainer.items()
-        if key not in MAY_CHANGE and not str(key).startswith("enable_")
-    }
-    config = OmegaConf.create({"seed": cfg.seed, "view": cfg.view, "trainer": trainer})
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    return {k: v for k, v in tracking.scalars(plain) if not k.endswith("_target_")}
+    config = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(config, dict)
+    named = tracking.scalars({key: config[key] for key in ("seed", "view", "trainer")})
+    return {k: v for k, v in named if k not in MAY_CHANGE and not k.endswith("_target_")}
 
 
 def _what_next(interruption: Interrupted, sweep_folder: Path | None) -> str:
     """What an interrupted run has kept, and how to start again."""
     if sweep_folder is None:
-        return interruption.kept or "before anything was kept"
+        return interruption.kept or "nothing is kept"
     return f"the same command with hydra.sweep.dir={sweep_folder} skips the jobs that are done"
 
 
@@ -322,7 +324,8 @@ def _pruning(cfg: DictConfig) -> Any:
 def _fail(result: dict[str, Any], message: str, code: int) -> None:
     result |= {"status": "failed", "error": message}
     exit_codes.append(code)
-    print(f"error: {message}", file=sys.stderr)
+    if code < 128 or is_first_process():  # a signal is said once, by the first of several
+        print(f"error: {message}", file=sys.stderr)
 
 
 def main() -> int:

@@ -1,5 +1,6 @@
 """Experiment: one run from split data to lists, metrics and a submission, in that order."""
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,6 @@ from recsys_lightning.recommender import Recommender
 from recsys_lightning.results import (
     Stopwatch,
     is_first_process,
-    peak_rss_mb,
     write_submission,
 )
 
@@ -68,10 +68,8 @@ class Outcome:
         parameters: numbers that the model holds, parameters and buffers.
         checkpoints: of a run that did not fit, the files that were evaluated and recommended from.
         final: (U, K) ranked item positions from all interactions.
-        submission: path of submission.csv.
         num_unknown: users of the submission that the data does not know.
         num_short: users with fewer unseen items than asked for.
-        peak_rss_mb: of this process.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -82,10 +80,8 @@ class Outcome:
     parameters: int = 0
     checkpoints: dict[str, str] = field(default_factory=dict)
     final: NDArray[np.int32] | None = None
-    submission: Path | None = None
     num_unknown: int = 0
     num_short: int = 0
-    peak_rss_mb: float = 0.0
 
 
 class Experiment:
@@ -116,9 +112,8 @@ class Experiment:
         options: Options,
         clock: Stopwatch,
     ) -> None:
-        self.folder, self.split, self.view = folder, split, view
-        self._build_model, self._build_trainer = build_model, build_trainer
-        self.options, self.clock = options, clock
+        self.folder, self.split, self.view, self.clock = folder, split, view, clock
+        self._build_model, self._build_trainer, self.options = build_model, build_trainer, options
         check_range("seed", options.seed, low=0, whole=True)
         if options.patience is not None:
             check_range("patience", options.patience, low=1, whole=True)
@@ -144,7 +139,6 @@ class Experiment:
         except Interrupted as interruption:
             interruption.kept = interruption.kept or self._kept()
             raise
-        self.outcome.peak_rss_mb = peak_rss_mb()
         return self.outcome
 
     def _fit_and_recommend(self, data: RecommendationData) -> None:
@@ -242,7 +236,7 @@ class Experiment:
         if trainer.max_epochs == 0:
             raise InputError("max_epochs=0: expected at least 1")
         try:
-            trainer.fit(model, datamodule=data, ckpt_path=resumed_from, weights_only=True)
+            _train(trainer, model, data, resumed_from)
         except Interrupted as interruption:
             interruption.kept = self._kept(trainer, best)
             raise
@@ -264,7 +258,7 @@ class Experiment:
             limit_val_batches=0,
             enable_checkpointing=False,
         )
-        trainer.fit(model, datamodule=everything)
+        _train(trainer, model, everything)
         trainer.save_checkpoint(self.folder / "checkpoints" / WEIGHTS["recommend"])
         _leave_process_group()
         return model
@@ -318,11 +312,11 @@ class Experiment:
         epoch = f"in epoch {trainer.current_epoch + 1}"
         if best.best_model_score is None or not best.best_model_path:
             return f"{epoch}, before the first was complete: nothing is kept"
-        return (
-            f"{epoch}; the best so far ({self.options.monitor} {best.best_model_score:.4f}) is "
-            f"{best.best_model_path}. To resume: the same command with "
-            f"hydra.run.dir={self.folder} ckpt_path={RESUME}; {from_best}"
-        )
+        score = f"the best so far ({self.options.monitor} {best.best_model_score:.4f}) is"
+        resume = f"To resume: the same command with hydra.run.dir={self.folder} ckpt_path={RESUME}"
+        if (folder / "last.ckpt").is_file():
+            from_best = f"{resume}; {from_best}"
+        return f"{epoch}; {score} {best.best_model_path}. {from_best}"
 
     def _evaluate(
         self, model: Recommender, data: RecommendationData, valid: ListCollector | None = None
@@ -360,9 +354,8 @@ class Experiment:
             x, k = self.split.interactions, self.options.num_recommended
             self.outcome.parameters = sum(v.numel() for v in model.state_dict().values())
             self.outcome.final = lists.items
-            self.outcome.submission = self.folder / "submission.csv"
             self.outcome.num_unknown, self.outcome.num_short = write_submission(
-                self.outcome.submission, x, lists.items, np.argsort(-x.popularity)[:k], k
+                self.folder / "submission.csv", x, lists.items, np.argsort(-x.popularity)[:k], k
             )
 
     def _ask(self, model: Recommender, data: RecommendationData, stage: str) -> ListCollector:
@@ -383,6 +376,18 @@ class Experiment:
     def _write(self, name: str, data: RecommendationData, lists: ListCollector) -> None:
         path = self.folder / "candidates" / f"{name}.parquet"
         write_lists(path, data.interactions, data.users(name), lists.items, lists.scores)
+
+
+def _train(
+    trainer: pl.Trainer, model: Recommender, data: RecommendationData, path: Path | None = None
+) -> None:
+    """Fit, from a checkpoint if there is a path; interrupted, end the processes it started."""
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
+    except Interrupted:
+        if trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signal.SIGTERM)
+        raise
 
 
 def _leave_process_group() -> None:
