@@ -100,6 +100,28 @@ def test_a_gradient_model_keeps_and_refits_its_best_epoch(split, tmp_path):
     assert experiment.outcome.metrics["val/recall@5"] == max(seen)
 
 
+def test_the_kept_epoch_is_not_computed_again_where_it_was_the_last_one(split, tmp_path):
+    """Its metrics and lists are those of a run that is evaluated from the checkpoint."""
+    first = run_experiment(tmp_path / "first", split, ToyCounts, refit=False)
+    assert "validate" not in first.clock.seconds
+    again = run_experiment(tmp_path / "again", split, ToyCounts, ckpt_path=str(tmp_path / "first"))
+    assert "validate" in again.clock.seconds
+    assert first.outcome.metrics == again.outcome.metrics
+    assert first.outcome.standard_errors == again.outcome.standard_errors
+    lists = [tmp_path / name / "candidates/valid.parquet" for name in ("first", "again")]
+    assert lists[0].read_bytes() == lists[1].read_bytes()
+
+
+def test_an_earlier_best_epoch_is_computed_again(split, tmp_path):
+    view, trainer = RowView(16, shuffle=True), {"max_epochs": 12}
+    first = run_experiment(tmp_path / "first", split, ToyAutoencoder, view=view, trainer=trainer)
+    assert first.outcome.best_epoch < 12, "another best epoch is what this test is about"
+    assert "validate" in first.clock.seconds
+    path = str(tmp_path / "first")
+    again = run_experiment(tmp_path / "again", split, ToyAutoencoder, ckpt_path=path)
+    assert first.outcome.metrics == again.outcome.metrics
+
+
 def test_candidates_and_submission_have_original_ids_and_unseen_items(split, tmp_path):
     experiment = run_experiment(tmp_path, split, ToyCounts)
     for name in ("valid", "test", "final"):
@@ -167,6 +189,12 @@ def test_a_stored_run_evaluates_to_the_same_without_fitting(split, tmp_path):
     again = run_experiment(tmp_path / "again", split, ToyCounts, ckpt_path=str(tmp_path / "first"))
     assert again.outcome.metrics == first.outcome.metrics
     assert not {"fit", "refit"} & set(again.clock.seconds)
+    submissions = [tmp_path / name / "submission.csv" for name in ("first", "again")]
+    assert submissions[0].read_bytes() == submissions[1].read_bytes()  # by the refitted model
+    assert {what: file.rpartition("/")[2] for what, file in again.outcome.checkpoints.items()} == {
+        "evaluate": "best.ckpt",
+        "recommend": "final.ckpt",
+    }
     assert not (tmp_path / "again/checkpoints").exists()
 
 

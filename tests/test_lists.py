@@ -1,5 +1,6 @@
 """What runs wrote, read back; and metrics a user beside those of the runs."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from recsys_lightning.data.holdout import RandomHoldout
+from recsys_lightning.data.holdout import RandomHoldout, Split
 from recsys_lightning.errors import InputError
 from recsys_lightning.lists import read_lists, read_split, user_values, write_lists
 from tests.conftest import make_interactions, two_tastes
@@ -42,6 +43,35 @@ def test_a_split_is_read_back_as_it_was_written(tmp_path, text, times, test_item
         np.testing.assert_array_equal(ours.indices, theirs.indices)  # in time order
         if times:
             np.testing.assert_array_equal(ours.times, theirs.times)
+
+
+def test_a_split_with_what_is_known_of_strangers_is_read_back(tmp_path):
+    x = make_interactions([[0, 1, 2, 3], [0, 1, 4], [2, 3, 4]], 5)
+    split = Split(x, np.int8([0, 0, 1, 2, 3, 1, 1, 4, 2, 2]))
+    read = read_split(split.write(tmp_path), split.sha256)
+    assert (read.interactions.indices == x.indices).all()
+    assert (read.part == split.part).all()
+
+
+@pytest.mark.parametrize("unit", [1, 10**6, 10**9], ids=["s", "us", "ns"])
+def test_fine_times_do_not_overflow(unit, tmp_path):
+    """User and time as one int64 fit for seconds only: others had the histories mixed."""
+    rng = np.random.default_rng(0)
+    x = make_interactions([rng.permutation(20).tolist() for _ in range(40)], 20)
+    times = np.sort(rng.integers(10**9, 1_700_000_000, (40, 20)), axis=1).ravel() * unit
+    split = RandomHoldout(3, 3).split(replace(x, times=times))
+    read = read_split(split.write(tmp_path))
+    assert (read.interactions.indices == x.indices).all()
+    assert (read.interactions.times == times).all()
+    assert read.sha256 == split.sha256
+
+
+def test_files_of_another_split_are_refused(tmp_path):
+    splits = [RandomHoldout(3, 3, seed).split(two_tastes()) for seed in (0, 1)]
+    folders = [split.write(tmp_path) for split in splits]
+    shutil.copy(folders[1] / "valid.parquet", folders[0] / "valid.parquet")
+    with pytest.raises(InputError, match=f"{folders[0]}: .* expected {splits[0].sha256[:16]}"):
+        read_split(folders[0], splits[0].sha256)
 
 
 @settings(max_examples=50, deadline=None)

@@ -51,7 +51,7 @@ def test_the_run_folder_is_the_contract(default):
     assert (result["model"], result["data"], result["seed"]) == ("ease", "movielens_small", 42)
     assert len(result["split"]) == 64
     assert {"val/recall@10", "test/ndcg@20", "val/coverage@10"} <= set(result["metrics"])
-    stages = {"load", "split", "fit", "validate", "test", "refit", "recommend", "write"}
+    stages = {"load", "split", "fit", "test", "refit", "recommend", "write"}  # validated in the fit
     assert set(result["seconds"]) == stages
     assert result["peak_rss_mb"] > 100
     assert {"python", "torch"} <= set(result["versions"])
@@ -97,11 +97,16 @@ def test_the_written_split_can_be_brought_back(small, tmp_path):
 def test_a_stored_run_recommends_to_chosen_users_without_fitting(small, tmp_path):
     users = [line.split(",")[0] for line in (small.folder / "submission.csv").open()][1::10][:2]
     chosen = f"recommend.users=[{','.join(users)}]"
-    done = run(*SMALL, f"ckpt_path={small.folder}", chosen, "logger=none", folder=tmp_path / "run")
+    done = run(f"ckpt_path={small.folder}", chosen, "logger=none", folder=tmp_path / "run")
     for user in users:
         assert f"user {user} " in done.out
     assert done.out.count("recommended") == 2
     assert done.result["metrics"] == small.result["metrics"]
+    assert done.result["split"] == small.result["split"]
+    submissions = [done_in.folder / "submission.csv" for done_in in (small, done)]
+    assert submissions[0].read_bytes() == submissions[1].read_bytes()
+    assert f"evaluate from {small.folder}/checkpoints/best.ckpt" in done.out
+    assert f"recommend from {small.folder}/checkpoints/final.ckpt" in done.out
     assert "fit" not in done.result["seconds"]
     assert "metrics.csv" not in done.files()
 
@@ -212,14 +217,18 @@ def test_ctrl_c_keeps_the_best_so_far_says_so_and_can_be_resumed(tmp_path):
     assert "Traceback" not in err
     result = json.loads((folder / "result.json").read_text())
     assert result["status"] == "failed"
-    assert result["error"].startswith("interrupted in epoch")
+    assert result["error"].startswith("interrupted by SIGINT during fit: in epoch")
+    folder = folder.rename(tmp_path / "moved")
     reached = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["epoch"] + 1
     done = run(*options, "ckpt_path=last", f"max_epochs={reached + 2}", folder=folder)
     assert done.result["status"] == "done"
-    lines = (folder / "metrics.csv").read_text().splitlines()
-    assert len(lines) > 1
+    with (folder / "metrics.csv").open(newline="") as lines:
+        epochs = [int(row["epoch"]) for row in csv.DictReader(lines) if row["train/loss"]]
+    assert epochs == list(range(reached + 2))  # those before the interruption, too
     other = run(*(*options, "ckpt_path=last", "model.lr=0.1"), folder=folder, code=2)
     assert "the interrupted run had model.lr=0.001" in other.err
+    other = run(*(*options, "ckpt_path=last", "view.batch_size=7"), folder=folder, code=2)
+    assert "the interrupted run had view.batch_size=500, not 7" in other.err
 
 
 def test_the_configuration_is_told_without_a_run():

@@ -176,6 +176,43 @@ def test_written_files_hold_the_parts_under_original_ids(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [split.sha256[:16]]
 
 
+STRANGER = np.int8([0, 0, 1, 2, 3, 1, 1, 4, 2, 2])  # users 1 and 2 are in no training row
+
+
+def strong_generalisation():
+    """User 0 is trained on; users 1 and 2 are asked for, from a part of their histories."""
+    x = make_interactions([[0, 1, 2, 3], [0, 1, 4], [2, 3, 4]], 5)
+    return Split(x, STRANGER)
+
+
+def test_a_split_says_what_is_trained_on_known_and_asked():
+    split = strong_generalisation()
+    rows = {
+        stage: [
+            [] if part is None else [part.gather(np.array([u]))[0].tolist() for u in range(3)]
+            for part in split.question(stage, history)
+        ]
+        for stage, history in (("valid", "train_valid"), ("test", "train_valid"), ("final", ""))
+    }
+    trained = [[0, 1], [], []]
+    assert rows["valid"] == [trained, [[0, 1], [0], []], [[2], [1, 4], []]]
+    assert rows["test"] == [trained, [[0, 1, 2], [0, 1, 4], [2]], [[3], [], [3, 4]]]
+    assert rows["final"] == [trained, [[0, 1, 2, 3], [0, 1, 4], [2, 3, 4]], []]
+    masked_less = split.question("test", "train").known
+    assert [masked_less.gather(np.array([u]))[0].tolist() for u in range(3)] == [[0, 1], [0], [2]]
+
+
+def test_what_is_known_of_strangers_has_files_of_its_own(tmp_path):
+    split = strong_generalisation()
+    names = sorted(path.name for path in split.write(tmp_path / "five").iterdir())
+    assert names == [
+        f"{p}.parquet" for p in ("test", "test_known", "train", "valid", "valid_known")
+    ]
+    three = Split(split.interactions, np.minimum(STRANGER, 2).astype(np.int8))
+    assert len(list(three.write(tmp_path / "three").iterdir())) == 3
+    assert three.sha256 != split.sha256
+
+
 def test_files_need_a_source_that_reads_parts():
     class Other:
         name = "other"

@@ -1,0 +1,112 @@
+"""A signal at any stage: status failed, a word on what is kept, the exit code of the signal."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from recsys_lightning.errors import Interrupted
+from recsys_lightning.interruption import SIGNALS, signals_kill, signals_raise
+from tests.command import ROOT
+from tests.test_run import SMALL
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_raises_inside_and_is_given_back_after(number):
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted) as interruption, signals_raise():
+        os.kill(os.getpid(), number)
+    assert interruption.value.code == 128 + number
+    assert signal.getsignal(number) == before
+
+
+def test_an_ignored_signal_stays_ignored():
+    """As nohup sets SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals_raise():
+            os.kill(os.getpid(), signal.SIGHUP)
+            signals_kill()
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+# The real command; what begins a stage sends the signal to the process.
+STRIKE = """
+import os, runpy, sys
+from importlib import import_module
+module, place, name, number = "{module}", "{place}", "{name}", {number}
+owner = import_module(module)
+owner = getattr(owner, place) if place else owner
+def strike(*arguments, **options):
+    os.kill(os.getpid(), number)
+setattr(owner, name, strike)
+sys.argv[0] = "run.py"
+runpy.run_path("run.py", run_name="__main__")
+"""
+
+
+def strike(*overrides, folder, multirun=False, **where):
+    command = [sys.executable, "-c", STRIKE.format(**where), *SMALL, *overrides]
+    command += [f"hydra.{'sweep' if multirun else 'run'}.dir={folder}"]
+    command += [f"split_dir={folder.parent}/s", f"data.cache_dir={folder.parent}/c"]
+    command += ["-m"] if multirun else []
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.mark.parametrize(
+    ("stage", "number", "where", "kept"),
+    [
+        (
+            "load",
+            signal.SIGHUP,
+            {"module": "recsys_lightning.data.sources", "place": "Source", "name": "load"},
+            "nothing is kept",
+        ),
+        (
+            "refit",
+            signal.SIGTERM,
+            {"module": "recsys_lightning.experiment", "place": "StopAfter", "name": "__init__"},
+            "the best epoch is evaluated and recommends",
+        ),
+        (
+            "write",
+            signal.SIGINT,
+            {"module": "recsys_lightning.experiment", "place": "", "name": "write_submission"},
+            "the best epoch is evaluated and recommends",
+        ),
+    ],
+)
+def test_a_signal_ends_a_run_at_any_stage(stage, number, where, kept, tmp_path):
+    folder = tmp_path / "run"
+    done = strike(folder=folder, number=int(number), **where)
+    result = json.loads((folder / "result.json").read_text())
+    assert done.returncode == 128 + number
+    assert result["status"] == "failed"
+    assert result["error"].startswith(f"interrupted by {number.name} during {stage}: ")
+    assert kept in result["error"]
+    assert result["error"] in done.stderr
+    assert not (folder / "submission.csv").exists()
+
+
+def test_a_signal_ends_a_sweep_and_the_hint_is_for_the_sweep(tmp_path):
+    folder = tmp_path / "sweep"
+    done = strike(
+        "model=popularity,ease",
+        folder=folder,
+        multirun=True,
+        number=int(signal.SIGTERM),
+        module="recsys_lightning.families.closed_form",
+        place="ClosedForm",
+        name="on_train_start",
+    )
+    assert done.returncode == 143
+    assert f"hydra.sweep.dir={folder} skips the jobs that are done" in done.stderr
+    assert "ckpt_path" not in done.stderr
+    assert [path.parent.name for path in folder.glob("*/result.json")] == ["0_popularity"]
