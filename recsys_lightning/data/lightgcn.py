@@ -19,8 +19,9 @@ from recsys_lightning.data.tables import extension
 from recsys_lightning.data.text import read_bytes, read_lines
 from recsys_lightning.errors import InputError
 
-BLANKS = bytes.maketrans(b"\r\t\v\f", b"\n   ")  # two are left
+BLANKS = bytes.maketrans(b"\r\t\v\f", b"\n   ")  # to the line's end and the blank
 MAX_DIGITS = 18  # of an int64
+SHOWN = 40  # characters of what is no number
 MAX_RATING = 10
 MIN_TIME = 100_000_000  # seconds: March 1973
 
@@ -83,7 +84,7 @@ def _require_whole_numbers(
         wrong[np.searchsorted(start, np.argmax(foreign), side="right") - 1] = True
     if wrong.any():
         token = int(np.argmax(wrong))
-        found = content[start[token] : end[token]].decode(errors="replace")
+        found = content[start[token] : end[token]].decode(errors="replace")[:SHOWN]
         raise _refused(path, int(line[token]), f"found {found!r}, which is not a whole number")
 
 
@@ -92,8 +93,10 @@ def _refuse_a_table(
 ) -> None:
     """Refuse lines that may as well be rows of three or more columns.
 
-    Two numbers on every line mean the same as a table. Lines of different lengths are none, nor
-    are users who have a line each, unless a column has the values of ratings or of times alone.
+    Pairs mean the same in both readings, and where lines differ in length there is no table, but
+    for a line or two that broke. Of lines of (mostly) one length, users who come back are those of
+    a table. Else each has one line, as LightGCN writes them, and as a table of one held-out row a
+    user does: that one has a column of nothing but ratings or times.
 
     Args:
         path: the file.
@@ -120,10 +123,10 @@ def _refuse_a_table(
     items, others = table[:, 1], table[:, 2:]
     ratings = (others.max(axis=0) <= MAX_RATING) & (items.max() > MAX_RATING)
     times = (others.min(axis=0) >= MIN_TIME) & (items.max() < MIN_TIME)
-    for column in np.flatnonzero(ratings | times):
-        reason = (
-            f"number {column + 3} of every line is like a {'rating' if ratings[column] else 'time'}"
-        )
+    if (ratings | times).any():
+        column = int(np.argmax(ratings | times))
+        like = "rating" if ratings[column] else "time"
+        reason = f"number {column + 3} of every line is like a {like}"
         raise _ambiguous(path, int(line[0]), reason, width)
 
 
