@@ -109,7 +109,7 @@ def parameters_of(result: Mapping[str, Any]) -> dict[str, Any]:
      'model.hidden_dims': '[600]'}
     """
     named = {key: result[key] for key in ("model", "data", "job", "git_commit")}
-    config = {key: value for key, value in result["config"].items() if key != "logger"}
+    config = {k: value for k, value in result["config"].items() if k not in ("logger", "sweep")}
     return named | dict(_scalars(config))
 
 
@@ -549,7 +549,7 @@ def _varied(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The parameters that have more than one value among the jobs."""
     told = [parameters_of(job) for job in jobs]
     names = dict.fromkeys(name for parameters in told for name in parameters)
-    own = {"job", "git_commit", "sweep.trial"}
+    own = {"job", "git_commit"}
     return [
         name
         for name in names
