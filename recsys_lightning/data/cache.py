@@ -1,6 +1,7 @@
 """The encoded data on disk: one uncompressed `.npz`, so that the next run starts at once.
 
-Its name holds a hash of all it was made from. Several jobs may write the same file at once, and
+Its name holds a hash of what it was made from: the options and the content of the files, so that a
+copy, a `touch` or another path finds it. Several jobs may write the same file at once, and
 whatever is wrong with a file or its directory costs a warning and the time to read again.
 """
 
@@ -8,8 +9,9 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 import numpy as np
@@ -20,18 +22,17 @@ from recsys_lightning.data.interactions import Feature, Interactions
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when the same files and options encode to something else."""
 
 Stored = tuple[Interactions, NDArray[np.int8] | None]
 """The interactions, and of which file each came (`Files.load_parts`), where that was asked."""
 
 
-def fingerprint(source: str, files: Iterable[Path], options: Mapping[str, object]) -> str:
-    """A hash of the source, its options, and where, how large and how old its files are."""
-    stats = [[str(path.absolute()), *_stat(path)] for path in files]
-    made_from = json.dumps([FORMAT, source, stats, options], sort_keys=True, default=str)
-    return hashlib.sha256(made_from.encode()).hexdigest()
+def cache_key(identity: Mapping[str, object]) -> str:
+    """A hash of what the data is (`Source.identity`) and of how it is encoded."""
+    made_from = json.dumps([FORMAT, identity], sort_keys=True, default=str)
+    return hashlib.sha256(made_from.encode()).hexdigest()[:20]
 
 
 def cached(path: Path | None, build: Callable[[], Stored]) -> Stored:
@@ -49,16 +50,25 @@ def cached(path: Path | None, build: Callable[[], Stored]) -> Stored:
     return stored
 
 
-def _write(path: Path, arrays: Mapping[str, NDArray]) -> None:
+def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Writes a file whole or not at all; its directory is made where it does not exist.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{uuid4().hex}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]  # its only option is a bool
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with temporary.open("wb") as file:
+            fill(file)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(path: Path, arrays: Mapping[str, NDArray]) -> None:
+    try:
+        write_whole(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
     except OSError as error:
         log.warning("data.cache_dir=%s cannot be written, going on: %s", path.parent, error)
 
@@ -98,11 +108,3 @@ def _unpack(arrays: Mapping[str, NDArray]) -> Stored:
         submission_users=arrays["submission_users"],
     )
     return interactions, arrays.get("parts")
-
-
-def _stat(path: Path) -> list[int]:
-    try:
-        stat = path.stat()
-    except OSError:  # a file that may be missing; one that may not be is an error when it is read
-        return []
-    return [stat.st_size, stat.st_mtime_ns]

@@ -21,7 +21,9 @@ from recsys_lightning.errors import InputError
 
 log = logging.getLogger(__name__)
 
+RATINGS, SUBMISSION = "train/train_ratings.csv", "eval/sample_submission.csv"
 FEATURES = {"genre": "genres.tsv", "director": "directors.tsv", "writer": "writers.tsv"}
+ATTRIBUTES = [f"train/{name}" for name in ("titles.tsv", "years.tsv", *FEATURES.values())]
 
 
 class Competition(Source):
@@ -32,13 +34,14 @@ class Competition(Source):
         cache_dir: where the encoded data is kept; None: nowhere.
     """
 
+    not_identity = Source.not_identity | {"path"}
+
     def __init__(self, path: str, cache_dir: str | None = None) -> None:
         super().__init__("competition", cache_dir)
         self.path = str(path)
 
-    def _files(self) -> list[Path]:
-        train = [self._train(name) for name in ("titles.tsv", "years.tsv", *FEATURES.values())]
-        return [self._train("train_ratings.csv"), *train, self._submission]
+    def _files(self) -> dict[str, Path]:
+        return {name: Path(self.path, name) for name in (RATINGS, *ATTRIBUTES, SUBMISSION)}
 
     def _read(self) -> Interactions:
         """Years that `years.tsv` lacks come from the titles.
@@ -46,10 +49,10 @@ class Competition(Source):
         Raises:
             InputError: no such directory, or a file that is wrong.
         """
-        path = self._train("train_ratings.csv")
+        path = Path(self.path, RATINGS)
         if not path.exists():
             raise InputError(
-                f"data.path={self.path}: no train/train_ratings.csv in it; "
+                f"data.path={self.path}: no {RATINGS} in it; "
                 "expected the directory the contest ships, with train/ and eval/"
             )
         ratings = read_table(path, ids=("user", "item"), texts=("time",))
@@ -72,7 +75,7 @@ class Competition(Source):
 
     @property
     def _submission(self) -> Path:
-        return Path(self.path, "eval", "sample_submission.csv")
+        return Path(self.path, SUBMISSION)
 
     def _train(self, name: str) -> Path:
         return Path(self.path, "train", name)

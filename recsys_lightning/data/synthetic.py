@@ -8,12 +8,12 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lightning.data.attributes import Attributes
-from recsys_lightning.data.cache import FORMAT
 from recsys_lightning.data.competition import write_competition
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.sources import Source
@@ -30,6 +30,8 @@ FIRST, LAST = 1_104_537_600, 1_427_760_000  # 2005-01-01 to 2015-03-31
 # the default sizes EASE finds five times as many hidden items as popularity does
 POPULARITY, HEAD, DIM, STRENGTH = 1.3, 6.0, 16, 2.3
 BLOCK = 256  # users at once; another number gives other data
+GENERATOR = 1
+"""Raise it when the same options make other data."""
 
 
 Owned = NDArray[np.int64]
@@ -60,6 +62,8 @@ class Synthetic(Source):
         InputError: sizes that cannot be had together.
     """
 
+    not_identity = Source.not_identity | {"write_to"}
+
     def __init__(
         self,
         num_users: int = 31_360,
@@ -71,17 +75,11 @@ class Synthetic(Source):
         cache_dir: str | None = None,
     ) -> None:
         super().__init__("synthetic", cache_dir)
-        sizes = {
-            "num_users": (num_users, 1),
-            "num_items": (num_items, 1),
-            "num_interactions": (num_interactions, 1),
-            "min_per_user": (min_per_user, 1),
-            "seed": (seed, 0),
-        }
-        for key, (value, low) in sizes.items():
-            if not isinstance(value, int):
-                raise InputError(f"data.{key}={value}: expected a whole number")
-            check_range(f"data.{key}", value, low=low)
+        check_range("data.num_users", num_users, low=1, whole=True)
+        check_range("data.num_items", num_items, low=1, whole=True)
+        check_range("data.num_interactions", num_interactions, low=1, whole=True)
+        check_range("data.min_per_user", min_per_user, low=1, whole=True)
+        check_range("data.seed", seed, low=0, whole=True)
         if min_per_user > num_items:
             raise InputError(
                 f"data.min_per_user={min_per_user}: no user can take more than all of the "
@@ -111,13 +109,11 @@ class Synthetic(Source):
             self._write(interactions, Path(self.write_to))
         return interactions
 
-    def _files(self) -> list[Path]:
-        return []
+    def _files(self) -> dict[str, Path]:
+        return {}
 
-    def _options(self) -> dict[str, object]:
-        options = super()._options()
-        del options["write_to"]
-        return options
+    def _options(self) -> dict[str, Any]:
+        return {**super()._options(), "generator": GENERATOR}
 
     def _read(self) -> Interactions:
         rng = np.random.default_rng(self.seed)
@@ -159,7 +155,8 @@ class Synthetic(Source):
 
     def _write(self, interactions: Interactions, path: Path) -> None:
         stamp = path / "synthetic.json"
-        made_from = json.dumps({"format": FORMAT, **self._options()}, indent=2) + "\n"
+        options = {"format": GENERATOR, "name": self.name, **super()._options()}
+        made_from = json.dumps(options, indent=2) + "\n"
 
         def is_there() -> bool:
             return stamp.is_file() and stamp.read_text() == made_from

@@ -40,14 +40,23 @@ class Format(NamedTuple):
     names: tuple[str, ...] | None = None
 
 
+def extension(path: Path) -> str:
+    """What a file's name says of its format.
+
+    >>> extension(Path("log.2024.CSV.gz")), extension(Path("log"))
+    ('.csv', '')
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    return suffixes[-1] if suffixes else ""
+
+
 def format_of(path: Path) -> Format | None:
     """A file's format by its name, `.gz` aside; None for Parquet.
 
     Raises:
         InputError: an extension that says nothing.
     """
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    delimiter = SUFFIXES.get(suffixes[-1] if suffixes else "")
+    delimiter = SUFFIXES.get(extension(path))
     if delimiter is None:
         raise InputError(f"{path}: expected a file named {', '.join(SUFFIXES)} (or .csv.gz)")
     return None if delimiter == "parquet" else Format(delimiter)

@@ -1,6 +1,7 @@
 """The cache comes back equal, notices change, and never stands in the way."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from recsys_lightning.data import cache
-from recsys_lightning.data.cache import fingerprint
+from recsys_lightning.data.cache import cache_key
 from recsys_lightning.data.files import Files
 from recsys_lightning.errors import InputError
 from tests.data.source_helpers import assert_same, write
@@ -25,8 +26,10 @@ def files(tmp_path):
     )
     fixed = {"path": tmp_path / "ratings.csv", "items": tmp_path / "items.csv"}
     return lambda **options: Files(
-        **{key: str(path) for key, path in fixed.items()},
-        **{"cache_dir": str(tmp_path / "cache"), **options},
+        **{
+            **{key: str(path) for key, path in fixed.items()},
+            **{"cache_dir": str(tmp_path / "cache"), **options},
+        }
     )
 
 
@@ -40,7 +43,8 @@ def reads(monkeypatch):
 
 
 def stored(tmp_path):
-    return sorted((tmp_path / "cache").iterdir())
+    """All but the digests of the files."""
+    return [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".sha256"]
 
 
 def test_comes_back_equal_without_reading(files, reads):
@@ -63,12 +67,35 @@ def test_what_is_absent_stays_absent(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["ratings.csv", "items.csv"])
-def test_a_changed_file_is_read_again(files, reads, tmp_path, name):
+def test_a_changed_file_is_read_again_and_a_touched_one_is_not(files, reads, tmp_path, name):
     files().load()
     later = time.time_ns() + 10**9
     os.utime(tmp_path / name, ns=(later, later))
     files().load()
+    assert len(reads) == 1
+    write(tmp_path / name, (tmp_path / name).read_text().replace("b,", "c,"))
+    files().load()
     assert len(reads) == 2
+
+
+def test_a_copy_comes_from_the_cache(files, reads, tmp_path):
+    first = files().load()
+    copy = shutil.copy(tmp_path / "ratings.csv", tmp_path / "copy.csv")
+    assert_same(files(path=str(copy)).load(), first)
+    assert len(reads) == 1
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_cached(files, tmp_path, monkeypatch):
+    read = Files._read
+
+    def slowly(self):
+        write(tmp_path / "ratings.csv", "user,item\n5,é\n")
+        return read(self)
+
+    monkeypatch.setattr(Files, "_read", slowly)
+    with pytest.raises(InputError, match="a file changed while it was read; start again"):
+        files().load()
+    assert list((tmp_path / "cache").glob("*.npz")) == []
 
 
 def test_a_changed_option_is_read_again(files, reads):
@@ -85,11 +112,11 @@ def test_a_removed_file_is_an_error_all_the_same(files, tmp_path):
 
 
 def test_another_format_is_another_file(monkeypatch):
-    before = fingerprint("Files", [], {"a": 1})
-    assert before != fingerprint("Files", [], {"a": 2})
-    assert before != fingerprint("Other", [], {"a": 1})
+    before = cache_key({"a": 1})
+    assert before == cache_key({"a": 1})
+    assert before != cache_key({"a": 2})
     monkeypatch.setattr(cache, "FORMAT", cache.FORMAT + 1)
-    assert before != fingerprint("Files", [], {"a": 1})
+    assert before != cache_key({"a": 1})
 
 
 def test_damage_is_noticed_wherever_it_is(files, reads, tmp_path, caplog):

@@ -21,6 +21,7 @@ from recsys_lightning.data.holdout import (
 from recsys_lightning.errors import InputError
 from tests.conftest import make_interactions
 
+SEEDS = (None, -1, 1.0, True, "0")  # none of them draws the same split at every start
 HOLDOUTS = [
     RandomHoldout(valid_items=2, test_items=3),
     LastHoldout(valid_items=2, test_items=3),
@@ -123,6 +124,9 @@ def test_too_short_users_are_counted_and_all_too_short_is_an_error():
         (lambda: LastHoldout(test_items="ten"), "holdout.test_items"),
         (lambda: HybridHoldout(share=0.6), "holdout.share"),
         (lambda: HybridHoldout(latest_share=1.5), "holdout.latest_share"),
+        (lambda: FilesHoldout(train=None), "holdout.train"),
+        *((lambda seed=seed: RandomHoldout(seed=seed), "holdout.seed") for seed in SEEDS),
+        *((lambda seed=seed: HybridHoldout(seed=seed), "holdout.seed") for seed in SEEDS),
     ],
 )
 def test_out_of_range_names_the_key(make, key):

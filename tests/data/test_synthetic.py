@@ -69,9 +69,11 @@ def test_exact_at_any_size(size):
             {"num_items": 15},
             "data.min_per_user=16: no user can take more than all of the data.num_items=15 items",
         ),
-        ({"num_users": 0}, "data.num_users=0: expected a number in [1, inf)"),
-        ({"num_users": 1e4}, "data.num_users=10000.0: expected a whole number"),
-        ({"seed": -1}, "data.seed=-1: expected a number in [0, inf)"),
+        ({"num_users": 0}, "data.num_users=0: expected a whole number in [1, inf)"),
+        ({"num_users": 1e4}, "data.num_users=10000.0: expected a whole number in [1, inf)"),
+        ({"num_items": True}, "data.num_items=True: expected a whole number in [1, inf)"),
+        ({"seed": -1}, "data.seed=-1: expected a whole number in [0, inf)"),
+        ({"seed": None}, "data.seed=None: expected a whole number in [0, inf)"),
     ],
 )
 def test_sizes_that_cannot_be(size, expected):
