@@ -264,9 +264,7 @@ def record(
         tracking.tell_how_to_sync(folder)
     else:
         minimize = HydraConfig.get().sweeper.get("direction") == "minimize"
-        drop_all_but_best(
-            sweep_folder, result, cfg.monitor, cfg.sweep.keep, minimize=minimize
-        )
+        drop_all_but_best(sweep_folder, result, cfg.monitor, cfg.sweep.keep, minimize=minimize)
     if interruption:
         raise interruption  # ends a sweep, too
     return result["metrics"].get(cfg.monitor)

@@ -2,7 +2,7 @@
 
 While it lives, a run holds the lock of `unfinished.json` in its folder, which says what it is; a
 fatal signal writes the stack into `fault.log`. Both go when the run ends, well or not, with a
-result.json. A file that nobody holds is a run that died, and stands for the result it did not write.
+result.json. A file that nobody holds is of a run that died, and stands for its result.
 """
 
 import faulthandler
@@ -40,7 +40,7 @@ def leaving_word(folder: Path, result: Mapping[str, Any]) -> Iterator[None]:
         folder: of the run.
         result: what result.json will say, as far as it is known.
     """
-    crashed = faulthandler.is_enabled()
+    elsewhere = faulthandler.is_enabled()
     with (folder / UNFINISHED).open("a+") as note, (folder / FAULT).open("w") as fault:
         with suppress(BlockingIOError):  # of another run in the same folder
             fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -52,7 +52,7 @@ def leaving_word(folder: Path, result: Mapping[str, Any]) -> Iterator[None]:
             yield
         finally:
             faulthandler.disable()
-            if crashed:
+            if elsewhere and sys.__stderr__:
                 faulthandler.enable(sys.__stderr__)
             (folder / FAULT).unlink(missing_ok=True)
             (folder / UNFINISHED).unlink(missing_ok=True)

@@ -99,6 +99,21 @@ def identity(
     return {"version": VERSION, "choices": chosen, "data": data, "config": kept}
 
 
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys; lists as text, so that they can be compared and written.
+
+    >>> flat({"model": {"l2": 1.0, "hidden_dims": [600]}, "seed": 1})
+    {'model.l2': 1.0, 'model.hidden_dims': '[600]', 'seed': 1}
+    """
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = str(value) if isinstance(value, list) else value
+    return found
+
+
 _splits: dict[str, str] = {}
 
 

@@ -1,7 +1,7 @@
 """What the jobs of a multirun share: its folder. Nothing else outlives a kill or reaches a worker.
 
-A job is known by its hash (see `jobs`): started again in the same folder, a sweep skips what is done
-and runs what failed or is missing.
+A job is known by its hash (see `jobs`): started again in the same folder, a sweep skips what is
+done and runs what failed or is missing.
 """
 
 import fcntl
@@ -23,6 +23,7 @@ LOCKS = (
 
 ENSEMBLE_FILE = "ensemble.json"  # in the folder of an ensemble: a sweep's, or another
 KEPT_OF_THE_BEST = ("candidates", "checkpoints", "submission.csv")  # the large ones
+
 
 def results(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The runs below a folder, each with its result, in the order of their names.
@@ -132,8 +133,7 @@ def has_failed(folder: Path) -> bool:
     """Whether a job of this sweep has failed since it was started (and not in an earlier start)."""
     started = (folder / STARTED).stat().st_mtime_ns
     return any(
-        result["status"] == "failed" and _written(run) >= started
-        for run, result in results(folder)
+        result["status"] == "failed" and _written(run) >= started for run, result in results(folder)
     )
 
 
