@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_lightning.data.encoding import plain
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import BAD_INPUT, InputError
 
@@ -141,7 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         split = read_split(chosen.split or _split_beside(chosen.file)).interactions
-        users = None if chosen.template is None else read_order(chosen.template)
+        users = None
+        if chosen.template is not None:  # `7.0` is the run's user 7
+            users = list(dict.fromkeys(plain(read_order(chosen.template))))
         found = violations(chosen.file, split, users, chosen.k)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -79,7 +79,7 @@ def examples_of(
 
 
 def describe(console: Console, title: str, split: Split) -> None:
-    """One line on the data and one on the holdout."""
+    """One line on the data, one on the holdout, and one on each pair of files joined by ids."""
     x = split.interactions
     console.print(
         f"[bold]{title}[/]: {x.num_users:,} users x {x.num_items:,} items, "
@@ -94,6 +94,9 @@ def describe(console: Console, title: str, split: Split) -> None:
     if split.num_too_short:
         parts += f"; {split.num_too_short:,} users too short to be evaluated, trained on"
     console.print(parts, soft_wrap=True)
+    for join in x.joins:
+        style = "bold yellow" if join.is_low else None
+        console.print(str(join), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def summarise(

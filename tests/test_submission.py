@@ -54,6 +54,16 @@ def test_each_violation_has_its_line(tmp_path, lines, line, what):
     assert [told for at, told in found if at == line and told.startswith(what)], found
 
 
+def test_the_template_may_write_its_users_as_floats(tmp_path, capsys):
+    folder = RandomHoldout(1, 0).split(SEEN).write(tmp_path)
+    (tmp_path / "s.csv").write_text("\n".join(GOOD) + "\n")
+    template = tmp_path / "template.csv"
+    template.write_text("user,item\n101.0,1\n 100.0,1\n102.0,1\n")
+    options = ["--split", str(folder), "--template", str(template), "-k", "2"]
+    assert main([str(tmp_path / "s.csv"), *options]) == 0
+    assert "in the template's order" in capsys.readouterr().out
+
+
 def test_a_user_who_has_seen_nearly_all_may_have_fewer(tmp_path):
     seen = make_interactions([[0, 1, 2], [0]], 4)
     path = tmp_path / "s.csv"

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_lightning.data.interactions import Feature, Interactions
+from recsys_lightning.data.joins import Join
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ def _pack(interactions: Interactions, parts: NDArray[np.int8] | None) -> dict[st
         for name in ("users", "items", "indptr", "indices", "times", "titles", "submission_users")
     }
     arrays["parts"] = parts
+    arrays["joins"] = np.array(json.dumps(interactions.joins))
     arrays["features"] = np.array(list(interactions.features), dtype=np.str_)
     for n, feature in enumerate(interactions.features.values()):
         arrays[f"values{n}"] = feature.values
@@ -106,5 +108,6 @@ def _unpack(arrays: Mapping[str, NDArray]) -> Stored:
         titles=arrays.get("titles"),
         features=features,
         submission_users=arrays["submission_users"],
+        joins=tuple(Join(*join) for join in json.loads(str(arrays["joins"]))),
     )
     return interactions, arrays.get("parts")

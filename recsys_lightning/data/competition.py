@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys_lightning.data.attributes import Attributes, Pairs
+from recsys_lightning.data.attributes import Attributes
 from recsys_lightning.data.encoding import encode
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.joins import Join, join
 from recsys_lightning.data.sources import Source
 from recsys_lightning.data.tables import column_names, format_of, read_table
 from recsys_lightning.errors import InputError
@@ -22,8 +23,13 @@ from recsys_lightning.errors import InputError
 log = logging.getLogger(__name__)
 
 RATINGS, SUBMISSION = "train/train_ratings.csv", "eval/sample_submission.csv"
-FEATURES = {"genre": "genres.tsv", "director": "directors.tsv", "writer": "writers.tsv"}
-ATTRIBUTES = [f"train/{name}" for name in ("titles.tsv", "years.tsv", *FEATURES.values())]
+TITLES, YEARS = "train/titles.tsv", "train/years.tsv"
+FEATURES = {
+    "genre": "train/genres.tsv",
+    "director": "train/directors.tsv",
+    "writer": "train/writers.tsv",
+}
+ATTRIBUTES = (TITLES, YEARS, *FEATURES.values())
 
 
 class Competition(Source):
@@ -56,39 +62,48 @@ class Competition(Source):
                 "expected the directory the contest ships, with train/ and eval/"
             )
         ratings = read_table(path, ids=("user", "item"), texts=("time",))
+        users = ratings.ids("user")
+        joins: list[Join] = []
         submission = None
         if self._submission.exists():
             submission = read_table(self._submission, ids=("user",)).ids("user").values
+            joins.append(join("users", SUBMISSION, submission, RATINGS, users.values))
         else:
             log.warning("%s not found: recommending to every user", self._submission)
-        interactions, _ = encode(
-            ratings.ids("user"), ratings.ids("item"), ratings.times("time"), submission
-        )
+        interactions, _ = encode(users, ratings.ids("item"), ratings.times("time"), submission)
 
         attributes = Attributes(interactions.items)
+        pairs = {name: self._pairs(name) for name in ATTRIBUTES}
         for name, file in FEATURES.items():
-            attributes.add(name, self._pairs(file))
-        if titles := self._pairs("titles.tsv"):
+            attributes.add(name, pairs[file])
+        if titles := pairs[TITLES]:
             attributes.add_titles(titles)
-        attributes.add_years(self._pairs("years.tsv"))
-        return replace(interactions, titles=attributes.titles, features=attributes.features)
+        attributes.add_years(pairs[YEARS])
+        for file, values in pairs.items():
+            if values:
+                ids = (item for item, _ in values)
+                joins.append(join("items", RATINGS, attributes.positions, file, ids))
+        return replace(
+            interactions,
+            titles=attributes.titles,
+            features=attributes.features,
+            joins=tuple(joins),
+        )
 
     @property
     def _submission(self) -> Path:
         return Path(self.path, SUBMISSION)
 
-    def _train(self, name: str) -> Path:
-        return Path(self.path, "train", name)
-
-    def _pairs(self, name: str) -> Pairs:
-        path = self._train(name)
+    def _pairs(self, name: str) -> list[tuple[str, ...]]:
+        path = Path(self.path, name)
         if not path.exists():
             log.warning("%s not found: going on without it", path)
             return []
         names = column_names(path, format_of(path))
         if len(names) != 2:
             raise InputError(f"{path}: expected a header of two columns, item<TAB>value")
-        return read_table(path, texts=names).rows(*names)
+        item, value = names
+        return read_table(path, texts=names).rows(item, value)
 
 
 def write_competition(interactions: Interactions, path: Path) -> None:
@@ -111,19 +126,19 @@ def write_competition(interactions: Interactions, path: Path) -> None:
             "time": interactions.times,
         }
     )
-    with (path / "train" / "train_ratings.csv").open("wb") as file:
+    with (path / RATINGS).open("wb") as file:
         file.write(b"user,item,time\n")  # Arrow would put the names in quotes
         arrow.write_csv(ratings, file, arrow.WriteOptions(include_header=False))
 
     if interactions.titles is not None:
         pairs = list(zip(interactions.items.tolist(), interactions.titles.tolist(), strict=True))
-        _write_pairs(path / "train" / "titles.tsv", "title", pairs)
-    for name, file_name in {**FEATURES, "year": "years.tsv"}.items():
+        _write_pairs(path / TITLES, "title", pairs)
+    for name, file_name in {**FEATURES, "year": YEARS}.items():
         if name in interactions.features:
             feature = interactions.features[name]
             rows, columns = feature.matrix.nonzero()
             values = zip(interactions.items[rows].tolist(), feature.values[columns], strict=True)
-            _write_pairs(path / "train" / file_name, name, list(values))
+            _write_pairs(path / file_name, name, list(values))
 
     popular = interactions.items[np.argsort(-interactions.popularity, kind="stable")[:10]]
     sample = pa.table(
@@ -132,7 +147,7 @@ def write_competition(interactions: Interactions, path: Path) -> None:
             "item": np.tile(popular, len(interactions.submission_users)),
         }
     )
-    with (path / "eval" / "sample_submission.csv").open("wb") as file:
+    with (path / SUBMISSION).open("wb") as file:
         file.write(b"user,item\n")
         arrow.write_csv(sample, file, arrow.WriteOptions(include_header=False))
 

@@ -1,6 +1,7 @@
 """Ids become positions, and rows in any order become `Interactions`."""
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -15,8 +16,31 @@ from recsys_lightning.errors import InputError, check_range
 log = logging.getLogger(__name__)
 
 
+MISSING = frozenset({"", "nan", "NaN", "null", "NULL", "None"})
+"""What stands for no value."""
+
+INTEGER = re.compile(r"(0|-?[1-9][0-9]*)(\.0+)?")
+
+
+def plain(ids: Sequence[str]) -> list[str]:
+    """A column of ids as they are compared with those of other files.
+
+    Blanks around an id are not part of it. Where every id is a whole number, written as an integer
+    or a float, all are integers: pandas writes `12.0` beside a missing value. Else the text stays.
+
+    >>> plain(["12.0", "7", ""]), plain([" 12.0", "1.5"]), plain(["007.0", "7"])
+    (['12', '7', ''], ['12.0', '1.5'], ['007.0', '7'])
+    """
+    stripped = [value.strip() for value in ids]
+    if not any("." in value for value in stripped):
+        return stripped
+    if not all(INTEGER.fullmatch(value) or value in MISSING for value in stripped):
+        return stripped
+    return [value.partition(".")[0] for value in stripped]
+
+
 class Ids(NamedTuple):
-    """A column of ids, kept as the text that stood in the file.
+    """A column of ids, kept as text (`plain`).
 
     Attributes:
         codes: (N,) int32 positions in `values`.
@@ -29,6 +53,10 @@ class Ids(NamedTuple):
     def where(self, mask: NDArray[np.bool_]) -> "Ids":
         """The rows where `mask` (N,) holds; the values stay."""
         return Ids(self.codes[mask], self.values)
+
+    def used(self) -> list[str]:
+        """The distinct ids of the rows, in the order of `values`."""
+        return [self.values[code] for code in np.unique(self.codes)]
 
     def at(self, row: int) -> str:
         """The id of one row."""

@@ -19,6 +19,7 @@ from recsys_lightning.data.attributes import Attributes, split_values
 from recsys_lightning.data.cache import Stored
 from recsys_lightning.data.encoding import Ids, at_least, concatenate, encode
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.joins import Join, join
 from recsys_lightning.data.sources import Source
 from recsys_lightning.data.tables import column_names, extension, format_of, read_lines, read_table
 from recsys_lightning.errors import InputError
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 PARTS = ("holdout.train", "holdout.valid", "holdout.test")
 """The roles of the files of a split, in the order of the parts' numbers."""
+
+INTERACTIONS = "the interactions"
 
 
 class Files(Source):
@@ -127,6 +130,8 @@ class Files(Source):
             ratings = [self._ratings(path) for path in paths.values()]
             _check_parts(ratings)
             interactions, source = self._encode(ratings)
+            joins = _join_parts(dict(zip(paths, ratings, strict=True)))
+            interactions = replace(interactions, joins=joins + interactions.joins)
             sizes = [len(one.users.codes) for one in ratings]
             numbers = np.array([PARTS.index(role) for role in paths], np.int8)
             return interactions, np.repeat(numbers, sizes)[source]
@@ -177,6 +182,8 @@ class Files(Source):
         times = [one.times for one in ratings if one.times is not None]
         if 0 < len(times) < len(ratings):
             log.warning("not all of the files have times: the files' order is taken instead")
+        users = concatenate([one.users for one in ratings])
+        joins: list[Join] = []
         submission = None
         if self.submission_template is not None:
             template = read_table(
@@ -185,18 +192,28 @@ class Files(Source):
                 keys={self.user_column: "data.user_column"},
             )
             submission = template.ids(self.user_column).values
+            role = "data.submission_template"
+            joins.append(join("users", role, submission, INTERACTIONS, users.used()))
         interactions, source = encode(
-            concatenate([one.users for one in ratings]),
+            users,
             concatenate([one.items for one in ratings]),
             np.concatenate(times) if len(times) == len(ratings) else None,
             submission,
         )
         if self.items is None:
-            return interactions, source
-        attributes = self._attributes(Path(self.items), interactions.items)
-        return replace(interactions, titles=attributes.titles, features=attributes.features), source
+            return replace(interactions, joins=tuple(joins)), source
+        attributes, ids = self._attributes(Path(self.items), interactions.items)
+        joins.append(join("items", INTERACTIONS, attributes.positions, "data.items", ids))
+        described = replace(
+            interactions,
+            titles=attributes.titles,
+            features=attributes.features,
+            joins=tuple(joins),
+        )
+        return described, source
 
-    def _attributes(self, path: Path, items: NDArray) -> Attributes:
+    def _attributes(self, path: Path, items: NDArray) -> tuple[Attributes, list[str]]:
+        """What the table knows of the items, and the ids that it has."""
         names = column_names(path, format_of(path))
         item, title = self.items_item_column, self.title_column
         if title == "auto":
@@ -216,7 +233,7 @@ class Files(Source):
             attributes.add_titles(table.rows(item, title))
         for name in features:
             attributes.add(name, split_values(table.rows(item, name)))
-        return attributes
+        return attributes, [id for (id,) in table.rows(item)]
 
 
 @dataclass(frozen=True)
@@ -267,9 +284,16 @@ def _check_parts(ratings: Sequence[_Ratings]) -> None:
                 "what is held out must be in one file only"
             )
 
-    new = np.setdiff1d(np.concatenate(items), items[0])
-    if len(new):
-        log.info("%s items are in no row of %s", f"{len(new):,}", ratings[0].path)
+
+def _join_parts(parts: Mapping[str, _Ratings]) -> tuple[Join, ...]:
+    """The users and items of the held-out parts among those of the first, which is train."""
+    (train, known), *held_out = parts.items()
+    users, items = known.users.used(), known.items.used()
+    joins = []
+    for role, part in held_out:
+        joins.append(join("users", role, part.users.used(), train, users))
+        joins.append(join("items", role, part.items.used(), train, items))
+    return tuple(joins)
 
 
 def _text(value: str | None) -> str | None:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from recsys_lightning.data.joins import Join
+
 
 @dataclass(frozen=True, eq=False)
 class Feature:
@@ -39,6 +41,7 @@ class Interactions:
         features: item features by name.
         submission_users: original ids of the users to recommend to, in the order of the submission
             (the template's, else of first appearance in the ratings); may name unknown users.
+        joins: how well the ids of the files agree that all this was read from.
     """
 
     users: NDArray
@@ -49,6 +52,7 @@ class Interactions:
     titles: NDArray[np.str_] | None
     features: Mapping[str, Feature]
     submission_users: NDArray
+    joins: tuple[Join, ...] = ()
 
     @property
     def num_users(self) -> int:

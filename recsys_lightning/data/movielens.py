@@ -16,6 +16,7 @@ from recsys_lightning.data.attributes import Attributes, Pairs
 from recsys_lightning.data.download import fetch
 from recsys_lightning.data.encoding import at_least, encode
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.joins import join
 from recsys_lightning.data.sources import Source
 from recsys_lightning.data.tables import Format, Table, read_table
 from recsys_lightning.errors import InputError
@@ -88,7 +89,10 @@ class MovieLens(Source):
                 ids, texts = NAMES[:2], NAMES[2:]
                 ratings = read_table(directory / name, ids, texts, FORMATS[name])
                 interactions = _encode(ratings, self.min_rating)
-                return _describe(interactions, _movies(directory / movies))
+                known = _movies(directory / movies)
+                items = map(str, interactions.items.tolist())
+                found = join("items", name, items, movies, (movie for movie, *_ in known))
+                return replace(_describe(interactions, known), joins=(found,))
         pairs = ", ".join(f"{name} and {movies}" for name, movies in MOVIES.items())
         raise InputError(
             f"{directory}: holds no MovieLens data ({pairs}); remove the directory, and check "

@@ -96,4 +96,6 @@ class Source(ABC):
             f"{interactions.num_interactions:,}",
             time.perf_counter() - started,
         )
+        for join in interactions.joins:
+            log.log(logging.WARNING if join.is_low else logging.INFO, "%s", join)
         return interactions, parts

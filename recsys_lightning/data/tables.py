@@ -1,7 +1,8 @@
 """CSV, TSV and Parquet files as columns of ids, times, numbers and text; errors name the line.
 
-Ids are always read as text, so `007` and `7` stay apart. pyarrow reads with all cores and cannot
-say where a bad value stands: only then is the file read again, slowly, to find the line.
+Ids are always read as text, so `007` and `7` stay apart; `encoding.plain` says what is one id.
+pyarrow reads with all cores and cannot say where a bad value stands: only then is the file read
+again, slowly, to find the line.
 """
 
 import csv
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lightning.data.encoding import Ids
+from recsys_lightning.data.encoding import MISSING, Ids, plain
 from recsys_lightning.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".dat": "\t", ".parquet": "parquet"}
 Converted = TypeVar("Converted")
-MISSING = frozenset({"", "nan", "NaN", "null", "NULL", "None"})
 
 
 class Format(NamedTuple):
@@ -90,6 +90,8 @@ class Table:
         kind = column.type
         if pa.types.is_floating(kind):  # how pandas writes integers beside a missing one
             column = self._convert(name, _whole, "a whole number")
+        elif pa.types.is_decimal(kind):  # a database's integers
+            column = self._convert(name, _whole_decimal, "a whole number")
         elif not (
             pa.types.is_integer(kind)
             or pa.types.is_dictionary(kind)
@@ -103,11 +105,14 @@ class Table:
             column = column.dictionary_encode()
         column = column.unify_dictionaries().combine_chunks()
         codes = column.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
-        values = column.dictionary.cast(pa.string()).to_pylist()
+        values = plain(column.dictionary.cast(pa.string()).to_pylist())
         for code, value in enumerate(values):
             if value in MISSING or "\0" in value:
                 raise self._wrong(int(np.argmax(codes == code)), name, "an id")
-        return Ids(codes, values)
+        distinct = {value: code for code, value in enumerate(dict.fromkeys(values))}
+        if len(distinct) < len(values):  # `7` and ` 7`
+            codes = np.array([distinct[value] for value in values], dtype=np.int32)[codes]
+        return Ids(codes, list(distinct))
 
     def times(self, name: str) -> NDArray[np.int64]:
         """(N,) seconds; from integers, floats (cut), timestamps and dates, ISO 8601 as text too."""
@@ -121,9 +126,10 @@ class Table:
         """(N,) stripped text, empty where there is none; `2000` for 2000.0, lists joined by `|`."""
         return [_text(value) for value in self.data[name].to_pylist()]
 
-    def rows(self, *names: str) -> list[tuple[str, ...]]:
-        """`texts` of some columns, row by row."""
-        return list(zip(*(self.texts(name) for name in names), strict=True))
+    def rows(self, item: str, *names: str) -> list[tuple[str, ...]]:
+        """An id, empty where there is none, and the `texts` of some columns, row by row."""
+        columns = [self.texts(name) for name in names]
+        return list(zip(plain(self.texts(item)), *columns, strict=True))
 
     def where(self, row: int) -> str:
         """Where a row stands, as an error names it."""
@@ -360,6 +366,12 @@ def _whole(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
     import pyarrow as pa
 
     return column.cast(pa.int64())
+
+
+def _whole_decimal(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    import pyarrow as pa
+
+    return column.cast(pa.decimal256(76, 0)).cast(pa.string())
 
 
 def _text(value: Any) -> str:

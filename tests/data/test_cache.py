@@ -66,6 +66,14 @@ def test_what_is_absent_stays_absent(tmp_path):
         assert loaded.features == {}
 
 
+def test_ids_that_do_not_match_are_said_each_time(files, reads, tmp_path, caplog):
+    write(tmp_path / "items.csv", "item,title\n1,x\n2,y\n")
+    first, again = files().load(), files().load()
+    assert len(reads) == 1
+    assert again.joins == first.joins
+    assert caplog.text.count("only 0 of 2 items of the interactions are in data.items") == 2
+
+
 @pytest.mark.parametrize("name", ["ratings.csv", "items.csv"])
 def test_a_changed_file_is_read_again_and_a_touched_one_is_not(files, reads, tmp_path, name):
     files().load()

@@ -47,6 +47,28 @@ def test_everything_is_read(path):
     assert loaded.submission_users.tolist() == [4, 77, 11]
 
 
+def test_ids_agree_however_each_file_writes_its_integers(path):
+    for name, text in FILES.items():
+        if name.endswith("tsv"):
+            header, *lines = text.splitlines()
+            floats = (line.replace("\t", ".0 \t", 1) for line in lines)
+            write(path / name, "\n".join([header, *floats]) + "\n")
+    write(path / "eval/sample_submission.csv", "user,item\n4.0,1\n77.0,1\n11.0,1\n")
+    loaded = Competition(str(path)).load()
+    assert loaded.titles.tolist()[0] == "Heat (1995)"
+    assert values_of(loaded, "genre") == {10: ["Crime", "Drama"], 30: ["Drama"]}
+    assert values_of(loaded, "year") == {10: ["1995"], 20: ["1975"], 30: ["1997"]}
+    assert loaded.submission_users.tolist() == [4, 77, 11]
+    assert [(j.what, j.file, j.other, j.found, j.total) for j in loaded.joins] == [
+        ("users", "eval/sample_submission.csv", "train/train_ratings.csv", 2, 3),
+        ("items", "train/train_ratings.csv", "train/titles.tsv", 3, 3),
+        ("items", "train/train_ratings.csv", "train/years.tsv", 2, 3),
+        ("items", "train/train_ratings.csv", "train/genres.tsv", 2, 3),
+        ("items", "train/train_ratings.csv", "train/directors.tsv", 1, 3),
+        ("items", "train/train_ratings.csv", "train/writers.tsv", 0, 3),
+    ]
+
+
 def test_all_but_the_ratings_may_lack(path, caplog):
     shutil.rmtree(path / "eval")
     for name in FILES:

@@ -162,6 +162,50 @@ def test_the_template_fixes_the_users(path, tmp_path):
     assert loaded.submission_users.tolist() == ["a", "z"]
 
 
+def test_ids_agree_however_each_file_writes_its_integers(tmp_path, caplog):
+    path = write(tmp_path / "log.csv", "user,item\n1,10\n1, 11 \n2,10\n2,11\n")
+    items = write(tmp_path / "items.csv", "item,title\n10.0,Alpha\n11.0,Beta\n,none\n12.0,C\n")
+    template = write(tmp_path / "users.csv", "user,item\n2.0,0\n1.0,0\n")
+    loaded = Files(str(path), items=str(items), submission_template=str(template)).load()
+    assert rows_of(loaded) == {1: [10, 11], 2: [10, 11]}
+    assert loaded.titles.tolist() == ["Alpha", "Beta"]
+    assert loaded.submission_users.tolist() == [2, 1]
+    assert list(map(str, loaded.joins)) == [
+        "2 of 2 users of data.submission_template are in the interactions (100 %)",
+        "2 of 2 items of the interactions are in data.items (100 %)",
+    ]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("zeros", ["007", "7.5", "u7"])
+def test_ids_that_do_not_agree_are_said_loudly(tmp_path, caplog, zeros):
+    path = write(tmp_path / "log.csv", "user,item\n7,7\n8,8\n")
+    template = write(tmp_path / "users.csv", f"user\n{zeros}\n")
+    items = write(tmp_path / "items.csv", f"item,title\n{zeros},A\n")
+    loaded = Files(
+        str(path),
+        items=str(items),
+        submission_template=str(template),
+        cache_dir=str(tmp_path / "cache"),
+    ).load()
+    assert loaded.titles.tolist() == ["", ""]
+    said = [
+        f"only 0 of 1 users of data.submission_template are in the interactions (0 %): {zeros!r} "
+        "is not, and '7' is only there. Check that both files write ids in the same way",
+        f"only 0 of 2 items of the interactions are in data.items (0 %): '7' is not, and {zeros!r} "
+        "is only there. Check that both files write ids in the same way",
+    ]
+    warned = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert warned == said
+
+
+def test_users_of_the_template_are_looked_up_among_those_that_are_left(path, tmp_path):
+    template = str(write(tmp_path / "users.csv", "user\na\nb\nc\n"))
+    chosen = {"rating_column": "stars", "min_rating": 4, "submission_template": template}
+    (found,) = Files(path, **chosen).load().joins
+    assert (found.found, found.total, found.missing) == (1, 3, "a")
+
+
 def test_lightgcn_text(tmp_path):
     path = write(tmp_path / "train.txt", "0 5 3 \n2\n\n1 3\n0 9\n")
     loaded = Files(str(path)).load()
@@ -194,7 +238,13 @@ class TestParts:
         assert parts.dtype == np.int8
         assert loaded.times.tolist() == [0, 1, 1, 5, 5, 8]
         assert loaded.submission_users.tolist() == [2, 1]
-        assert f"2 items are in no row of {tmp_path / 'train.csv'}" in caplog.text
+        assert list(map(str, loaded.joins)) == [
+            "2 of 2 users of holdout.valid are in holdout.train (100 %)",
+            "1 of 2 items of holdout.valid are in holdout.train (50 %)",
+            "1 of 1 users of holdout.test are in holdout.train (100 %)",
+            "only 0 of 1 items of holdout.test are in holdout.train (0 %): '8' is not, and '5' is "
+            "only there. Check that both files write ids in the same way",
+        ]
         assert "1 duplicate (user, item) rows merged" in caplog.text
 
     @pytest.mark.parametrize(("valid", "test"), [(None, None), ("x", None), (None, "x")])

@@ -132,6 +132,9 @@ def test_every_layout(server, source, tmp_path, name):
     assert values_of(loaded, "genre") == {10: ["Action", "Drama"]}
     assert values_of(loaded, "year") == {10: ["1995"]}
     assert rows_of(source(name, min_rating=4).load()) == {1: [10], 2: [20]}
+    (found,) = loaded.joins
+    assert (found.found, found.total) == (2, 2)
+    assert {found.file, found.other} <= set(movielens.MOVIES) | set(movielens.MOVIES.values())
     assert {path.name for path in (tmp_path / "data").iterdir()} == {name, f"{name}.zip"}
     wanted = set(LAYOUTS[name]) - {"ml-10M100K/"}
     assert {path.name for path in (tmp_path / "data" / name).iterdir()} == {

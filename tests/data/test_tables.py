@@ -2,6 +2,7 @@
 
 import datetime
 import gzip
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -48,6 +49,30 @@ def test_text_files(tmp_path, suffix):
     assert table.where(1) == f"{path}, line 4"
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (["12.0", "7.00"], ["12", "7"]),
+        (["12.0", "7", "-3.0"], ["12", "7", "-3"]),
+        (["12.0", "12"], ["12", "12"]),
+        (["12.0", "1.5"], ["12.0", "1.5"]),
+        (["12.0", "a"], ["12.0", "a"]),
+        (["12.0", "007"], ["12.0", "007"]),
+        (["12.", "7.0"], ["12.", "7.0"]),
+        (["1.0.0", "2.0"], ["1.0.0", "2.0"]),
+        (["٣.0", "2.0"], ["٣.0", "2.0"]),
+        ([" 7", "7\u00a0", "7"], ["7", "7", "7"]),
+        (["007", "7"], ["007", "7"]),
+    ],
+)
+def test_one_id_however_it_is_written(tmp_path, written, expected):
+    text = "user,item,time\n" + "".join(f"{id},{id},1\n" for id in written)
+    table = read(write(tmp_path / "log.csv", text))
+    assert values(table.ids("user")) == expected
+    assert table.ids("user").values == list(dict.fromkeys(expected))
+    assert [id for id, _ in table.rows("item", "time")] == expected
+
+
 def test_ids_are_in_order_of_first_appearance_over_many_blocks(tmp_path):
     users = [str(n * 7919 % 100_003) for n in range(200_000)]
     text = "user,item,time\n" + "".join(f"{user},1,{n}\n" for n, user in enumerate(users))
@@ -69,7 +94,8 @@ def test_quoted_text_comes_back(tmp_path_factory, rows):
     quoted = (",".join('"' + value.replace('"', '""') + '"' for value in row) for row in rows)
     write(path, "\n".join(["user,item", *quoted]) + "\n")
     table = read(path, texts=())
-    assert list(zip(values(table.ids("user")), values(table.ids("item")), strict=True)) == rows
+    expected = [(user.strip(), item.strip()) for user, item in rows]  # blanks are no part of an id
+    assert list(zip(values(table.ids("user")), values(table.ids("item")), strict=True)) == expected
 
 
 @pytest.mark.parametrize(
@@ -108,6 +134,11 @@ def test_times_in_parquet(tmp_path, times, expected):
     [
         (pa.array([8, 7, 8], pa.int16()), ["8", "7", "8"]),
         (pa.array([8.0, 7.0, 8.0]), ["8", "7", "8"]),
+        (pa.array([Decimal(8), Decimal(7), Decimal(8)], pa.decimal128(20, 0)), ["8", "7", "8"]),
+        (pa.array([Decimal(8), Decimal(-7), Decimal(10**30)]), ["8", "-7", "1" + "0" * 30]),
+        (pa.array([Decimal("8.00"), Decimal("7"), Decimal("80")]), ["8", "7", "80"]),
+        (pa.array(["8.0", "7", "8"]), ["8", "7", "8"]),
+        (pa.array([" 8", "8\t", "7 7"]), ["8", "8", "7 7"]),
         (pa.array(["8", "07", "8"], pa.large_string()), ["8", "07", "8"]),
         (pa.array(["8", "07", "8"]).dictionary_encode(), ["8", "07", "8"]),
         (
@@ -136,6 +167,15 @@ def test_ids_in_parquet(tmp_path, ids, expected):
             pa.array([1.0, 1.5]),
             "{path}, row 2, column 'user': expected a whole number, found 1.5",
         ),
+        (
+            pa.array([Decimal("1.0"), Decimal("1.5")]),
+            "{path}, row 2, column 'user': expected a whole number, found Decimal('1.5')",
+        ),
+        (
+            pa.array([Decimal(1), None]),
+            "{path}, row 2, column 'user': expected an id, found nothing",
+        ),
+        (pa.array(["1", " "]), "{path}, row 2, column 'user': expected an id, found ' '"),
         (
             pa.array([[1], [2]]),
             "{path}: column 'user' holds list<element: int64>; ids are text or integers",

@@ -1,0 +1,32 @@
+"""What a run shows of its data."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+from rich.console import Console
+
+from recsys_lightning.data.holdout import NoHoldout
+from recsys_lightning.data.joins import join
+from recsys_lightning.summary import describe
+from tests.conftest import make_interactions
+
+
+def test_every_join_of_two_files_is_shown():
+    x = make_interactions([[0, 1], [2]], 3)
+    found = join("items", "the interactions", ["1", "2", "[b]"], "data.items", ["1", "2"])
+    low = join("users", "holdout.test", ["1"], "holdout.train", ["2"])
+    console = Console(file=io.StringIO(), width=40)
+    describe(console, "files", NoHoldout().split(replace(x, joins=(found, low))))
+    lines = console.file.getvalue().splitlines()
+    assert lines[2:] == [
+        "2 of 3 items of the interactions are in data.items (66.6 %)",
+        "only 0 of 1 users of holdout.test are in holdout.train (0 %): '1' is not, and '2' is only "
+        "there. Check that both files write ids in the same way",
+    ]
+
+
+def test_joins_stay_with_a_part_of_the_data():
+    found = join("items", "a", ["1"], "b", ["1"])
+    x = replace(make_interactions([[0, 1]], 2), joins=(found,))
+    assert x.select(np.array([True, False])).joins == (found,)
