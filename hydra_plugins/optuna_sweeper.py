@@ -28,7 +28,7 @@ from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf
 
 from recsys_lightning.callbacks.sweep import make
 from recsys_lightning.errors import InputError, check_range
@@ -157,9 +157,8 @@ class OptunaSweeper(Sweeper):
         overrides = [f"{key}={value}" for key, value in (fixed | some).items()]
         cfg = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         choices = dict(cfg.hydra.runtime.choices)
-        with open_dict(cfg), read_write(cfg):
-            del cfg["hydra"]
-        config = OmegaConf.to_container(cfg, resolve=True)
+        task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        config = OmegaConf.to_container(task, resolve=True)
         varied = {key.split(".")[0] for key in space}
         data = split = None
         if not varied & {"data", "holdout"}:  # else a trial may have what another lacks
@@ -187,14 +186,13 @@ class OptunaSweeper(Sweeper):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         name = storage_name(self.storage, folder)
         pruner = instantiate(self.pruner) if self.pruner else optuna.pruners.NopPruner()
+        options = {"study_name": self.study_name, "pruner": pruner}
         try:
-            study = optuna.create_study(
-                storage=open_storage(name),
-                study_name=self.study_name,
-                pruner=pruner,
-                direction=self.direction,
-                load_if_exists=True,
-            )
+            options["storage"] = optuna.storages.get_storage(open_storage(name))
+            try:
+                study = optuna.load_study(**options)
+            except KeyError:
+                study = optuna.create_study(**options, direction=self.direction)
         except Exception as error:  # of as many kinds as there are databases
             raise InputError(f"hydra.sweeper.storage={mask(f'{name}: {error}')}") from None
         trials = len(study.get_trials(deepcopy=False))
