@@ -167,7 +167,7 @@ class OptunaSweeper(Sweeper):
             if varied.isdisjoint({"metrics", "monitor"}):
                 split = _split_with(cfg.monitor, list(cfg.metrics.k), holdout, source)
         same = identity(config, choices, data, overrides=list(fixed))
-        shared = flat(same["choices"]) | flat({"data": same["data"]}) | flat(same["config"])
+        shared = flat(same["choices"]) | flat(same["data"] or {}) | flat(same["config"])
         searched = {key: value for key, value in shared.items() if key not in space}
         searched |= flat({"space": {key: str(value) for key, value in space.items()}})
         searched |= {"direction": self.direction, "split": split, "version": same["version"]}

@@ -97,7 +97,7 @@ def test_a_move_of_code_changes_no_job():
         return [moved(one) for one in node] if isinstance(node, list) else node
 
     swa = (f"+callbacks.a._target_={CALLBACKS}.StochasticWeightAveraging", "+callbacks.a.swa_lrs=1")
-    config, choices, data, given = parts_of("trainer=ddp", *swa)
+    config, choices, data, _ = parts_of("trainer=ddp", *swa)
     assert moved(config) != config
     assert job_hash(moved(config), choices, data) == job_hash(config, choices, data)
     renamed = copy.deepcopy(config)

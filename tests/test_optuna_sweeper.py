@@ -146,7 +146,7 @@ def test_a_study_goes_on_with_the_search_that_it_knows(search):
         (("model.dropout=0.5",), "model.dropout was 0.0 and is 0.5"),
         (("model.dropout=interval(0.0,0.5)",), "space.model.dropout was not given and is Float"),
         (("seed=1",), "seed was 42 and is 1"),
-        (("holdout.seed=1",), "seed was 0 and is 1"),
+        (("holdout.seed=1",), "options.seed was 0 and is 1"),
         (("monitor=val/ndcg@10",), "monitor was val/recall@10 and is val/ndcg@10"),
         (("hydra.sweeper.direction=minimize",), "direction was maximize and is minimize"),
     ],
@@ -167,7 +167,7 @@ def test_a_search_of_changed_data_is_refused_in_its_storage(search):
     search(*EASE, "hydra.sweeper.n_trials=3")
     write_ratings(search.ratings, length=45, shift=1)
     said = search.refused(*EASE)
-    assert "data.data.files was " in said
+    assert "data.files.data.path was " in said
     assert "split was " in said
 
 
@@ -181,10 +181,13 @@ def test_a_study_of_which_nobody_knows_what_it_searched_is_refused(search):
 
 def test_two_studies_in_a_folder_know_their_own_trials(search):
     search(*EASE, "hydra.sweeper.n_trials=2", job=lambda number: 0.1)
+    storage = open_storage(str(search.folder / "study.journal"))
+    optuna.load_study(study_name="sweep", storage=storage).ask()  # a trial that was killed
     another = ("hydra.sweeper.study_name=another", "model=ease", "model.dropout=interval(0.0,0.5)")
-    search(*EASE[:1], *another, "hydra.sweeper.n_trials=2", job=lambda number: 0.2)
-    assert search.trials() == [("COMPLETE", 0.1)] * 2
-    assert search.trials("another") == [("COMPLETE", 0.2)] * 2
+    search(*EASE[:1], *another, "hydra.sweeper.n_trials=3", job=lambda number: 0.2)
+    assert search.trials("another") == [("COMPLETE", 0.2)] * 3
+    search(*EASE, "hydra.sweeper.n_trials=3", job=lambda number: 0.1)
+    assert search.trials() == [("COMPLETE", 0.1)] * 2 + [("FAIL", None), ("COMPLETE", 0.1)]
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
