@@ -257,7 +257,15 @@ def test_without_a_test_set_there_is_nothing_to_confirm(tmp_path, out):
 class TestRefused:
     def test_different_splits(self, sweep, out):
         write_run(sweep / "4_other", make_split(seed=1), 1.0)
-        refused([sweep], out, "0_ease and .*4_other have different splits")
+        refused([sweep], out, "the runs have 2 different splits: .*4_other")
+        named = [sweep / "0_ease", sweep / "4_other"]
+        refused(named, out, "0_ease and .*4_other have different splits")
+
+    def test_the_better_runs_of_an_earlier_split(self, sweep, out):
+        """Of the best of each model, all would be on the earlier split."""
+        for number, model in enumerate(("ease", "recvae", "easer", "noise")):
+            write_run(sweep / f"{number}_{model}-before", make_split(seed=1), 2.0, model=model)
+        refused([sweep], out, "the runs have 2 different splits")
 
     def test_candidates_of_other_data(self, sweep, out):
         path = sweep / "0_ease/candidates/valid.parquet"
