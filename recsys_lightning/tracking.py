@@ -16,10 +16,12 @@ import logging
 import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from recsys_lightning.errors import InputError
+from recsys_lightning.secrets import mask
 from recsys_lightning.summary import Example
 from recsys_lightning.sweep import results
 
@@ -380,7 +382,10 @@ class MLflow(Tracker):
                 if (self.folder / name).is_file():
                     self.client.log_artifact(self.run_id, self.folder / name)
         finally:
-            self.client.set_terminated(self.run_id, "FINISHED" if _succeeded(result) else "FAILED")
+            status = "FINISHED" if _succeeded(result) else "FAILED"
+            with redirect_stdout(io.StringIO()) as said:  # the run's address, with its password
+                self.client.set_terminated(self.run_id, status)
+            print(mask(said.getvalue()), end="")
 
 
 def _without_at(metrics: Mapping[str, float]) -> dict[str, float]:

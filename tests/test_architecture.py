@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "jobs": set(),
     "secrets": set(),
     "sweep": {"deaths"},
-    "tracking": {"errors", "summary", "sweep"},
+    "tracking": {"errors", "secrets", "summary", "sweep"},
     "leaderboard": {"functional", "jobs", "lists", "results", "sweep"},
     "figures": set(),
     "report": {"errors", "figures", "jobs", "leaderboard", "results", "sweep"},
