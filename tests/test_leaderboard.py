@@ -118,3 +118,12 @@ def test_callbacks_that_change_the_fit_are_options(tmp_path):
         (run / "result.json").write_text(json.dumps(result | {"repeated": str(number), "job": lr}))
     runs = runs_table([tmp_path], tmp_path)
     assert runs.options.tolist() == ["callbacks.swa.swa_lrs=0.1", "callbacks.swa.swa_lrs=0.2"]
+
+
+def test_runs_that_say_no_job_are_as_many_seeds_as_they_have(tmp_path):
+    for number in range(2):
+        run = write_run(tmp_path, number, "a", 0.3, seed=1)
+        result = json.loads((run / "result.json").read_text())
+        del result["job"]
+        (run / "result.json").write_text(json.dumps(result))
+    assert leaderboard(runs_table([tmp_path], tmp_path), "val/recall@10").runs.tolist() == [1]
