@@ -56,7 +56,7 @@ class Ids(NamedTuple):
 
     def used(self) -> list[str]:
         """The distinct ids of the rows, in the order of `values`."""
-        return [self.values[code] for code in np.unique(self.codes)]
+        return [self.values[code] for code in np.flatnonzero(np.bincount(self.codes))]
 
     def at(self, row: int) -> str:
         """The id of one row."""

@@ -1,8 +1,8 @@
 """The user's own files: interactions, and what is known of the items.
 
 Interactions are CSV (also `.csv.gz`), tab-separated (`.tsv`, `.txt`, `.dat`) or Parquet, with
-named columns; or LightGCN's text format, one user a line before all the items: a `.txt` file
-without a tab in its first line is taken for that.
+named columns; or LightGCN's text format (`lightgcn`), one user a line before all the items: a
+`.txt` file without a tab or a comma in its first line is taken for that.
 """
 
 import logging
@@ -20,8 +20,9 @@ from recsys_lightning.data.cache import Stored
 from recsys_lightning.data.encoding import Ids, at_least, concatenate, encode
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.joins import Join, join
+from recsys_lightning.data.lightgcn import is_lightgcn, read_lightgcn
 from recsys_lightning.data.sources import Source
-from recsys_lightning.data.tables import column_names, extension, format_of, read_lines, read_table
+from recsys_lightning.data.tables import column_names, extension, format_of, read_table
 from recsys_lightning.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -153,8 +154,11 @@ class Files(Source):
         return {role: Path(path) for role, path in named.items() if path is not None}
 
     def _ratings(self, path: Path) -> "_Ratings":
-        if _is_lightgcn(path):
-            return _read_lightgcn(path)
+        if is_lightgcn(path):
+            pairs = read_lightgcn(path)
+            return _Ratings(
+                path, pairs.users, pairs.items, None, lambda n: f"{path}, line {pairs.lines[n]}"
+            )
         names = column_names(path, format_of(path))
         time = self.time_column
         if time == "auto":
@@ -298,32 +302,3 @@ def _join_parts(parts: Mapping[str, _Ratings]) -> tuple[Join, ...]:
 
 def _text(value: str | None) -> str | None:
     return None if value is None else str(value)  # Hydra takes a column called 0 for a number
-
-
-def _is_lightgcn(path: Path) -> bool:
-    if path.suffix.lower() != ".txt":
-        return False
-    first = next(read_lines(path), "")
-    return "\t" not in first and "," not in first
-
-
-def _read_lightgcn(path: Path) -> _Ratings:
-    """Lines of `user item item ...`; a user may have no items, or several lines."""
-    users: dict[str, int] = {}
-    items: dict[str, int] = {}
-    owners, sizes, codes = [], [], []
-    for line in read_lines(path):
-        user, *row = line.split() or [""]
-        owners.append(users.setdefault(user, len(users)))
-        sizes.append(len(row))
-        codes += [items.setdefault(item, len(items)) for item in row]
-    if not codes:
-        raise InputError(f"{path}: expected lines `user item item ...`, found none")
-    lines = np.repeat(np.arange(1, len(sizes) + 1), sizes)
-    return _Ratings(
-        path,
-        Ids(np.repeat(np.array(owners, dtype=np.int32), sizes), list(users)),
-        Ids(np.array(codes, dtype=np.int32), list(items)),
-        None,
-        lambda n: f"{path}, line {lines[n]}",
-    )

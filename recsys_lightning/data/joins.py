@@ -47,7 +47,7 @@ class Join(NamedTuple):
 
 
 def join(what: str, file: str, ids: Iterable[str], other: str, others: Iterable[str]) -> Join:
-    """Look up the ids of one file, which has at least one, in another.
+    """Look up the ids of one file, which has at least one, in another; empty ones are none.
 
     >>> print(join("items", "holdout.test", ["7", "8", "8"], "holdout.train", ["7", "9"]))
     1 of 2 items of holdout.test are in holdout.train (50 %)
@@ -55,7 +55,7 @@ def join(what: str, file: str, ids: Iterable[str], other: str, others: Iterable[
     only 0 of 1 items of holdout.test are in holdout.train (0 %): '007' is not, and '7' is only \
 there. Check that both files write ids in the same way
     """
-    here, there = dict.fromkeys(ids), dict.fromkeys(others)
+    here, there = dict.fromkeys(filter(None, ids)), dict.fromkeys(filter(None, others))
     missing = next((one for one in here if one not in there), "")
     unused = next((one for one in there if one not in here), "")
     return Join(what, file, other, len(here.keys() & there), len(here), missing, unused)

@@ -6,8 +6,6 @@ again, slowly, to find the line.
 """
 
 import csv
-import gzip
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lightning.data.encoding import MISSING, Ids, plain
+from recsys_lightning.data.text import first_line, read_lines
 from recsys_lightning.errors import InputError
 
 if TYPE_CHECKING:
@@ -247,7 +246,7 @@ def _read_text(path: Path, format: Format, ids: Sequence[str], texts: Sequence[s
             convert_options=arrow.ConvertOptions(include_columns=list(types), column_types=types),
         )
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(_explain(path, format) or f"{path}: {_line(error)}") from None
+        raise InputError(_explain(path, format) or f"{path}: {first_line(error)}") from None
 
 
 def _explain(path: Path, format: Format) -> str | None:
@@ -279,30 +278,6 @@ def _scan(path: Path, format: Format) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"{path}, line {reader.line_num}: {error}") from None
 
 
-def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, unpacked if its name ends with `.gz`.
-
-    Raises:
-        InputError: no such file, one that cannot be read, or bytes that are not UTF-8.
-    """
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    try:
-        with opened(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a directory, expected a file") from None
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise InputError(
-            f"{path}, line {number}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
-        ) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read: {_line(error)}") from None
-
-
 def _parquet(path: Path) -> Any:
     import pyarrow as pa
     from pyarrow import parquet
@@ -310,7 +285,7 @@ def _parquet(path: Path) -> Any:
     try:
         return parquet.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: is not a readable Parquet file: {_line(error)}") from None
+        raise InputError(f"{path}: is not a readable Parquet file: {first_line(error)}") from None
 
 
 def _read_parquet(path: Path, columns: Sequence[str]) -> "pa.Table":
@@ -319,7 +294,7 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> "pa.Table":
     try:
         return _parquet(path).read(columns=list(columns))
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: is not a readable Parquet file: {_line(error)}") from None
+        raise InputError(f"{path}: is not a readable Parquet file: {first_line(error)}") from None
 
 
 def _seconds(column: "pa.ChunkedArray") -> NDArray[np.int64]:
@@ -382,7 +357,3 @@ def _text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # pandas writes years as floats where one is missing
     return str(value).strip()
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
