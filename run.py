@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,10 +23,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from recsys_lightning import tracking
+from recsys_lightning import secrets, tracking
 from recsys_lightning.callbacks.sweep import Sweep, end_sweep, make
+from recsys_lightning.deaths import leaving_word
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError, Interrupted, Pruned
 from recsys_lightning.interruption import signals_kill, signals_raise
+from recsys_lightning.jobs import job_hash, split_of
 from recsys_lightning.results import (
     Stopwatch,
     forget_peak_rss,
@@ -41,7 +44,6 @@ from recsys_lightning.sweep import (
     drop_all_but_best,
     find_done,
     has_failed,
-    job_hash,
     make_room,
     take_job,
 )
@@ -166,54 +168,73 @@ def job(cfg: DictConfig) -> float | None:
     _limit_threads()
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    config = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(config, dict)
-    identity = job_hash(config)
+    secrets.hide_in_files(folder / ".hydra")
+    result, data = _head(cfg)
+    word = leaving_word(folder, result) if is_first_process() else nullcontext()
     if hydra_config.mode != RunMode.MULTIRUN:
-        return record(cfg, folder, config, identity, None)
+        with word:
+            return record(cfg, folder, result, None)
     sweep_folder = Path(hydra_config.sweep.dir)
     if cfg.sweep.fail_fast and has_failed(sweep_folder):
         print(f"not started, as another job has failed: {folder}")
         return None
-    with take_job(sweep_folder, identity, folder):
-        if found := find_done(sweep_folder, identity):
+    with take_job(sweep_folder, result["job"], folder):
+        if found := find_done(sweep_folder, result["job"], lambda: _split_of(cfg, data)):
             print(f"done already: {found[0]}")
             return found[1]["metrics"].get(cfg.monitor)
-        make_room(folder, identity)
-        return record(cfg, folder, config, identity, sweep_folder)
+        make_room(folder)
+        with word:
+            return record(cfg, folder, result, sweep_folder)
+
+
+def _head(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """What result.json says of a run before it begins; and the identity of its data and holdout.
+
+    Where these cannot be made there is none: the run will fail by the same error.
+    """
+    hydra_config = HydraConfig.get()
+    choices, overrides = dict(hydra_config.runtime.choices), list(hydra_config.overrides.task)
+    config = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(config, dict)
+    data: dict[str, Any] | None = None
+    with suppress(InputError, OSError, HydraException, OmegaConfBaseException):
+        data = make(cfg.holdout).identity(make(cfg.data))
+    known = config, choices, data
+    return {
+        "status": "done",
+        "error": None,
+        "model": choices["model"],
+        "data": choices["data"],
+        "split": None,
+        "seed": cfg.seed,
+        "metrics": {},
+        "job": job_hash(*known, overrides=overrides),
+        "repeated": job_hash(*known, overrides=overrides, without="seed"),
+        "config": secrets.masked(config),
+        "git_commit": git_commit(Path(__file__).parent),
+        "choices": choices,
+        "overrides": secrets.masked(overrides),
+    }, data
+
+
+def _split_of(cfg: DictConfig, data: dict[str, Any] | None) -> str:
+    """The SHA-256 of the split that a job has now."""
+    try:
+        return split_of(data, lambda: make(cfg.holdout)(make(cfg.data)).sha256) if data else "none"
+    except (InputError, OSError):  # the run will say so
+        return "none"
 
 
 def record(
-    cfg: DictConfig,
-    folder: Path,
-    config: dict[str, Any],
-    identity: str,
-    sweep_folder: Path | None,
+    cfg: DictConfig, folder: Path, result: dict[str, Any], sweep_folder: Path | None
 ) -> float | None:
     """Run, and write result.json last, whatever happens; returns the monitored metric."""
-    hydra_config = HydraConfig.get()
-    choices = hydra_config.runtime.choices
     if is_first_process():  # what an earlier run left must not pass for this one's
         left = ["result.json", "submission.csv", *folder.glob("candidates/*.parquet")]
         for earlier in left + ([] if cfg.ckpt_path == "last" else ["metrics.csv"]):
             (folder / earlier).unlink(missing_ok=True)
     clock = Stopwatch()
     forget_peak_rss()
-    result: dict[str, Any] = {
-        "status": "done",
-        "error": None,
-        "model": choices.model,
-        "data": choices.data,
-        "split": None,
-        "seed": cfg.seed,
-        "metrics": {},
-        "job": identity,
-        "repeated": job_hash(config, without="seed"),
-        "config": config,
-        "git_commit": git_commit(Path(__file__).parent),
-        "choices": dict(choices),
-        "overrides": list(hydra_config.overrides.task),
-    }
     trackers: list[tracking.Tracker] = []  # those that have begun
     interruption: Interrupted | None = None
     try:
@@ -257,7 +278,8 @@ def record(
     if sweep_folder is None:
         tracking.tell_how_to_sync(folder)
     else:
-        drop_all_but_best(sweep_folder, choices.model, cfg.monitor, cfg.sweep.keep)
+        minimize = HydraConfig.get().sweeper.get("direction") == "minimize"
+        drop_all_but_best(sweep_folder, result, cfg.monitor, cfg.sweep.keep, minimize=minimize)
     if interruption:
         raise interruption  # ends a sweep, too
     return result["metrics"].get(cfg.monitor)
@@ -315,13 +337,16 @@ def _threads() -> dict[str, int]:
 
 def _pruning(cfg: DictConfig) -> Any:
     """Reports to the study whose trial this job is."""
-    from recsys_lightning.callbacks.pruning import Pruning
+    from recsys_lightning.callbacks.pruning import Pruning, storage_name
 
     pruner = instantiate(HydraConfig.get().sweeper.pruner)
-    return Pruning(cfg.sweep.storage, cfg.sweep.study, cfg.sweep.trial, pruner, cfg.monitor)
+    sweeper, folder = HydraConfig.get().sweeper, Path(HydraConfig.get().sweep.dir)
+    storage = storage_name(sweeper.storage, folder)
+    return Pruning(storage, sweeper.study_name, cfg.sweep.trial, pruner, cfg.monitor)
 
 
 def _fail(result: dict[str, Any], message: str, code: int) -> None:
+    message = secrets.mask(message)
     result |= {"status": "failed", "error": message}
     exit_codes.append(code)
     if code < 128 or is_first_process():  # a signal is said once, by the first of several
@@ -331,6 +356,7 @@ def _fail(result: dict[str, Any], message: str, code: int) -> None:
 def main() -> int:
     """Run the job or the sweep; returns the exit code."""
     with_trace = "HYDRA_FULL_ERROR" in os.environ
+    sys.argv[1:] = map(secrets.hide, sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra exits with 1, after half a traceback
     try:
         sys.argv[1:] = with_stored_run(sys.argv[1:])

@@ -2,12 +2,15 @@
 
 The released hydra-optuna-sweeper needs Optuna 2; this one has its keys, so that a user can go over
 to a newer one. Beyond it: `n_trials` is a total that a restarted sweep completes, trials that
-failed or were killed run again, bad ones are pruned, and a failed trial does not end the search.
+failed or were killed run again, bad ones are pruned, and a failed trial does not end the search,
+unless `MAX_FAILURES` fail in a row. A study knows what it searches: a sweep of another model,
+space, data or holdout is refused in its storage.
 
 Hydra imports this module at every start: Optuna is imported where it is used.
 """
 
 import importlib.util
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,9 +30,17 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from recsys_lightning.callbacks.sweep import make
+from recsys_lightning.errors import InputError, check_range
+from recsys_lightning.jobs import flat, identity
+from recsys_lightning.secrets import mask, masked
 from recsys_lightning.sweep import results, wait_for_jobs
 
 log = logging.getLogger(__name__)
+
+MAX_FAILURES = 10  # in a row; what fails so often will fail again
+SHOWN = 3  # differences to a study
+SEARCHED = "searched"  # the attribute of a study that says what it searches
 
 
 class OptunaSweeper(Sweeper):
@@ -74,14 +85,23 @@ class OptunaSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:  # noqa: D102
         if importlib.util.find_spec("optuna") is None:
             raise HydraException("hydra/sweeper=optuna needs Optuna: pip install -e '.[tune]'")
-        space, fixed = self._space(arguments)
-        self._refuse_what_does_not_compose(space, fixed)
         folder = Path(self.config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            check_range("hydra.sweeper.n_trials", self.n_trials, low=1, whole=True)
+            check_range("hydra.sweeper.n_jobs", self.n_jobs, low=1, whole=True)
+            if self.direction not in ("maximize", "minimize"):
+                raise InputError(
+                    f"hydra.sweeper.direction={self.direction}: expected maximize or minimize"
+                )
+            space, fixed = self._space(arguments)
+            searched = self._searched(space, fixed)
+            folder.mkdir(parents=True, exist_ok=True)
+            study = self._study(folder, searched)
+        except InputError as error:
+            raise HydraException(str(error)) from None
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        study = self._study(folder)
         self._take_up(study, folder)
-        failed_now, broken = 0, None
+        failed_now, in_a_row, broken = 0, 0, None
         while (missing := self.n_trials - _finished(study) - failed_now) > 0:
             trials = [study.ask(space) for _ in range(min(self.n_jobs, missing))]
             reached = f"{_finished(study)} of {self.n_trials} trials finished"
@@ -89,7 +109,6 @@ class OptunaSweeper(Sweeper):
             overrides = [
                 [f"{key}={value}" for key, value in (fixed | trial.params).items()]
                 + [f"sweep.trial={trial.number}", f"sweep.study='{self.study_name}'"]
-                + [f"sweep.storage='{self._storage_name(folder)}'"]
                 for trial in trials
             ]
             try:
@@ -99,9 +118,15 @@ class OptunaSweeper(Sweeper):
                 log.exception("the launcher failed")
                 broken, values = error, [None] * len(trials)
                 wait_for_jobs(folder)
-            told = _by_trial(folder)
+            told = _by_trial(folder, self.study_name)
             for trial, value in zip(trials, values, strict=True):
-                failed_now += not self._tell(study, trial.number, told, value)
+                counts = self._tell(study, trial.number, told, value)
+                failed_now, in_a_row = failed_now + (not counts), 0 if counts else in_a_row + 1
+            if in_a_row >= MAX_FAILURES:
+                raise RuntimeError(
+                    f"{in_a_row} trials in a row failed, so the search has ended: look at the "
+                    f"first failure in {folder}; the same command resumes the search"
+                )
         if broken:
             raise broken
 
@@ -121,38 +146,94 @@ class OptunaSweeper(Sweeper):
                 fixed[key] = override.get_value_element_as_str()
         return space, fixed
 
-    def _refuse_what_does_not_compose(self, space: dict[str, Any], fixed: dict[str, str]) -> None:
-        """An unknown key must fail before any job starts."""
+    def _searched(self, space: dict[str, Any], fixed: dict[str, str]) -> dict[str, Any]:
+        """What the study searches, by dotted key: the space, and all that its jobs have in common.
+
+        Raises:
+            HydraException: an unknown key; it must fail before any job starts.
+            InputError: the data or the holdout is wrong, or no job will have the monitored metric.
+        """
         some = {key: _any_value(distribution) for key, distribution in space.items()}
         overrides = [f"{key}={value}" for key, value in (fixed | some).items()]
-        self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        choices = dict(cfg.hydra.runtime.choices)
+        task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        config = OmegaConf.to_container(task, resolve=True)
+        varied = {key.split(".")[0] for key in space}
+        data = split = None
+        if not varied & {"data", "holdout"}:  # else a trial may have what another lacks
+            source, holdout = make(cfg.data), make(cfg.holdout)
+            data = holdout.identity(source)
+            if varied.isdisjoint({"metrics", "monitor"}):
+                split = _split_with(cfg.monitor, list(cfg.metrics.k), holdout, source)
+        same = identity(config, choices, data, overrides=list(fixed))
+        shared = flat(same["choices"]) | flat(same["data"] or {}) | flat(same["config"])
+        searched = {key: value for key, value in shared.items() if key not in space}
+        searched |= flat({"space": {key: str(value) for key, value in space.items()}})
+        searched |= {"direction": self.direction, "split": split, "version": same["version"]}
+        return dict(masked(searched))
 
-    def _storage_name(self, folder: Path) -> str:
-        return self.storage or str(folder / "study.journal")
+    def _study(self, folder: Path, searched: dict[str, Any]) -> Any:
+        """The study in the storage, made if missing.
 
-    def _study(self, folder: Path) -> Any:
+        Raises:
+            InputError: it searches something else, or cannot be opened.
+        """
         import optuna
 
-        from recsys_lightning.callbacks.pruning import open_storage
+        from recsys_lightning.callbacks.pruning import open_storage, storage_name
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = optuna.create_study(
-            storage=open_storage(self._storage_name(folder)),
-            study_name=self.study_name,
-            pruner=instantiate(self.pruner) if self.pruner else optuna.pruners.NopPruner(),
-            direction=self.direction,
-            load_if_exists=True,
-        )
+        name = storage_name(self.storage, folder)
+        pruner = instantiate(self.pruner) if self.pruner else optuna.pruners.NopPruner()
+        options = {"study_name": self.study_name, "pruner": pruner}
+        try:
+            options["storage"] = optuna.storages.get_storage(open_storage(name))
+            try:
+                study = optuna.load_study(**options)
+            except KeyError:
+                study = optuna.create_study(**options, direction=self.direction)
+        except Exception as error:  # of as many kinds as there are databases
+            raise InputError(f"hydra.sweeper.storage={mask(f'{name}: {error}')}") from None
+        trials = len(study.get_trials(deepcopy=False))
+        if trials:
+            self._refuse_another(study.user_attrs.get(SEARCHED), searched, mask(name), trials)
+        study.set_user_attr(SEARCHED, searched)
         # of another seed after a restart, else it would propose its first trials again
-        seed = self.sampler.seed + len(study.get_trials(deepcopy=False))
-        study.sampler = instantiate(self.sampler, seed=seed)
+        study.sampler = instantiate(self.sampler, seed=self.sampler.seed + trials)
         return study
+
+    def _refuse_another(
+        self, known: dict[str, Any] | None, searched: dict[str, Any], storage: str, trials: int
+    ) -> None:
+        """Trials of another search must not pass for this one's."""
+        where = f"study {self.study_name} in {storage} has {trials} trials"
+        way_out = (
+            "give hydra.sweeper.study_name=<another>, hydra.sweep.dir=<another folder>, or the "
+            "options as they were"
+        )
+        if known is None:
+            raise InputError(
+                f"{where}, and nothing in it says of which model, space and data (an earlier "
+                f"version made it): {way_out}"
+            )
+        here = json.loads(json.dumps(searched))
+        keys = [key for key in known | here if known.get(key) != here.get(key)]
+        if keys:
+            changes = [
+                f"{key} was {known.get(key, 'not given')} and is {here.get(key, 'not given')}"
+                for key in keys
+            ]
+            more = f" (and {len(keys) - SHOWN} more)" if len(keys) > SHOWN else ""
+            raise InputError(
+                f"{where} of another search; {'; '.join(changes[:SHOWN])}{more}: {way_out}"
+            )
 
     def _take_up(self, study: Any, folder: Path) -> None:
         """Of an earlier start: tell what was not told, queue again what failed or was killed."""
         from optuna.trial import TrialState
 
-        told = _by_trial(folder)
+        told = _by_trial(folder, self.study_name)
         for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
             self._tell(study, trial.number, told, None)
         again = {t.user_attrs.get("again") for t in study.get_trials(deepcopy=False)}
@@ -172,6 +253,8 @@ class OptunaSweeper(Sweeper):
             value = (
                 returned if result is None else result["metrics"].get(result["config"]["monitor"])
             )
+            status = "failed" if value is None else "done"
+        if status == "done":
             study.tell(number, value)
         else:
             pruned = status == "pruned"
@@ -179,9 +262,31 @@ class OptunaSweeper(Sweeper):
         return status in ("done", "pruned")
 
 
-def _by_trial(folder: Path) -> dict[int, dict[str, Any]]:
-    """The results of a sweep by the number of their trial."""
-    return {result["config"]["sweep"]["trial"]: result for _, result in results(folder)}
+def _split_with(monitor: str, cutoffs: list[int], holdout: Any, source: Any) -> str:
+    """The SHA-256 of the split, once it is clear that every job will have the monitored metric."""
+    from recsys_lightning.metrics.ranking import ranking_metrics
+
+    split = holdout(source)
+    names = [f"val/{name}" for name in ranking_metrics(cutoffs, split.interactions.num_items)]
+    if monitor not in names:
+        raise InputError(
+            f"monitor={monitor}: no job will have this metric, so there is nothing to search by; "
+            f"expected one of {', '.join(names)}"
+        )
+    if not split.valid.num_interactions:
+        raise InputError(
+            f"monitor={monitor}: the holdout has no validation part, so there is nothing to search "
+            "by; choose another holdout, or holdout.valid_items=10"
+        )
+    return str(split.sha256)
+
+
+def _by_trial(folder: Path, study: str) -> dict[int, dict[str, Any]]:
+    """The results of a study's jobs by the number of their trial; of two, the later one."""
+    found = [result for _, result in results(folder)]
+    found.sort(key=lambda result: result.get("finished", "later: it died"))
+    of_jobs = [(result["config"]["sweep"], result) for result in found]
+    return {told["trial"]: result for told, result in of_jobs if told.get("study") == study}
 
 
 def _finished(study: Any) -> int:

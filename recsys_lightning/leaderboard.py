@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from recsys_lightning.functional.bootstrap import paired_bootstrap
+from recsys_lightning.jobs import flat, of_the_job
 from recsys_lightning.lists import read_lists, read_split, user_values
 from recsys_lightning.results import members_in_words, relative
 from recsys_lightning.sweep import ENSEMBLE_FILE, ensembles, read_json, results
@@ -17,11 +18,10 @@ from recsys_lightning.sweep import ENSEMBLE_FILE, ensembles, read_json, results
 ENSEMBLE = "ensemble"  # as a model's name
 
 # of a configuration: not what a user would call a hyper-parameter
-_NO_PARAMETER = ("data.", "logger.", "callbacks.", "sweep.")
-_NO_PARAMETER_KEYS = {"trainer.max_epochs", "seed", "split_dir", "ckpt_path", "model._target_"}
+_NO_PARAMETER = {"trainer.max_epochs", "seed", "ckpt_path"}
 _OF_A_RESULT = ("model", "status", "error", "seed", "data")
 _COSTS = ("peak_rss_mb", "parameters", "best_epoch")
-_OF_ANY_RUN = {"run", *_OF_A_RESULT, "split", "options", "repeated", "seconds", *_COSTS}
+_OF_ANY_RUN = {"run", *_OF_A_RESULT, "split", "options", "job", "repeated", "seconds", *_COSTS}
 
 
 def runs_table(folders: Sequence[Path], base: Path) -> pd.DataFrame:
@@ -33,34 +33,38 @@ def runs_table(folders: Sequence[Path], base: Path) -> pd.DataFrame:
 
     Returns:
         Columns `run`, `model`, `status`, `error`, `seed`, `data`, `split`, `options` (what
-        differs from the model's other runs), `repeated` (equal but for the seed), the metrics,
-        `seconds`, `peak_rss_mb`, `parameters`, `best_epoch`, and a column for each option.
+        differs from the model's other runs), `job` (equal for the same job run twice), `repeated`
+        (equal but for the seed), the metrics, `seconds`, `peak_rss_mb`, `parameters`,
+        `best_epoch`, and a column for each option.
     """
     found = {run.resolve(): result for folder in folders for run, result in results(folder)}
     ordered = sorted(found.items(), key=lambda item: item[1].get("finished") or "")
-    configs = [_flat(result.get("config") or {}) for _, result in ordered]
+    configs = [flat(of_the_job(result.get("config") or {})) for _, result in ordered]
     models = [result["model"] for _, result in ordered]
     options = _options(configs, models)
     rows = []
     for (run, result), told in zip(ordered, options, strict=True):
         text = " ".join(f"{key}={_short(value)}" for key, value in told.items())
-        repeated = result.get("repeated", str(run))
-        rows.append(_row(relative(run, base), result, text, repeated) | told)
+        job = result.get("job", str(run)), result.get("repeated", str(run))
+        rows.append(_row(relative(run, base), result, text, *job) | told)
     fused = {place.resolve(): told for folder in folders for place, told in ensembles(folder)}
     for place, told in fused.items():
         members = members_in_words(told.get("members", ()))
         text = f"{told['fusion']} {told['weights']}: {members}" if members else ""
-        rows.append(_row(relative(place, base), told, text, str(place)))
+        rows.append(_row(relative(place, base), told, text, str(place), str(place)))
     return pd.DataFrame(rows)
 
 
-def _row(run: str, told: Mapping[str, Any], options: str, repeated: str) -> dict[str, Any]:
+def _row(
+    run: str, told: Mapping[str, Any], options: str, job: str, repeated: str
+) -> dict[str, Any]:
     """What a run, or an ensemble, says of itself as a row of `runs_table`."""
     return {
         "run": run,
         **{key: told.get(key) for key in _OF_A_RESULT},
         "split": (told.get("split") or "")[:8],
         "options": options,
+        "job": job,
         "repeated": repeated,
         **told.get("metrics", {}),
         "seconds": round(sum(told.get("seconds", {}).values()), 1),
@@ -71,25 +75,28 @@ def _row(run: str, told: Mapping[str, Any], options: str, repeated: str) -> dict
 def leaderboard(runs: pd.DataFrame, monitor: str) -> pd.DataFrame:
     """A row for all runs that differ in their seed only, the best first, by split.
 
+    A job that was run twice on a split counts once: as it finished last.
+
     Args:
         runs: as `runs_table` returns it; those that are not done are left out.
         monitor: the metric that decides.
 
     Returns:
-        Columns `model`, `data`, `split`, `options`, `runs`, the mean of every metric, `std` (of
-        the monitored one over the seeds, NaN for one), the means of `seconds` and `peak_rss_mb`,
-        `parameters`, and `best_run`, the folder of the best seed.
+        Columns `model`, `data`, `split`, `options`, `runs` (different seeds), the mean of every
+        metric, `std` (of the monitored one over the seeds, NaN for one), the means of `seconds`
+        and `peak_rss_mb`, `parameters`, and `best_run`, the folder of the best seed.
 
     >>> runs = pd.DataFrame({
     ...     "run": ["0", "1", "2"], "model": ["a", "a", "b"], "status": "done", "data": "d",
-    ...     "split": "s", "options": "", "repeated": ["x", "x", "y"], "val/recall@10": [1, 3, 2.5],
+    ...     "split": "s", "options": "", "seed": [1, 2, 1], "job": ["p", "q", "r"],
+    ...     "repeated": ["x", "x", "y"], "val/recall@10": [1, 3, 2.5],
     ...     "seconds": 1.0, "peak_rss_mb": 1.0, "parameters": 1})
     >>> leaderboard(runs, "val/recall@10")[["model", "runs", "val/recall@10", "best_run"]]
       model  runs  val/recall@10 best_run
     0     b     1            2.5        2
     1     a     2            2.0        1
     """
-    done = runs[runs.status == "done"]
+    done = runs[runs.status == "done"].drop_duplicates(["job", "split"], keep="last")
     metrics = sorted(
         (name for name in map(str, runs) if "@" in name), key=lambda name: name != monitor
     )
@@ -105,7 +112,7 @@ def leaderboard(runs: pd.DataFrame, monitor: str) -> pd.DataFrame:
                 "data": first.data,
                 "split": split,
                 "options": first.options,
-                "runs": len(group),
+                "runs": group.seed.nunique(),
                 monitor: group[monitor].mean(),
                 "std": group[monitor].std(),
                 **group[metrics].mean(),
@@ -190,24 +197,13 @@ def _options(configs: Sequence[Mapping[str, Any]], models: Sequence[str]) -> lis
         of_model = [number for number, other in enumerate(models) if other == model]
         keys = dict.fromkeys(key for number in of_model for key in configs[number])
         for key in keys:
-            if key in _NO_PARAMETER_KEYS or key.startswith(_NO_PARAMETER):
+            if key in _NO_PARAMETER or key.startswith("data."):
                 continue
             values = [configs[number].get(key) for number in of_model]
             if any(value != values[0] for value in values):
                 for number, value in zip(of_model, values, strict=True):
                     told[number][key] = value
     return told
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys; lists as text, so that they can be compared and written."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = str(value) if isinstance(value, list) else value
-    return flat
 
 
 def _short(value: Any) -> Any:

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from recsys_lightning import figures
 from recsys_lightning.errors import BAD_INPUT, InputError
+from recsys_lightning.jobs import NOT_THE_JOB
 from recsys_lightning.leaderboard import (
     ENSEMBLE,
     best_per_model,
@@ -28,7 +29,7 @@ from recsys_lightning.leaderboard import (
     varied,
 )
 from recsys_lightning.results import replacing
-from recsys_lightning.sweep import NOT_THE_JOB, read_json, results
+from recsys_lightning.sweep import read_json, results
 
 SHOWN_IN_LEADERBOARD = 50
 
@@ -95,7 +96,7 @@ def write_report(folder: Path, sources: Sequence[Path]) -> Report:
     report = Report(folder.resolve().name, monitor, runs, board, best, compared)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in (
-        ("runs.csv", runs.drop(columns="repeated").to_csv(index=False)),
+        ("runs.csv", runs.drop(columns=["job", "repeated"]).to_csv(index=False)),
         ("leaderboard.csv", board.to_csv(index=False)),
         ("report.md", as_markdown(report, folder)),
         ("report.html", as_html(report)),
@@ -134,7 +135,7 @@ def best_config(result: Mapping[str, Any], command: str) -> str:
         key = override.partition("=")[0].lstrip("+~")
         if key in choices and key not in ("sweep", "logger"):
             groups[key] = choices[key]
-        if key in choices or key.split(".")[0] in NOT_THE_JOB or key == "data.cache_dir":
+        if key in choices or key in NOT_THE_JOB or key.split(".")[0] in NOT_THE_JOB:
             continue
         *parents, last = key.split(".")
         source, target = config, content
@@ -265,7 +266,7 @@ def _shown(board: pd.DataFrame, monitor: str) -> pd.DataFrame:
         for mean, spread, runs in zip(board[monitor], board["std"], board.runs, strict=True)
     ]
     stage, _, name = monitor.partition("/")
-    others = [f"{stage}/{name.replace('recall', 'ndcg')}", f"test/{name}"]
+    others = [f"{stage}/ndcg@{name.partition('@')[2]}", f"test/{name}"]
     for metric in others:
         if metric in board and metric != monitor:
             shown[metric] = [f"{value:.4f}" for value in board[metric]]

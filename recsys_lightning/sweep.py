@@ -1,19 +1,20 @@
 """What the jobs of a multirun share: its folder. Nothing else outlives a kill or reaches a worker.
 
-A job is known by the hash of its resolved configuration: started again in the same folder, a sweep
-skips what is done and runs what failed or is missing.
+A job is known by its hash (see `jobs`): started again in the same folder, a sweep skips what is
+done and runs what failed or is missing.
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
+
+from recsys_lightning.deaths import KILLED, UNFINISHED, dead_run
 
 STARTED = "multirun.yaml"  # written by a sweep at every start
 LOCKS = (
@@ -23,31 +24,20 @@ LOCKS = (
 ENSEMBLE_FILE = "ensemble.json"  # in the folder of an ensemble: a sweep's, or another
 KEPT_OF_THE_BEST = ("candidates", "checkpoints", "submission.csv")  # the large ones
 
-# where things are written and how they are shown: a job is the same without them
-NOT_THE_JOB = {"logger", "callbacks", "sweep", "ensemble", "split_dir"}
-
-
-def job_hash(config: Mapping[str, Any], *, without: str | None = None) -> str:
-    """The identity of a job, from its resolved configuration.
-
-    Args:
-        config: plain Python.
-        without: one more key to leave out: `seed` gives what repeated runs have in common.
-
-    >>> job_hash({"seed": 1, "split_dir": "a"}) == job_hash({"split_dir": "b", "seed": 1})
-    True
-    >>> job_hash({"seed": 1}) == job_hash({"seed": 2})
-    False
-    """
-    kept = {key: config[key] for key in config.keys() - NOT_THE_JOB - {without}}
-    if "data" in kept:
-        kept["data"] = {key: value for key, value in kept["data"].items() if key != "cache_dir"}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
 
 def results(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The runs below a folder that wrote a result, each with it, in the order of their names."""
-    for path in sorted(folder.rglob("result.json"), key=_natural):
+    """The runs below a folder, each with its result, in the order of their names.
+
+    A run that died by a signal has the result that `deaths.dead_run` gives; one that is running
+    is not among them.
+    """
+    files = [*folder.rglob("result.json"), *folder.rglob(UNFINISHED)]
+    for path in sorted(files, key=_natural):
+        if path.name == UNFINISHED:
+            whole = (path.parent / "result.json").exists()
+            if not whole and (died := dead_run(path.parent)):
+                yield path.parent, died
+            continue
         with suppress(FileNotFoundError):  # made room in the meantime
             yield path.parent, read_json(path)
 
@@ -64,32 +54,63 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def find_done(folder: Path, job: str) -> tuple[Path, dict[str, Any]] | None:
-    """The run of a sweep that has done the job already."""
-    for run, result in results(folder):
-        if result.get("job") == job and result["status"] == "done":
+def find_done(
+    folder: Path, job: str, split: Callable[[], str]
+) -> tuple[Path, dict[str, Any]] | None:
+    """The run of a sweep that has done the job already, on the split that it would have now.
+
+    Args:
+        folder: the sweep's.
+        job: its hash.
+        split: returns the SHA-256 of the split; called only where a run has done the job.
+    """
+    done = [
+        (run, result)
+        for run, result in results(folder)
+        if result.get("job") == job and result["status"] == "done"
+    ]
+    for run, result in done:
+        if result["split"] == split():
             return run, result
+    for run, result in done:
+        there, here = str(result["split"])[:16], split()[:16]
+        print(f"done with another split ({there}, and now it is {here}), so run again: {run}")
     return None
 
 
-def make_room(run: Path, job: str) -> None:
-    """Move what another job left in a run's folder beside it: a changed grid renumbers its jobs."""
+def make_room(run: Path) -> None:
+    """Move what a job did in a run's folder beside it, before another is done there.
+
+    A changed grid renumbers its jobs; changed data makes others of them.
+    """
     path = run / "result.json"
-    if not path.exists() or (earlier := read_json(path))["job"] == job:
-        return
-    if earlier["status"] == "done":
-        aside = run.with_name(f"{run.name}-{earlier['job']}")
+    if path.exists() and (earlier := read_json(path))["status"] == "done":
+        aside = run.with_name(f"{run.name}-{earlier['job']}-{str(earlier['split'])[:8]}")
         aside.mkdir()
         for name in (*KEPT_OF_THE_BEST, "metrics.csv", "tensorboard", "result.json"):
             with suppress(FileNotFoundError):
                 (run / name).rename(aside / name)
 
 
-def drop_all_but_best(folder: Path, model: str, monitor: str, keep: int) -> None:
-    """Delete lists and weights of a sweep's runs of a model, except those of the best."""
-    runs = [(run, result) for run, result in results(folder) if result["model"] == model]
-    done = [(run, result) for run, result in runs if monitor in result["metrics"]]
-    done.sort(key=lambda told: told[1]["metrics"][monitor], reverse=True)
+def drop_all_but_best(
+    folder: Path, ended: Mapping[str, Any], monitor: str, keep: int, *, minimize: bool = False
+) -> None:
+    """Delete lists and weights of a sweep's runs of a model on a split, except those of the best.
+
+    Args:
+        folder: the sweep's.
+        ended: the result of the run that has ended: its model and split are looked at.
+        monitor: the metric that decides.
+        keep: how many.
+        minimize: whether lower values are better.
+    """
+    runs = [(run, result) for run, result in results(folder) if result["model"] == ended["model"]]
+    done = [
+        (run, result)
+        for run, result in runs
+        if monitor in result["metrics"] and result["split"] == ended["split"]
+    ]
+    done.sort(key=lambda of_run: of_run[1]["metrics"][monitor], reverse=not minimize)
     pruned = [(run, result) for run, result in runs if result["status"] == "pruned"]
     for run, _ in done[keep:] + pruned:
         for name in KEPT_OF_THE_BEST:
@@ -99,19 +120,27 @@ def drop_all_but_best(folder: Path, model: str, monitor: str, keep: int) -> None
                 (run / name).unlink(missing_ok=True)
 
 
+def splits(folder: Path) -> dict[str, list[Path]]:
+    """The splits of a sweep's finished runs, each with the runs on it, the latest finished last."""
+    done = [(run, result) for run, result in results(folder) if result["status"] == "done"]
+    found: dict[str, list[Path]] = {}
+    for run, result in sorted(done, key=lambda of_run: of_run[1].get("finished") or ""):
+        found.setdefault(result["split"], []).append(run)
+    return found
+
+
 def has_failed(folder: Path) -> bool:
     """Whether a job of this sweep has failed since it was started (and not in an earlier start)."""
     started = (folder / STARTED).stat().st_mtime_ns
     return any(
-        result["status"] == "failed" and (run / "result.json").stat().st_mtime_ns >= started
-        for run, result in results(folder)
+        result["status"] == "failed" and _written(run) >= started for run, result in results(folder)
     )
 
 
 def failures(folder: Path) -> list[tuple[Path, str]]:
     """The runs of a sweep that failed, each with its error, unless another has done the job since.
 
-    A job that was started and left no result is one of them: its process was killed.
+    A job whose process died is one of them.
     """
     found = list(results(folder))
     ended_well = {result.get("job") for _, result in found if result["status"] != "failed"}
@@ -125,8 +154,14 @@ def failures(folder: Path) -> list[tuple[Path, str]]:
         started_now = lock.stat().st_mtime_ns >= (folder / STARTED).stat().st_mtime_ns
         if started_now and lock.name not in ended:
             run = Path(lock.read_text().splitlines()[0])
-            failed.append((run, "no result: its process was killed, for its memory perhaps"))
+            failed.append((run, f"no result: {KILLED}"))
     return failed
+
+
+def _written(run: Path) -> int:
+    """When a run wrote its result, or, if it died, what it is; in nanoseconds."""
+    files = (run / "result.json", run / UNFINISHED)
+    return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
 
 
 def take_job(folder: Path, job: str, run: Path) -> TextIO:

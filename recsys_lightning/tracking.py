@@ -16,10 +16,12 @@ import logging
 import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from recsys_lightning.errors import InputError
+from recsys_lightning.secrets import mask
 from recsys_lightning.summary import Example
 from recsys_lightning.sweep import results
 
@@ -113,7 +115,7 @@ def parameters_of(result: Mapping[str, Any]) -> dict[str, Any]:
      'model.hidden_dims': '[600]'}
     """
     named = {key: result[key] for key in ("model", "data", "job", "git_commit")}
-    config = {key: value for key, value in result["config"].items() if key != "logger"}
+    config = {k: value for k, value in result["config"].items() if k not in ("logger", "sweep")}
     return named | dict(scalars(config))
 
 
@@ -390,7 +392,10 @@ class MLflow(Tracker):
                 if (self.folder / name).is_file():
                     self.client.log_artifact(self.run_id, self.folder / name)
         finally:
-            self.client.set_terminated(self.run_id, "FINISHED" if _succeeded(result) else "FAILED")
+            status = "FINISHED" if _succeeded(result) else "FAILED"
+            with redirect_stdout(io.StringIO()) as said:  # the run's address, with its password
+                self.client.set_terminated(self.run_id, status)
+            print(mask(said.getvalue()), end="")
 
 
 def _without_at(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -559,7 +564,7 @@ def _varied(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The parameters that have more than one value among the jobs."""
     told = [parameters_of(job) for job in jobs]
     names = dict.fromkeys(name for parameters in told for name in parameters)
-    own = {"job", "git_commit", "sweep.trial"}
+    own = {"job", "git_commit"}
     return [
         name
         for name in names

@@ -24,11 +24,14 @@ MAY_IMPORT = {
     "models": {"errors", "data", "functional", "nn", "recommender", "families"},
     "results": {"errors", "data"},
     "summary": {"errors", "data"},
-    "sweep": set(),
-    "tracking": {"errors", "summary", "sweep"},
-    "leaderboard": {"functional", "lists", "results", "sweep"},
+    "deaths": set(),
+    "jobs": set(),
+    "secrets": set(),
+    "sweep": {"deaths"},
+    "tracking": {"errors", "secrets", "summary", "sweep"},
+    "leaderboard": {"functional", "jobs", "lists", "results", "sweep"},
     "figures": set(),
-    "report": {"errors", "figures", "leaderboard", "results", "sweep"},
+    "report": {"errors", "figures", "jobs", "leaderboard", "results", "sweep"},
     "lists": {"errors", "data", "functional", "results"},
     "analysis": {"data"},
     "submission": {"errors", "data", "lists"},
@@ -38,6 +41,7 @@ MAY_IMPORT = {
     },
     "callbacks": {
         *("errors", "data", "functional", "lists", "recommender", "results", "sweep"),
+        *("deaths", "secrets"),
         *("ensemble", "report", "tracking"),  # the end of a sweep
     },
     "experiment": {

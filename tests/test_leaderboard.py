@@ -18,6 +18,7 @@ def write_run(folder, number, model, value, *, seed=1, split="s" * 64, status="d
         "split": split,
         "seed": seed,
         "metrics": {} if value is None else {"val/recall@10": value, "test/recall@10": value / 2},
+        "job": f"{model}{options}{seed}",
         "repeated": f"{model}{options}",
         "config": {"seed": seed, "model": {"_target_": model, **options}, "data": {"path": number}},
         "seconds": {"load": 1.0, "fit": 2.5},
@@ -87,3 +88,42 @@ def test_splits_stay_apart(tmp_path):
 def test_without_any_done_run_the_leaderboard_is_empty(tmp_path):
     write_run(tmp_path, 0, "a", None, status="failed")
     assert leaderboard(runs_table([tmp_path], tmp_path), "val/recall@10").empty
+
+
+def test_the_same_job_run_twice_is_one_row_without_seeds(tmp_path):
+    write_run(tmp_path / "x", 1, "a", 0.3, seed=1)
+    write_run(tmp_path / "y", 2, "a", 0.4, seed=1)  # the latest
+    write_run(tmp_path / "z", 0, "a", 0.2, seed=1)
+    runs = runs_table([tmp_path], tmp_path)
+    assert len(runs) == 3
+    board = leaderboard(runs, "val/recall@10")
+    assert board["val/recall@10"].tolist() == [0.4]
+    assert board.runs.tolist() == [1]
+    assert board["std"].isna().all()
+    assert board.best_run.tolist() == ["y/2_a"]
+    write_run(tmp_path / "z", 3, "a", 0.6, seed=2)
+    board = leaderboard(runs_table([tmp_path], tmp_path), "val/recall@10")
+    assert board["val/recall@10"].tolist() == [0.5]
+    assert board.runs.tolist() == [2]
+
+
+def test_callbacks_that_change_the_fit_are_options(tmp_path):
+    for number, lr in enumerate((0.1, 0.2)):
+        run = write_run(tmp_path, number, "a", lr)
+        result = json.loads((run / "result.json").read_text())
+        result["config"]["callbacks"] = {
+            "swa": {"_target_": "x.StochasticWeightAveraging", "swa_lrs": lr},
+            "bar": {"_target_": "x.ProgressBar", "refresh_rate": number},
+        }
+        (run / "result.json").write_text(json.dumps(result | {"repeated": str(number), "job": lr}))
+    runs = runs_table([tmp_path], tmp_path)
+    assert runs.options.tolist() == ["callbacks.swa.swa_lrs=0.1", "callbacks.swa.swa_lrs=0.2"]
+
+
+def test_runs_that_say_no_job_are_as_many_seeds_as_they_have(tmp_path):
+    for number in range(2):
+        run = write_run(tmp_path, number, "a", 0.3, seed=1)
+        result = json.loads((run / "result.json").read_text())
+        del result["job"]
+        (run / "result.json").write_text(json.dumps(result))
+    assert leaderboard(runs_table([tmp_path], tmp_path), "val/recall@10").runs.tolist() == [1]

@@ -1,5 +1,6 @@
 """The report at the end of a real sweep, in a real browser where there is one."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,8 +10,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from recsys_lightning.leaderboard import leaderboard, runs_table
+from recsys_lightning.report import Report, as_markdown
 from recsys_lightning.sweep import read_json
 from tests.command import ROOT
+from tests.test_leaderboard import write_run
 from tests.test_sweep import sweep
 
 
@@ -106,6 +110,24 @@ def test_the_command_makes_the_same_report_again(folder, tmp_path):
     again, before = (pd.read_csv(path / "leaderboard.csv") for path in (tmp_path, folder))
     columns = [name for name in before if name != "best_run"]  # relative to each
     pd.testing.assert_frame_equal(again[columns], before[columns])
+
+
+@pytest.mark.parametrize("monitor", ["val/recall_capped@5", "val/recall@5", "val/map@5"])
+def test_the_ndcg_stands_beside_whatever_metric_decides(monitor, tmp_path):
+    run = write_run(tmp_path, 0, "a", 0.3)
+    result = read_json(run / "result.json")
+    result["metrics"] = {monitor: 0.3, "val/ndcg@5": 0.25, monitor.replace("val", "test"): 0.2}
+    result["config"]["monitor"] = monitor
+    (run / "result.json").write_text(json.dumps(result | {"choices": {}, "overrides": []}))
+    runs = runs_table([tmp_path], tmp_path)
+    board = leaderboard(runs, monitor)
+    report = Report("x", monitor, runs, board, board, pd.DataFrame())
+    text = as_markdown(report, tmp_path)
+    shown = "| a |  | 0.3000 | 0.2500 | 0.2000 |"
+    assert (
+        f"| model | options | {monitor} | val/ndcg@5 | {monitor.replace('val', 'test')} |" in text
+    )
+    assert shown in text
 
 
 def test_no_runs_is_one_line(tmp_path):

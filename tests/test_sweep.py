@@ -11,8 +11,9 @@ import optuna
 import pytest
 
 from recsys_lightning.callbacks.pruning import open_storage
-from recsys_lightning.sweep import find_done, job_hash, results
+from recsys_lightning.sweep import drop_all_but_best, find_done, make_room, results
 from tests.command import ROOT
+from tests.test_jobs import write_ratings
 
 SMALL = (
     "data=synthetic",
@@ -115,25 +116,108 @@ def test_two_sweeps_at_once_do_not_disturb_each_other(tmp_path):
         assert seeds == [seed, seed]
 
 
-def test_a_job_is_known_whatever_its_paths(tmp_path):
-    config = {
-        "seed": 1,
-        "split_dir": "x",
-        "logger": {"csv": 1},
-        "data": {"path": "p", "cache_dir": "q"},
-    }
-    moved = config | {"split_dir": "y", "data": {"path": "p", "cache_dir": "z"}, "logger": None}
-    assert job_hash(config) == job_hash(moved)
-    assert job_hash(config) != job_hash(config | {"data": {"path": "other", "cache_dir": "q"}})
-    assert job_hash(config) != job_hash(config | {"seed": 2})
-    assert job_hash(config, without="seed") == job_hash(config | {"seed": 2}, without="seed")
-    for name, status in (("9_b", "failed"), ("10_a", "done")):
-        (tmp_path / name).mkdir()
-        result = {"job": job_hash(config), "status": status}
-        (tmp_path / name / "result.json").write_text(json.dumps(result))
-    assert [run.name for run, _ in results(tmp_path)] == ["9_b", "10_a"]
-    assert find_done(tmp_path, job_hash(moved))[0].name == "10_a"
-    assert find_done(tmp_path, "other") is None
+def write_result(folder, **told):
+    folder.mkdir(parents=True)
+    result = {"status": "done", "model": "ease", "split": "s", "metrics": {"val/recall@10": 0.1}}
+    (folder / "result.json").write_text(json.dumps(result | told))
+
+
+def test_a_job_is_done_on_the_split_that_it_would_have_now(tmp_path, capsys):
+    write_result(tmp_path / "9_b", job="x", status="failed")
+    write_result(tmp_path / "10_a", job="x", split="old")
+    write_result(tmp_path / "11_a", job="x", split="new")
+    assert [run.name for run, _ in results(tmp_path)] == ["9_b", "10_a", "11_a"]
+    assert find_done(tmp_path, "x", lambda: "new")[0].name == "11_a"
+    assert find_done(tmp_path, "x", lambda: "old")[0].name == "10_a"
+    assert capsys.readouterr().out == ""
+    assert find_done(tmp_path, "x", lambda: "other") is None
+    out = capsys.readouterr().out
+    assert out.count("done with another split") == 2
+
+    def no_split():
+        raise AssertionError("made for nothing")
+
+    assert find_done(tmp_path, "y", no_split) is None
+
+
+def test_what_is_done_is_moved_aside_and_what_failed_is_not(tmp_path):
+    write_result(tmp_path / "0_ease", job="x", split="old")
+    (tmp_path / "0_ease" / "submission.csv").touch()
+    make_room(tmp_path / "0_ease")
+    assert [run.name for run, _ in results(tmp_path)] == ["0_ease-x-old"]
+    assert (tmp_path / "0_ease-x-old" / "submission.csv").exists()
+    write_result(tmp_path / "1_ease", job="x", status="failed")
+    make_room(tmp_path / "1_ease")
+    assert (tmp_path / "1_ease" / "result.json").exists()
+
+
+@pytest.mark.parametrize("minimize", [False, True])
+def test_the_best_of_each_model_and_split_keep_their_lists(minimize, tmp_path):
+    runs = [("ease", "s", 0.1), ("ease", "s", 0.3), ("ease", "t", 0.01), ("ease", "t", 0.02)]
+    runs += [("popularity", "s", 0.05), ("popularity", "s", 0.04)]
+    for number, (model, split, value) in enumerate(runs):
+        told = {"model": model, "split": split, "metrics": {"val/recall@10": value}}
+        write_result(tmp_path / str(number), **told)
+        (tmp_path / str(number) / "submission.csv").touch()
+    for _, result in list(results(tmp_path)):  # as each of them ends
+        drop_all_but_best(tmp_path, result, "val/recall@10", 1, minimize=minimize)
+    kept = sorted(path.parent.name for path in tmp_path.glob("*/submission.csv"))
+    assert kept == (["0", "2", "5"] if minimize else ["1", "3", "4"])
+
+
+def test_a_sweep_of_changed_data_runs_again_and_is_kept_apart(tmp_path):
+    """The file changes, and a model comes to it; then the code that splits changes."""
+    ratings = write_ratings(tmp_path / "ratings.csv", length=45)
+    data = ("data=files", f"data.path={ratings}")
+
+    def start(*overrides):
+        given = [o for o in command(tmp_path, *overrides) if o not in SMALL[:5]]
+        return subprocess.run(
+            [*given, *data], cwd=ROOT, capture_output=True, text=True, timeout=300
+        )
+
+    assert start("model=ease").returncode == 0
+    os.utime(ratings, (0, 0))
+    again = start("model=ease")
+    assert again.stdout.count("done already") == 1
+    [(_, first)] = results(tmp_path / "sweep")
+
+    write_ratings(ratings, length=45, shift=1)
+    changed = start("model=ease,popularity", "ensemble=rank")
+    assert "done already" not in changed.stdout
+    found = {run.name: result for run, result in results(tmp_path / "sweep")}
+    aside = f"0_ease-{first['job']}-{first['split'][:8]}"
+    assert list(found) == ["0_ease", aside, "1_popularity"]
+    assert found[aside] == first
+    assert found["0_ease"]["split"] == found["1_popularity"]["split"] != first["split"]
+    assert "runs on 2 splits, whose figures do not compare" in changed.stdout
+    assert changed.returncode == 2  # an ensemble of what?
+    [line] = [line for line in changed.stderr.splitlines() if line.startswith("error: no ensemble")]
+    assert "2 different splits" in line
+    assert not (tmp_path / "sweep/submission.csv").exists()
+
+    path = tmp_path / "sweep/0_ease/result.json"
+    path.write_text(json.dumps(found["0_ease"] | {"split": "f" * 64}))
+    last = start("model=ease,popularity")
+    assert last.returncode == 0
+    assert last.stdout.count("done with another split (ffffffffffffffff, and now it is ") == 1
+    assert last.stdout.count("done already") == 1
+    jobs = [result["job"] for _, result in results(tmp_path / "sweep")]
+    assert len(jobs) == 4
+    assert f"0_ease-{found['0_ease']['job']}-ffffffff" in os.listdir(tmp_path / "sweep")
+
+
+def test_a_sweep_over_callbacks_that_change_the_fit_runs_each(tmp_path):
+    """And not each of those that show it."""
+    target = "+callbacks.a._target_=pytorch_lightning.callbacks."
+    steps = "+callbacks.a.scheduling={0:1},{0:2}"
+    fit = ("model=multi_dae", "max_epochs=1", "view.batch_size=20")
+    sweep(tmp_path, *fit, f"{target}GradientAccumulationScheduler", steps)
+    found = [result for _, result in results(tmp_path / "sweep")]
+    assert len({result["job"] for result in found}) == 2
+    assert found[0]["steps"] == 2 * found[1]["steps"]
+    done = sweep(tmp_path / "shown", *fit, "callbacks=none,default", "eval_batch_size=1024,7")
+    assert done.stdout.count("done already") == 3
 
 
 SPACE = ("hydra/sweeper=optuna", "model=ease", "model.l2=tag(log,interval(1.0,100.0))")

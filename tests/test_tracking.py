@@ -25,6 +25,7 @@ SMALL = (
 )
 QUIET = {"WANDB_ERROR_REPORTING": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 BLOCK, HEADER = 32768, 7
+PASSWORD = "s3cr3t-w0rd"
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -155,7 +156,7 @@ def logged(tmp_path_factory, home, starting_server):
     return run(
         *(*SMALL, "model=multi_dae", "max_epochs=3", "view.batch_size=50"),
         "logger=[csv,wandb,tensorboard,mlflow]",
-        f"logger.mlflow.tracking_uri={starting_server.address}",
+        f"logger.mlflow.tracking_uri={starting_server.address.replace('//', f'//me:{PASSWORD}@')}",
         folder=tmp_path_factory.mktemp("logged") / "a run",
         **environment(home),
     )
@@ -271,6 +272,16 @@ def test_no_report_where_no_job_was_logged_to_wandb(swept, tmp_path, monkeypatch
     (tmp_path / "result.json").write_text(json.dumps(result))
     log_report(tmp_path)
     assert not (tmp_path / "wandb").exists()
+
+
+def test_the_password_of_a_server_is_written_and_sent_nowhere(logged, starting_server):
+    """W&B's files, TensorBoard's, MLflow's database and artifacts, Hydra's, ours, the screen."""
+    assert "//me:***@127.0.0.1" in (logged.folder / "result.json").read_text()
+    folders = (logged.folder, starting_server.log.parent)
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert {".yaml", ".wandb", ".log", ".db", ".json"} <= {path.suffix for path in files}
+    assert [path for path in files if PASSWORD.encode() in path.read_bytes()] == []
+    assert PASSWORD not in logged.out + logged.err
 
 
 def recall(result):
@@ -394,19 +405,22 @@ def test_a_pruned_trial_is_no_failed_wandb_run(tmp_path):
 
 
 def test_a_server_that_does_not_answer_is_told_in_one_line(tmp_path, home):
-    address = f"http://127.0.0.1:{free_port()}"
+    port = free_port()
+    address, told = f"http://me:{PASSWORD}@127.0.0.1:{port}", f"http://me:***@127.0.0.1:{port}"
     started = time.monotonic()
     done = run(
         *("data=files", "data.path=/nowhere.csv", "logger=mlflow"),
-        f"logger.mlflow.tracking_uri={address}",
         folder=tmp_path / "run",
         code=2,
-        **environment(home),
+        **environment(home, MLFLOW_TRACKING_URI=address),
     )
     assert time.monotonic() - started < 60
     [line] = done.err.splitlines()
-    assert line.startswith(f"error: logger.mlflow.tracking_uri={address}: ")
+    assert line.startswith(f"error: logger.mlflow.tracking_uri={told}: ")
     assert done.result["status"] == "failed"
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in files if PASSWORD.encode() in path.read_bytes()] == []
+    assert PASSWORD not in done.out + done.err
 
 
 def test_wandb_goes_online_with_a_key(tmp_path, home):

@@ -21,7 +21,7 @@ from hydra.utils import instantiate
 
 from recsys_lightning.ensemble.fusion import RULES, make_fusion
 from recsys_lightning.ensemble.members import find_members, read_stage
-from recsys_lightning.ensemble.search import Objective, draw_folds
+from recsys_lightning.ensemble.search import Objective, combination, draw_folds
 from recsys_lightning.functional.ranking import rank_items
 from recsys_lightning.lists import read_split, user_values, write_lists
 from recsys_lightning.results import write_json, write_submission
@@ -36,6 +36,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         folders = make_members(Path(scratch))
         print_fusions(folders)
+        print_combinations(folders)
         print("\n| options | whole command | load | search | measure | write | peak RSS |")
         print("|---|---|---|---|---|---|---|")
         for options in ([], ["--mixer"]):
@@ -150,6 +151,24 @@ def print_fusions(folders):
         print(f"| `{rule}` | {seconds(fused[1:])} | {seconds(searched[1:])} | {value:.4f} |")
     union = make_fusion("rank", stage.members, stage.tie_order, k0=60, depth=CANDIDATES, head=10)
     print(f"\nitems a user in the union of the lists: {np.diff(union.starts).mean():.0f}")
+
+
+def print_combinations(folders):
+    """The search for the best combination of up to six of many members: the eight, over again."""
+    members, _ = find_members(folders, None, 1)
+    split = read_split(Path(members[0].result["split_files"]))
+    stage = read_stage("valid", members, split)
+    fold = draw_folds(split.valid.num_users, 5, 0)
+    print("\n| members | combination | members in it | recall@10 in sample |\n|---|---|---|---|")
+    for number in (8, 11, 12, 17, 25):
+        lists = [stage.members[n % MEMBERS] for n in range(number)]
+        fusion = make_fusion("rank", lists, stage.tie_order, k0=60, depth=CANDIDATES, head=10)
+        objective = Objective(fusion, split.valid, METRIC, fold)
+        start = time.perf_counter()
+        found = combination(objective, number, 0, 6)
+        passed = time.perf_counter() - start
+        value, size = objective(found[-1:])[0, -1], np.count_nonzero(found[-1])
+        print(f"| {number} | {passed:.1f} s | {size} | {value:.4f} |", flush=True)
 
 
 def print_command(folders, out, options):

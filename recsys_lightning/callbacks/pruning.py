@@ -3,11 +3,17 @@
 The study lives in a file or database, so that a job in another process can report to it, too.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
 from recsys_lightning.errors import Pruned
+
+
+def storage_name(storage: str | None, folder: Path) -> str:
+    """What `open_storage` opens for `hydra.sweeper.storage` of the sweep in a folder."""
+    return storage or str(folder / "study.journal")
 
 
 def open_storage(name: str) -> Any:

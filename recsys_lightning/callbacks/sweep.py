@@ -8,12 +8,14 @@ from typing import Any, TextIO
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 from rich.console import Console
 
 from recsys_lightning import tracking
+from recsys_lightning.deaths import UNFINISHED
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError
-from recsys_lightning.sweep import failures, results, take_sweep, wait_for_jobs
+from recsys_lightning.secrets import hide
+from recsys_lightning.sweep import failures, results, splits, take_sweep, wait_for_jobs
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +40,29 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Take the folder, when nothing of an earlier start is at work in it."""
+        hide_passwords(config)  # which is written to multirun.yaml as it is
         Sweep.folder, Sweep.config = Path(config.hydra.sweep.dir), config
         Sweep.lock = take_sweep(Sweep.folder)
+        for run, result in results(Sweep.folder):
+            if (run / UNFINISHED).exists():
+                print(f"in an earlier start: {run}: {result['error']}", file=sys.stderr)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """End the sweep, and keep for run.py how."""
         Sweep.exit_code = end_sweep(Path(config.hydra.sweep.dir), config)
+
+
+def hide_passwords(config: DictConfig) -> None:
+    """Replace the passwords in a configuration by interpolations: see `secrets.hide`."""
+    nodes: list[tuple[str, Any]] = [("", OmegaConf.to_container(config, resolve=False))]
+    with read_write(config):
+        for prefix, node in nodes:
+            inner = node.items() if isinstance(node, dict) else enumerate(node)
+            for key, value in inner:
+                if isinstance(value, dict | list):
+                    nodes.append((f"{prefix}{key}.", value))
+                elif isinstance(value, str) and (hidden := hide(value)) != value:
+                    OmegaConf.update(config, f"{prefix}{key}", hidden)
 
 
 def make(config: DictConfig, **overrides: Any) -> Any:
@@ -62,6 +81,12 @@ def end_sweep(folder: Path, cfg: DictConfig) -> int:
     for run, error in failed:
         print(f"failed: {run}: {error}", file=sys.stderr)
     code = FAILED if failed else 0
+    if len(on := splits(folder)) > 1:
+        counts = ", ".join(
+            f"{len(runs)} of {split[:8]} ({runs[-1].name} is the latest)"
+            for split, runs in on.items()
+        )
+        print(f"runs on {len(on)} splits, whose figures do not compare: {counts}")
     if cfg.get("ensemble"):
         code = max(code, _fuse(folder, cfg.ensemble))
     if any(results(folder)):

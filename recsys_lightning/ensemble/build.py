@@ -1,7 +1,8 @@
 """The ensemble: from the folders of runs to one submission, and what it is worth."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,6 +45,8 @@ from recsys_lightning.results import (
     write_submission,
 )
 from recsys_lightning.submission import read_order, told, violations
+
+log = logging.getLogger(__name__)
 
 BEST, MIXER, GIVEN = "best", "mixer", "given"
 BLOCK = 1024  # users at once
@@ -270,10 +273,11 @@ class Ensemble:
             names = ["single"]
         objective = Objective(fusion, valid.held_out, metric, fold)
         for name in names:
-            found = SEARCHES[name](objective, len(members), self.seed, self.max_members)
-            lists = fusion.lists(found, length, fold)
-            eligible = self.weights in (BEST, name) or len(members) == 1
-            add(name, self.fusion, lists, weights=found[-1], model=None, eligible=eligible)
+            with self._left_out_if_refused(name):
+                found = SEARCHES[name](objective, len(members), self.seed, self.max_members)
+                lists = fusion.lists(found, length, fold)
+                eligible = self.weights in (BEST, name) or len(members) == 1
+                add(name, self.fusion, lists, weights=found[-1], model=None, eligible=eligible)
         if not isinstance(self.weights, str):
             given = self._given(members)
             lists = fusion.lists(given[None], length)
@@ -281,14 +285,26 @@ class Ensemble:
         if len(members) > 1 and self.weights == BEST and self.fusion != "interleave":
             turns = self._fusion("interleave", valid, k)
             objective = Objective(turns, valid.held_out, metric, fold)
-            found = coordinate(objective, len(members), self.seed, self.max_members)
-            lists = turns.lists(found, length, fold)
-            weights = found[-1]
-            add("coordinate", "interleave", lists, weights=weights, model=None, eligible=False)
+            with self._left_out_if_refused("coordinate, interleave"):
+                found = coordinate(objective, len(members), self.seed, self.max_members)
+                lists = turns.lists(found, length, fold)
+                weights = found[-1]
+                add("coordinate", "interleave", lists, weights=weights, model=None, eligible=False)
         if self.mixer and len(members) > 1:
-            model, lists = mixer.cross_fit(valid, fold, length, self.seed)
-            add(MIXER, "lambdarank", lists, weights=None, model=model, eligible=True)
+            with self._left_out_if_refused(MIXER):
+                model, lists = mixer.cross_fit(valid, fold, length, self.seed)
+                add(MIXER, "lambdarank", lists, weights=None, model=model, eligible=True)
         return methods
+
+    @contextmanager
+    def _left_out_if_refused(self, method: str) -> Iterator[None]:
+        """Under `weights=best`, go on without a method that refuses these members, and say so."""
+        try:
+            yield
+        except InputError as error:
+            if self.weights != BEST or method == "single":  # one is always there
+                raise
+            log.warning("%s is left out of the ensemble's methods: %s", method, error)
 
     def _draw_folds(self, held_out: Interactions) -> NDArray[np.int64]:
         """(U,) the fold of every user; those who are evaluated are spread evenly."""

@@ -81,6 +81,7 @@ def find_members(
             elif result["status"] == "done":
                 (named if run == folder else swept)[run.resolve()] = run, result
     others = [run for place, run in swept.items() if place not in named]
+    _check_one_split(others)
     kept, count = list(named.values()), Counter[str]()
     for run, result in sorted(others, key=lambda one: (-_value(one, metric), *_order(one))):
         if count[result["model"]] < per_model:
@@ -183,6 +184,19 @@ def _value(run: Run, metric: str | None) -> float:
             + (f"it has {known}" if known else "choose a holdout with validation items")
         )
     return float(result["metrics"][name])
+
+
+def _check_one_split(runs: Sequence[Run]) -> None:
+    """The best of each model on whatever split would be chosen among what does not compare."""
+    on: dict[str, list[Path]] = {}
+    for run, result in sorted(runs, key=lambda of_run: str(of_run[1].get("finished"))):
+        on.setdefault(result["split"], []).append(run)
+    if len(on) > 1:
+        told = "; ".join(f"{split[:16]} (such as {runs[-1]})" for split, runs in on.items())
+        raise InputError(
+            f"the runs have {len(on)} different splits: {told}. Their lists cannot be compared, so "
+            "not fused: name the folders of the runs on one split"
+        )
 
 
 def _check_alike(runs: Sequence[Run], metric: str | None) -> None:

@@ -8,6 +8,7 @@ table of values, so that the weights which several of them try are evaluated onc
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,8 @@ GRID = (0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.5,
 ROUNDS = 5  # of coordinate ascent; it stops before where nothing is gained
 STEPS = 20  # of greedy selection
 BAGS = 10
-MAX_SUBSETS = 2000
+MAX_SUBSETS = 2000  # are tried one by one; of more, a beam of the best of each size is grown
+BEAM = 5
 
 Weights = NDArray[np.float32]
 
@@ -139,22 +141,54 @@ def greedy(objective: Objective, num_members: int, seed: int, max_members: int) 
 
 
 def combination(objective: Objective, num_members: int, seed: int, max_members: int) -> Weights:
-    """(F + 1, M) the best of all subsets at equal weights, then coordinate ascent within it.
+    """(F + 1, M) the best subset at equal weights, then coordinate ascent within it.
 
-    Raises:
-        InputError: there are more subsets of up to `max_members` than can be tried.
+    All subsets of up to `max_members` are tried where they are at most `MAX_SUBSETS` (11 members
+    and six at most: 1,485); of more members, the subsets that a beam search meets.
     """
-    sizes = range(1, min(max_members, num_members) + 1)
+    largest = min(max_members, num_members)
+    count = sum(comb(num_members, size) for size in range(1, largest + 1))
+    best = best_subset if count <= MAX_SUBSETS else best_subset_by_beam
+    return _ascend(objective, best(objective, num_members, largest))
+
+
+def best_subset(objective: Objective, num_members: int, largest: int) -> Weights:
+    """(F + 1, M) ones at the best of all subsets of up to `largest` members."""
+    sizes = range(1, largest + 1)
     chosen = [list(subset) for size in sizes for subset in combinations(range(num_members), size)]
-    if len(chosen) > MAX_SUBSETS:
-        raise InputError(
-            f"ensemble.max_members={max_members}: {len(chosen):,} combinations of {num_members} "
-            f"members, more than {MAX_SUBSETS:,}; choose fewer"
-        )
     subsets = np.zeros((len(chosen), num_members), dtype=np.float32)
     for row, members in zip(subsets, chosen, strict=True):
         row[members] = 1
-    return _ascend(objective, subsets[objective(subsets).argmax(axis=0)])
+    return subsets[objective(subsets).argmax(axis=0)]
+
+
+def best_subset_by_beam(
+    objective: Objective, num_members: int, largest: int, width: int = BEAM
+) -> Weights:
+    """(F + 1, M) ones at the best subset of up to `largest` members that a beam search meets.
+
+    Size by size, each run adds every other member to each of its `width` best subsets of the size
+    before; at most F + 1 times `width` times M subsets of a size are evaluated. Wide enough, the
+    beam holds all subsets. A run grows its own beam: one that borrowed another's would know what
+    that one saw of the users it leaves out.
+    """
+    runs = range(objective.num_runs)
+    alone = np.eye(num_members, dtype=np.float32)
+    grown = [alone for _ in runs]  # each (subsets of this size, M), in lexicographic order
+    best = np.zeros((len(runs), num_members), dtype=np.float32)
+    highest = np.full(len(runs), -np.inf)
+    for _ in range(largest):
+        values = objective(np.concatenate(grown))
+        of_runs = np.split(values, np.cumsum([len(subsets) for subsets in grown])[:-1])
+        for run, of_all in zip(runs, of_runs, strict=True):
+            of_run, subsets = of_all[:, run], grown[run]
+            if of_run.max() > highest[run]:
+                highest[run], best[run] = of_run.max(), subsets[of_run.argmax()]
+            kept = subsets[np.argsort(-of_run, kind="stable")[:width]]
+            larger = np.maximum(kept[:, None], alone).reshape(-1, num_members)
+            larger = larger[larger.sum(axis=1) > kept[0].sum()]
+            grown[run] = np.unique(larger, axis=0)[::-1]
+    return best
 
 
 # (objective, number of members M, seed of bags, largest subset) to (F + 1, M)

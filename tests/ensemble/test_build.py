@@ -11,6 +11,7 @@ from pyarrow import parquet
 
 from recsys_lightning.ensemble.__main__ import main
 from recsys_lightning.ensemble.build import Ensemble
+from recsys_lightning.ensemble.search import SEARCHES
 from recsys_lightning.errors import InputError
 from recsys_lightning.functional.bootstrap import paired_bootstrap
 from recsys_lightning.lists import read_lists, user_values
@@ -256,7 +257,15 @@ def test_without_a_test_set_there_is_nothing_to_confirm(tmp_path, out):
 class TestRefused:
     def test_different_splits(self, sweep, out):
         write_run(sweep / "4_other", make_split(seed=1), 1.0)
-        refused([sweep], out, "0_ease and .*4_other have different splits")
+        refused([sweep], out, "the runs have 2 different splits: .*4_other")
+        named = [sweep / "0_ease", sweep / "4_other"]
+        refused(named, out, "0_ease and .*4_other have different splits")
+
+    def test_the_better_runs_of_an_earlier_split(self, sweep, out):
+        """Of the best of each model, all would be on the earlier split."""
+        for number, model in enumerate(("ease", "recvae", "easer", "noise")):
+            write_run(sweep / f"{number}_{model}-before", make_split(seed=1), 2.0, model=model)
+        refused([sweep], out, "the runs have 2 different splits")
 
     def test_candidates_of_other_data(self, sweep, out):
         path = sweep / "0_ease/candidates/valid.parquet"
@@ -380,3 +389,29 @@ def test_the_mixer_is_kept_where_it_wins(tmp_path, out, informative):
     before = (out / "submission.csv").read_bytes()
     Ensemble(mixer=True, weights="equal")([tmp_path / "sweep"], out)
     assert (out / "submission.csv").read_bytes() == before
+
+
+def test_twelve_members_make_an_ensemble_by_default(tmp_path, out):
+    split = make_split()
+    for number in range(12):
+        write_run(tmp_path / f"{number}_m{number}", split, 0.5 + number / 20)
+    result = Ensemble()([tmp_path], out)
+    assert "combination" in [method["name"] for method in result["methods"]]
+    users = list(map(str, split.interactions.users))
+    assert not violations(out / "submission.csv", split.interactions, users, K)
+
+
+@pytest.mark.parametrize("name", ["greedy", "coordinate", "combination"])
+def test_a_method_that_refuses_costs_no_submission_unless_it_is_asked_for(
+    name, sweep, out, monkeypatch, caplog
+):
+    def refuses(*_):
+        raise InputError("too many members")
+
+    monkeypatch.setitem(SEARCHES, name, refuses)
+    result = Ensemble()([sweep], out)
+    assert name not in [m["name"] for m in result["methods"] if m["fusion"] == "rank"]
+    assert f"{name} is left out of the ensemble's methods: too many members" in caplog.text
+    assert (out / "submission.csv").exists()
+    refused([sweep], tmp := out.parent / "asked", "too many members", weights=name)
+    assert not (tmp / "submission.csv").exists()

@@ -8,6 +8,8 @@ from recsys_lightning.ensemble.fusion import make_fusion
 from recsys_lightning.ensemble.search import (
     SEARCHES,
     Objective,
+    best_subset,
+    best_subset_by_beam,
     draw_folds,
     normalised,
     oracle,
@@ -128,8 +130,54 @@ def test_combinations_are_no_larger_than_asked():
     members, held_out = planted(300, [1.0, 1.0, 1.0, 1.0], seed=7)
     weights, *_ = search("combination", members, held_out, max_members=2)
     assert ((weights > 0).sum(axis=1) <= 2).all()
-    with pytest.raises(InputError, match="max_members=6: 60,459 combinations of 20"):
-        search("combination", members[:1] * 20, held_out, max_members=6)
+
+
+def objective_of(members, held_out, folds=3):
+    return Objective(
+        fuse(members), held_out, METRIC, draw_folds(len(held_out.users), folds, seed=0)
+    )
+
+
+@pytest.mark.parametrize("largest", [1, 3, 6])
+def test_a_beam_that_holds_all_subsets_is_the_exhaustive_search(largest):
+    members, held_out = planted(40, [0.4, 0.4, 0.4, 0.4, 0.4, 0.4], seed=17)
+    found = best_subset_by_beam(objective_of(members, held_out, 8), 6, largest, width=20)
+    expected = best_subset(objective_of(members, held_out, 8), 6, largest)
+    np.testing.assert_array_equal(found, expected)
+    assert len({row.tobytes() for row in expected}) > 1  # runs differ
+
+
+def test_of_equal_members_a_beam_takes_the_first_as_the_exhaustive_search_does():
+    members, held_out = planted(80, [0.6], seed=12)
+    found = best_subset_by_beam(objective_of(members * 5, held_out), 5, 3, width=10)
+    assert found.tolist() == [[1, 0, 0, 0, 0]] * 4
+    np.testing.assert_array_equal(found, best_subset(objective_of(members * 5, held_out), 5, 3))
+
+
+def test_a_beam_grows_without_what_other_runs_have_seen():
+    """Other held-out items for the users of one fold leave that fold's run as it was."""
+    members, held_out = planted(200, [0.5, 0.5, 0.4, 0.4, 0.3, 0.3, 0.2, 0.2], seed=13)
+    changed = planted(200, [0.0] * 8, seed=14)[1].indices.reshape(200, -1)
+    fold = draw_folds(200, 3, seed=0)
+    targets = held_out.indices.reshape(200, -1).copy()
+    targets[fold == 1] = changed[fold == 1]
+    other = Interactions(**{**vars_of(held_out), "indices": targets.ravel()})
+    before = best_subset_by_beam(objective_of(members, held_out), 8, 4, width=1)
+    after = best_subset_by_beam(objective_of(members, other), 8, 4, width=1)
+    np.testing.assert_array_equal(before[1], after[1])
+
+
+@pytest.mark.parametrize("number", [12, 17, 25])
+def test_more_members_than_can_be_tried_in_all_combinations(number):
+    members, held_out = planted(400, [1.5, 1.2, 1.0] + [0.0] * (number - 3), seed=15)
+    weights, in_sample, cross_fitted = search("combination", members, held_out, max_members=6)
+    assert (weights[:, 0] == 1).all()
+    assert ((weights > 0).sum(axis=1) <= 6).all()
+    single = search("single", members, held_out)[2]
+    assert cross_fitted > single
+    pair = np.zeros((1, number), dtype=np.float32)
+    pair[0, :2] = 1
+    assert in_sample >= objective_of(members, held_out)(pair)[0, -1]
 
 
 def test_the_objective_is_the_mean_over_the_other_folds():

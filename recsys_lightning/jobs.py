@@ -1,0 +1,155 @@
+"""What makes a job the job that it is: the hash by which a sweep knows what is done already.
+
+In it are the data and the holdout, the classes and options of model, view and trainer, and all that
+changes a fit or its lists. Not in it are how a run is shown, where its files stand, and how many
+users are scored at once. Classes are known by the names of their choices, or else by their own
+name without the module: a move of code changes no job.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+VERSION = 2  # of the hash; raise it when what stands in it changes
+
+CLASSES = ("model", "view", "trainer")  # groups whose choice stands for their class
+TARGET = "_target_"
+
+# where things are written and how they are shown: a job is the same without them
+NOT_THE_JOB = frozenset(
+    {
+        *("logger", "sweep", "ensemble", "split_dir", "eval_batch_size", "recommend.users"),
+        *("data.cache_dir", "data.root", "data.write_to"),
+        *("trainer.enable_progress_bar", "trainer.enable_model_summary"),
+        *("trainer.log_every_n_steps", "trainer.default_root_dir", "trainer.profiler"),
+    }
+)
+# callbacks that show a fit and do not change it, by the end of their class's name
+SHOWN_BY = (
+    *("ProgressBar", "ModelSummary"),
+    *("LearningRateMonitor", "DeviceStatsMonitor", "ThroughputMonitor"),
+)
+
+
+def of_the_job(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a resolved configuration makes the job.
+
+    >>> of_the_job({
+    ...     "seed": 1, "split_dir": "a", "recommend": {"k": 10, "users": [7]}, "callbacks": {
+    ...         "bar": {"_target_": "pytorch_lightning.callbacks.TQDMProgressBar"},
+    ...         "swa": {"_target_": "x.y.StochasticWeightAveraging", "swa_lrs": 0.01}}})
+    {'seed': 1, 'recommend': {'k': 10}, 'callbacks': {'swa': {'_target_': \
+'StochasticWeightAveraging', 'swa_lrs': 0.01}}}
+    """
+    kept = _kept(config)
+    callbacks = kept.get("callbacks") or {}
+    kept["callbacks"] = {
+        name: options for name, options in callbacks.items() if not _only_shows(options)
+    }
+    return kept
+
+
+def job_hash(
+    config: Mapping[str, Any],
+    choices: Mapping[str, Any],
+    data: Mapping[str, Any] | None,
+    *,
+    overrides: Sequence[str] = (),
+    without: str | None = None,
+) -> str:
+    """The identity of a job.
+
+    Args:
+        config: resolved, plain Python.
+        choices: of its groups, by name.
+        data: `Holdout.identity` of the source; None where there is none to be made: the
+            configuration of both stands in its place.
+        overrides: of the command line; a class given there (`model._target_=...`) counts by its
+            own name.
+        without: one more key to leave out: `seed` gives what repeated runs have in common.
+
+    >>> job_hash({"seed": 1, "split_dir": "a"}, {}, {}) == job_hash({"seed": 1}, {}, {})
+    True
+    >>> job_hash({"seed": 1}, {}, {}) == job_hash({"seed": 2}, {}, {})
+    False
+    """
+    content = identity(config, choices, data, overrides=overrides)
+    content["config"].pop(without, None)
+    content["config"]["callbacks"] = sorted(map(_text, content["config"]["callbacks"].values()))
+    return hashlib.sha256(_text(content).encode()).hexdigest()[:16]
+
+
+def identity(
+    config: Mapping[str, Any],
+    choices: Mapping[str, Any],
+    data: Mapping[str, Any] | None,
+    *,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """All that `job_hash` is the hash of: its version, choices, data and configuration."""
+    kept = of_the_job(config)
+    if data is not None:
+        kept = {key: value for key, value in kept.items() if key not in ("data", "holdout")}
+    given = {override.partition("=")[0].lstrip("+") for override in overrides}
+    for group in CLASSES:
+        if isinstance(kept.get(group), dict) and f"{group}.{TARGET}" not in given:
+            kept[group].pop(TARGET, None)
+    chosen = {group: choices.get(group) for group in CLASSES}
+    return {"version": VERSION, "choices": chosen, "data": data, "config": kept}
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys; lists as text, so that they can be compared and written.
+
+    >>> flat({"model": {"l2": 1.0, "hidden_dims": [600]}, "seed": 1})
+    {'model.l2': 1.0, 'model.hidden_dims': '[600]', 'seed': 1}
+    """
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = str(value) if isinstance(value, list) else value
+    return found
+
+
+_splits: dict[str, str] = {}
+
+
+def split_of(data: Mapping[str, Any], make_split: Callable[[], str]) -> str:
+    """The SHA-256 of a split, made once in a process for equal data and holdout.
+
+    Args:
+        data: as in `job_hash`.
+        make_split: makes it and returns its SHA-256.
+    """
+    key = _text(data)
+    if key not in _splits:
+        _splits[key] = make_split()
+    return _splits[key]
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, default=str)
+
+
+def _kept(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Without what is not the job's, and with classes in place of their paths."""
+    kept: dict[str, Any] = {}
+    for key, value in config.items():
+        if f"{prefix}{key}" in NOT_THE_JOB:
+            continue
+        inside = f"{prefix}{key}."
+        if isinstance(value, Mapping):
+            kept[key] = _kept(value, inside)
+        elif isinstance(value, list):
+            kept[key] = [_kept(one, inside) if isinstance(one, Mapping) else one for one in value]
+        else:
+            kept[key] = str(value).rpartition(".")[2] if key == TARGET else value
+    return kept
+
+
+def _only_shows(callback: Any) -> bool:
+    name = callback.get(TARGET) if isinstance(callback, Mapping) else None
+    return isinstance(name, str) and name.endswith(SHOWN_BY)
