@@ -168,7 +168,8 @@ def job(cfg: DictConfig) -> float | None:
     _limit_threads()
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    secrets.hide_in_files(folder / ".hydra")
+    if hydra_config.output_subdir:
+        secrets.hide_in_files(folder / hydra_config.output_subdir)
     result, data = _head(cfg)
     word = leaving_word(folder, result) if is_first_process() else nullcontext()
     if hydra_config.mode != RunMode.MULTIRUN:
@@ -211,7 +212,6 @@ def _head(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, Any] | None]:
         "job": job_hash(*known, overrides=overrides),
         "repeated": job_hash(*known, overrides=overrides, without="seed"),
         "config": secrets.masked(config),
-        "git_commit": git_commit(Path(__file__).parent),
         "choices": choices,
         "overrides": secrets.masked(overrides),
     }, data
@@ -233,6 +233,7 @@ def record(
         left = ["result.json", "submission.csv", *folder.glob("candidates/*.parquet")]
         for earlier in left + ([] if cfg.ckpt_path == "last" else ["metrics.csv"]):
             (folder / earlier).unlink(missing_ok=True)
+    result["git_commit"] = git_commit(Path(__file__).parent)
     clock = Stopwatch()
     forget_peak_rss()
     trackers: list[tracking.Tracker] = []  # those that have begun

@@ -165,7 +165,7 @@ class OptunaSweeper(Sweeper):
             source, holdout = make(cfg.data), make(cfg.holdout)
             data = holdout.identity(source)
             if varied.isdisjoint({"metrics", "monitor"}):
-                split = _split_with(cfg.monitor, list(cfg.metrics.k), holdout, source)
+                split = _split_with(cfg.monitor, config["metrics"]["k"], holdout, source)
         same = identity(config, choices, data, overrides=list(fixed))
         shared = flat(same["choices"]) | flat(same["data"] or {}) | flat(same["config"])
         searched = {key: value for key, value in shared.items() if key not in space}
