@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from recsys_lightning.functional.dense import blocked_numbers, matmul, row_blocks
+from recsys_lightning.functional.ridge import few_users
 from recsys_lightning.functional.sparse import Ragged, dense_blocks
 
 
@@ -184,14 +185,19 @@ def higher_order_ease(s: Tensor, pairs: Tensor, out: Tensor) -> Tensor:
     return out
 
 
-def easer_bytes(num_items: int, num_pairs: int, itemsize: int, device: str = "cpu") -> int:
+def easer_bytes(x: Ragged, num_pairs: int, itemsize: int, device: str = "cpu") -> int:
     """Peak of `higher_order_ease` with its statistics: the Gram matrices, then S, then the weights.
 
-    With few users, W in place of the Gram matrices; the formula is an upper bound of both.
+    With few users K and W, W and S, then the weights. The pairs, and with them which form it will
+    be, are not known yet: the larger one where it can be both.
     """
-    num_features = num_items + num_pairs
+    num_users, num_items, num_ones = x.sizes
+    num_features, copies = num_items + num_pairs, 1 if device == "cpu" else 4
     statistics = itemsize * (num_items**2 + num_pairs * num_features)
-    inverse = (1 if device == "cpu" else 4) * 8 * num_features**2
-    if device == "cpu":
-        inverse += 8 * blocked_numbers(num_features)
-    return max(statistics, itemsize * num_features * num_items) + inverse
+    weights = itemsize * num_features * num_items
+    numbers = copies * num_features**2 + blocked_numbers(num_features)
+    needed = max(statistics, weights) + 8 * numbers
+    if few_users(num_users, num_features, num_ones):
+        w = num_users * num_features
+        needed = max(needed, 8 * (w + max(copies * num_users**2, num_features**2)))
+    return needed

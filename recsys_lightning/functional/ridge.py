@@ -225,7 +225,8 @@ class FewUsers:
             self.w[:, items] = block.T
 
     def dense(self) -> Tensor:
-        """(I, I) P."""
+        """(I, I) P; no `step` after it."""
+        del self.k_inverse
         p = self.w.new_empty(self.x.num_columns, self.x.num_columns, dtype=self.dtype)
         diagonal = (self.row_scale[:, 0] - self._diagonal(self.w)).to(p)
         for rows, block in self._transposed_times(self.w):

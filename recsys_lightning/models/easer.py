@@ -65,7 +65,7 @@ class EASER(ClosedForm):
         return torch.full_like(popularity, self.l2)
 
     def fit_bytes(self, device: str) -> int:  # noqa: D102
-        return easer_bytes(self.num_items, self.num_pairs, self.solver_dtype.itemsize, device)
+        return easer_bytes(self.rows, self.num_pairs, self.solver_dtype.itemsize, device)
 
     def prepare(self, interactions: Interactions) -> None:
         """Choose the pairs before the one pass; all processes choose the same."""

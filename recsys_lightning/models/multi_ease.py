@@ -7,7 +7,6 @@ trained, from EASE, with a temperature and item biases, on inputs with dropout.
 """
 
 import math
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -34,10 +33,13 @@ def log_softplus(x: Tensor) -> Tensor:
 
 
 def multi_ease_bytes(x: Ragged, dtype: torch.dtype) -> int:
-    """Peak of a fit: EASE's; then B_0, D, its gradient and Adam's two averages, and B_0 + D."""
-    num_items = x.num_columns
-    ease_bytes = 4 * num_items**2 + inverse_bytes(x, dtype)
-    return max(ease_bytes, 6 * 4 * num_items**2)
+    """Peak of a fit: EASE's, or that of a checkpoint.
+
+    Nine squares: B_0, D, its gradient and Adam's two averages; and Lightning, which pickles into
+    memory, copies all but the gradient.
+    """
+    square = 4 * x.num_columns**2
+    return max(square + inverse_bytes(x, dtype), 9 * square)
 
 
 class MultiEASE(Autoencoder):
@@ -84,15 +86,12 @@ class MultiEASE(Autoencoder):
         self.bias = nn.Parameter(torch.zeros(num_items))
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
         self._total: Tensor | None = None  # B_0 + D in an evaluation
-        self.register_load_state_dict_post_hook(lambda *_: self._forget_total())
+        self.register_load_state_dict_post_hook(lambda *_: setattr(self, "_total", None))
 
     def prepare(self, interactions: Interactions) -> None:
         """Fit EASE, in float64 where its ridge is too small for float32."""
-        items, offsets = (
-            torch.from_numpy(interactions.indices),
-            torch.from_numpy(interactions.indptr),
-        )
-        x = Ragged(items, offsets, self.num_items).nonempty()
+        items = torch.from_numpy(interactions.indices)
+        x = Ragged(items, torch.from_numpy(interactions.indptr), self.num_items).nonempty()
         ridge = edlae_ridge(x.column_sums().double(), self.l2, 0.0)
         dtype = stable_dtype(x, ridge, self.ease_weight.dtype)
         self._require_memory(multi_ease_bytes(x, dtype), "the fit")
@@ -101,6 +100,7 @@ class MultiEASE(Autoencoder):
 
     def forward(self, history: Bag, users: Tensor) -> Tensor:  # noqa: D102
         if self.training:
+            self._total = None
             kept = history.drop(self.input_dropout)
             scores = bag_matmul(kept.items, kept.offsets, self.ease_weight)
             scores = scores + bag_matmul(kept.items, kept.offsets, self.delta)
@@ -110,14 +110,6 @@ class MultiEASE(Autoencoder):
             scores = bag_matmul(history.items, history.offsets, self._total)
         scores = scores * (-self.log_temperature).exp() / (1 - self.input_dropout)
         return log_softplus(scores) + self.bias
-
-    def train(self, mode: bool = True) -> Self:
-        """Also forget the sum of the weights, which an evaluation forms once."""
-        self._forget_total()
-        return super().train(mode)
-
-    def _forget_total(self) -> None:
-        self._total = None
 
     def _require_memory(self, needed: int, what: str) -> None:
         described = f"MultiEASE of {self.num_items:,} items needs for {what}"
