@@ -147,3 +147,42 @@ def test_the_ridge_grows_with_popularity():
     torch.testing.assert_close(ridge, torch.tensor([6.0, 3.0, 0.0]))
     plain = popularity_ridge(torch.tensor([8.0, 2.0, 0.0]), num_users=8, l2=6.0, power=0.0)
     assert (plain == 6).all()
+
+
+@pytest.mark.parametrize(
+    ("eps_abs", "eps_rel"),
+    [(0.0, 1e-2), (0.0, 1e-4), (1e-3, 0.0), (1e-5, 0.0), (1e-3, 1e-3)],
+)
+@pytest.mark.parametrize("rho", [2.0, 200.0], ids=["primal binds", "dual binds"])
+def test_iterations_stop_where_both_residuals_are_within_their_tolerance(x, rho, eps_abs, eps_rel):
+    """Boyd et al. 2011, section 3.3.1, by explicit iterates."""
+    l1, l2, g = 2.0, 3.0, x.T @ x
+    p = np.linalg.inv(g + (l2 + rho) * np.eye(ITEMS))
+    c, gamma = np.zeros((ITEMS, ITEMS)), np.zeros((ITEMS, ITEMS))
+    waited_for, iterations, within = set(), 0, False
+    while not within:
+        iterations += 1
+        t = p @ g + p @ (rho * c - gamma)
+        b = t - p * (t.diagonal() / p.diagonal())
+        v = b + gamma / rho
+        c_old, c = c, np.sign(v) * np.maximum(np.abs(v) - l1 / rho, 0)
+        gamma = gamma + rho * (b - c)
+        norm = np.linalg.norm
+        primal = norm(b - c) <= ITEMS * eps_abs + eps_rel * max(norm(b), norm(c))
+        dual = rho * norm(c - c_old) <= ITEMS * eps_abs + eps_rel * norm(gamma)
+        within = primal and dual
+        if not within:
+            waited_for = {name for name, done in (("primal", primal), ("dual", dual)) if not done}
+    weight, info = admm_slim(
+        inverse_of(g, l2 + rho),
+        l1=l1,
+        rho=rho,
+        max_iterations=3000,
+        nonnegative=False,
+        eps_abs=eps_abs,
+        eps_rel=eps_rel,
+    )
+    assert info.converged
+    assert info.iterations == iterations
+    assert ("primal" if rho == 2.0 else "dual") in waited_for
+    assert_close(weight, c, 1e-12)
