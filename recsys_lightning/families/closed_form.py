@@ -119,21 +119,21 @@ class ClosedForm(Recommender):
         return max(self.fit_bytes(device), weights)
 
     def inverse(
-        self, mean: Tensor | None = None, inverse_dtype: torch.dtype | None = None
+        self, center: bool = False, inverse_dtype: torch.dtype | None = None
     ) -> DenseInverse | FewUsers:
         """P = (X^T X + diag(ridge))^-1; uses up `self.gram`.
 
         Args:
-            mean: (I,) the items' means, where X is to be centred.
+            center: whether to centre the columns of X.
             inverse_dtype: in which the inverse is made, `solver_dtype` if None.
         """
         if self.ridges is None:
             raise TypeError(f"{type(self).__name__}.ridge returns None: there is no inverse")
         if self.gram is None:
             rows = self.rows.to(self.device)
-            return FewUsers(rows, self.ridges, self.solver_dtype, mean, inverse_dtype)
-        if mean is not None:
-            center_(self.gram, mean, self.rows.num_rows)
+            return FewUsers(rows, self.ridges, self.solver_dtype, center, inverse_dtype)
+        if center:
+            center_(self.gram, self.rows.column_sums() / self.rows.num_rows, self.rows.num_rows)
         return DenseInverse(self.gram, self.ridges, inverse_dtype)
 
     def progress(self, what: str, total: int) -> Callable[[int], None]:

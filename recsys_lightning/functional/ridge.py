@@ -6,7 +6,8 @@ where users are few, an inverse of users x users (`FewUsers`):
     P = Λ^-1 - Λ^-1 X^T W,   W = K^-1 X Λ^-1 (U, I),   K = I + X Λ^-1 X^T (U, U)
 
 (Woodbury's identity). X stays sparse: all products with it cost one addition a number of theirs,
-so that only K is cubic. Rows may be centred: X - 1 m^T, with m the items' means, is never formed.
+so that only K is cubic. The columns of X may be centred: X - 1 m^T, m their means, is never formed,
+and as the columns of W then sum to 0, it stands in K and W alone.
 """
 
 import logging
@@ -189,7 +190,7 @@ class FewUsers:
         x: (U, I).
         ridge: (I,) or a number: the diagonal of Λ.
         dtype: of the results.
-        mean: (I,) m, where X is to be centred; U is the number of its rows then.
+        center: whether to centre the columns of X.
         inverse_dtype: in which K^-1 and W are made; `dtype` if None.
 
     Attributes:
@@ -205,7 +206,7 @@ class FewUsers:
         x: Ragged,
         ridge: Tensor | float,
         dtype: torch.dtype,
-        mean: Tensor | None = None,
+        center: bool = False,
         inverse_dtype: torch.dtype | None = None,
     ) -> None:
         self.x, self.transposed, self.dtype = x, x.transpose(), dtype
@@ -213,7 +214,7 @@ class FewUsers:
         scaled = self.transposed.dense(high)
         ridge = torch.as_tensor(ridge, dtype=high, device=scaled.device)
         self.row_scale = (1 / ridge).expand(x.num_columns)[:, None]
-        self.mean = None if mean is None else mean.to(scaled)
+        self.mean = x.column_sums().to(scaled) / x.num_rows if center else None
         if self.mean is not None:
             scaled -= self.mean[:, None]
         k = self._times(scaled.mul_(self.row_scale))
@@ -221,7 +222,11 @@ class FewUsers:
         k.diagonal().add_(1)
         self.k_inverse = invert_spd_(k)
         self.w = k.new_empty(x.num_rows, x.num_columns)
+        total = self.k_inverse.sum(0)
         for items, block in self._transposed_times(self.k_inverse):
+            if self.mean is not None:
+                mean = self.mean[items, None] * self.row_scale[items]
+                block.addcmul_(mean, total, value=-1)
             self.w[:, items] = block.T
 
     def dense(self) -> Tensor:
@@ -270,13 +275,12 @@ class FewUsers:
             )
 
     def _times(self, m: Tensor) -> Tensor:
-        """X M."""
+        """X M, X centred where it is to be."""
         product = self.x @ m
         return product if self.mean is None else product.sub_(self.mean @ m)
 
     def _transposed_times(self, n: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Λ^-1 X^T N (I, D), block by block of rows in the same memory."""
-        total = None if self.mean is None else n.sum(0)
+        """Λ^-1 X^T N (I, D), X as it is, block by block of rows in the same memory."""
         scratch = n.new_empty(0)
         for items in row_blocks(self.x.num_columns, n.shape[1]):
             owners = self.transposed.rows(items)
@@ -284,8 +288,6 @@ class FewUsers:
                 scratch = n.new_empty(owners.num_rows, n.shape[1])
             block = scratch[: owners.num_rows]
             bag_matmul(owners.columns, owners.offsets, n, out=block)
-            if self.mean is not None and total is not None:
-                block.addcmul_(self.mean[items, None], total, value=-1)
             yield items, block.mul_(self.row_scale[items])
 
     def _diagonal(self, n: Tensor) -> Tensor:
@@ -293,8 +295,6 @@ class FewUsers:
         item = self.transposed.row_of_each()
         held = n[self.transposed.columns.long(), item]
         diagonal = torch.segment_reduce(held, "sum", offsets=self.transposed.offsets, initial=0)
-        if self.mean is not None:
-            diagonal -= self.mean * n.sum(0)
         return diagonal * self.row_scale[:, 0]
 
 

@@ -78,11 +78,8 @@ class AdmmSlim(ClosedForm):
         return admm_slim_bytes(self.rows, self.solver_dtype, device)
 
     def solve(self) -> None:  # noqa: D102
-        mean = None
-        if self.center:
-            mean = self.rows.column_sums().to(self.weight) / self.rows.num_rows
         self.weight, info = admm_slim(
-            self.inverse(mean, torch.float64),
+            self.inverse(self.center, torch.float64),
             l1=self.l1,
             rho=self.rho,
             max_iterations=self.max_iterations,
@@ -92,8 +89,9 @@ class AdmmSlim(ClosedForm):
             progress=self.progress("ADMM", self.max_iterations),
         )
         log.info("%s", info)
-        if mean is not None:
-            self.bias = mean - mean.to(self.weight) @ self.weight
+        if self.center:
+            mean = self.rows.column_sums().to(self.weight) / self.rows.num_rows
+            self.bias = mean - mean @ self.weight
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         history = query.history

@@ -53,10 +53,9 @@ def test_the_form_is_chosen_by_cost():
 def test_few_users_give_the_inverse_of_items_by_items(few, ridge, centred, monkeypatch):
     monkeypatch.setattr(dense, "_CACHED", 7 * 200)  # several blocks
     x, rows = few
-    mean = torch.from_numpy(x.mean(0)) if centred else None
     x = x - x.mean(0) if centred else x
     expected = inverse_of(x.T @ x, ridge).dense()
-    ours = FewUsers(rows, ridge, torch.float64, mean).dense()
+    ours = FewUsers(rows, ridge, torch.float64, centred).dense()
     assert_close(ours, expected, 2e-15)  # of numbers up to 1
     assert_close(ease(ours), ease(expected), 1e-14)
 
@@ -67,11 +66,10 @@ def test_few_users_give_the_inverse_of_items_by_items(few, ridge, centred, monke
 def test_few_users_make_the_steps_of_admm(few, ridge, centred, nonnegative, monkeypatch):
     monkeypatch.setattr(dense, "_CACHED", 7 * 200)
     x, rows = few
-    mean = torch.from_numpy(x.mean(0)) if centred else None
     x = x - x.mean(0) if centred else x
     options = {"l1": 0.5, "rho": 2.0, "max_iterations": 30, "nonnegative": nonnegative}
     expected, _ = admm_slim(inverse_of(x.T @ x, ridge + 2.0), **options)
-    ours, info = admm_slim(FewUsers(rows, ridge + 2.0, torch.float64, mean), **options)
+    ours, info = admm_slim(FewUsers(rows, ridge + 2.0, torch.float64, centred), **options)
     assert info.iterations == 30
     assert 0.02 < (expected != 0).double().mean() < 0.3
     assert_close(ours, expected, 1e-13)
