@@ -7,7 +7,7 @@ RUNS ?= outputs
 SWEEP ?= multirun/models
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint types check format leaderboard sweep dashboard submission check-submission test-ray bench bench-linear bench-autoencoders bench-ensemble lock clean
+.PHONY: help install run test test-slow lint types check format leaderboard sweep dashboard submission check-submission test-ray bench bench-linear bench-large bench-autoencoders bench-ensemble lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 20
@@ -69,6 +69,11 @@ bench: bench-linear bench-autoencoders bench-ensemble ## Speed and memory beside
 
 bench-linear: install ## The linear models beside RecTools and irspack
 	$(BIN)/python experiments/benchmark_linear/benchmark.py
+	$(BIN)/python experiments/benchmark_linear/users_few.py
+	$(BIN)/python experiments/benchmark_linear/memory.py
+
+bench-large: install ## EASE of a catalogue of 41,000 items, from file to submission
+	$(BIN)/python experiments/benchmark_linear/large_catalogue.py $(ARGS)
 
 bench-autoencoders: install ## The autoencoders beside plain PyTorch and RecBole
 	$(BIN)/python experiments/benchmark_autoencoders/benchmark.py

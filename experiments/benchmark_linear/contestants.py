@@ -9,6 +9,7 @@ import json
 import resource
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -33,6 +34,7 @@ def ours(data):
 
     def fit():
         model = EASE(num_users=num_users, num_items=num_items, l2=L2)
+        model.prepare(SimpleNamespace(indptr=data["indptr"], indices=data["indices"]))
         model.begin()
         for first in range(0, num_users, 8192):
             last = min(first + 8192, num_users)

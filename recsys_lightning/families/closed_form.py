@@ -13,8 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from recsys_lightning.data.batches import Rows
+from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.functional.memory import require_memory
-from recsys_lightning.functional.sparse import gram
+from recsys_lightning.functional.ridge import (
+    DenseInverse,
+    FewUsers,
+    center_,
+    few_users,
+    inverse_bytes,
+    stable_dtype,
+)
+from recsys_lightning.functional.sparse import Ragged, gram
 from recsys_lightning.recommender import Recommender
 
 REMEDIES = (
@@ -24,15 +33,29 @@ REMEDIES = (
 
 
 class ClosedForm(Recommender):
-    """A model author writes `fit_bytes`, `solve` and `score`.
+    """A model author writes `solve` and `score`, and calls `register_weight` in `__init__`.
 
-    The statistic is the Gram matrix X^T X, in `self.gram`; a model that needs another writes
-    `begin`, `accumulate` and `statistics`, too. Statistics are no buffers: a checkpoint does not
-    keep them, and DDP, which copies the first process's buffers to the others, leaves them alone.
+    `solve` finds the Gram matrix X^T X (lower triangle) in `self.gram`. A model that says its
+    `ridge` takes `self.inverse()` instead, P = (X^T X + diag(ridge))^-1, which is made from the
+    rows themselves where users are few; `self.gram` is None then. A model that needs another
+    statistic writes `begin`, `accumulate` and `statistics`, too. Statistics are no buffers: a
+    checkpoint does not keep them, and DDP, which copies the first process's buffers to the others,
+    leaves them alone.
+
+    Attributes:
+        rows: the training interactions of the users that have any, until solved.
+        gram: their Gram matrix; None where it is not needed.
+        ridges: (I,) float64 ridges; None where the model states none.
+        solver_dtype: of the Gram matrix, P and the weights: float64 where the ridge is too small
+            for that of `weight`.
     """
 
     resumable = False  # one pass
     weight: Tensor
+    rows: Ragged
+    ridges: Tensor | None
+    solver_dtype: torch.dtype
+    gram: Tensor | None = None
 
     def __init__(self, *, num_users: int, num_items: int) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
@@ -40,25 +63,42 @@ class ClosedForm(Recommender):
 
     # What a model author writes
 
-    def fit_bytes(self, itemsize: int, device: str) -> int:
-        """Peak memory of the statistics and the solve, for the guard before the fit."""
-        raise NotImplementedError
+    def ridge(self, popularity: Tensor, num_users: int) -> Tensor | None:
+        """(I,) what is added to the diagonal of X^T X, from the items' users; None: nothing.
+
+        Args:
+            popularity: (I,) float64.
+            num_users: users with a training interaction.
+        """
+        return None
+
+    def fit_bytes(self, device: str) -> int:
+        """Peak memory of the statistics and the solve, for the guard before the fit.
+
+        By default what `inverse` needs; without a ridge that of the Gram matrix and the weights.
+        """
+        if self.ridges is None:
+            return self.weight.itemsize * (self.num_items**2 + self.weight.numel())
+        return inverse_bytes(self.rows, self.solver_dtype, device)
 
     def solve(self) -> None:
-        """Turn the statistics of all users into what `score` needs, and free them."""
+        """Turn the statistics of all users into `self.weight`, or whatever `score` needs."""
         raise NotImplementedError
 
     def begin(self) -> None:
         """Allocate the statistics."""
-        self.gram = self.weight.new_zeros(self.num_items, self.num_items)
+        if self.ridges is None or not few_users(*self.rows.sizes):
+            size = self.num_items
+            self.gram = self.weight.new_zeros(size, size, dtype=self.solver_dtype)
 
     def accumulate(self, rows: Rows) -> None:
         """Add a batch to the statistics."""
-        gram(rows.history.items, rows.history.offsets, self.num_items, out=self.gram)
+        if self.gram is not None:
+            gram(rows.history.items, rows.history.offsets, self.num_items, out=self.gram)
 
     def statistics(self) -> Sequence[Tensor]:
         """The tensors to sum over processes before the solve; summed in place."""
-        return [self.gram]
+        return [] if self.gram is None else [self.gram]
 
     # What is given
 
@@ -72,6 +112,30 @@ class ClosedForm(Recommender):
         # untouched, it takes no memory yet
         self.register_buffer("weight", torch.empty(num_features, self.num_items))
 
+    def peak_bytes(self, device: str) -> int:
+        """What a fit needs: for its solve, and to copy the weights when a checkpoint is written."""
+        copies = 2 if device == "cpu" else 1  # Lightning pickles into memory, on the CPU
+        weights = copies * self.weight.numel() * self.solver_dtype.itemsize
+        return max(self.fit_bytes(device), weights)
+
+    def inverse(
+        self, center: bool = False, inverse_dtype: torch.dtype | None = None
+    ) -> DenseInverse | FewUsers:
+        """P = (X^T X + diag(ridge))^-1; uses up `self.gram`.
+
+        Args:
+            center: whether to centre the columns of X.
+            inverse_dtype: in which the inverse is made, `solver_dtype` if None.
+        """
+        if self.ridges is None:
+            raise TypeError(f"{type(self).__name__}.ridge returns None: there is no inverse")
+        if self.gram is None:
+            rows = self.rows.to(self.device)
+            return FewUsers(rows, self.ridges, self.solver_dtype, center, inverse_dtype)
+        if center:
+            center_(self.gram, self.rows.column_sums() / self.rows.num_rows, self.rows.num_rows)
+        return DenseInverse(self.gram, self.ridges, inverse_dtype)
+
     def progress(self, what: str, total: int) -> Callable[[int], None]:
         """Show a long solve in the trainer's Rich bar, if there is one; call it with the steps."""
         callback = self._trainer and self._trainer.progress_bar_callback
@@ -81,12 +145,29 @@ class ClosedForm(Recommender):
         task = bar.add_task(what, total=total)
         return lambda done: bar.update(task, completed=done)
 
-    def setup(self, stage: str) -> None:  # noqa: D102
-        if stage == "fit":
-            device = self.trainer.strategy.root_device  # Lightning moves the module later
-            needed = self.fit_bytes(self.weight.itemsize, device.type)
-            self._require_memory(needed, "the fit", device)
-        super().setup(stage)
+    def prepare(self, interactions: Interactions) -> None:
+        """Choose how to solve, and refuse what does not fit; before anything is allocated."""
+        if not hasattr(self, "weight"):
+            raise TypeError(f"{type(self).__name__}: call self.register_weight in __init__")
+        offsets = torch.from_numpy(interactions.indptr)
+        items = torch.from_numpy(interactions.indices)
+        self.rows = Ragged(items, offsets, self.num_items).nonempty()
+        self.ridges = self.ridge(self.rows.column_sums().double(), self.rows.num_rows)
+        self.solver_dtype, what = self.weight.dtype, "the fit"
+        if self.ridges is not None:
+            self.solver_dtype = stable_dtype(self.rows, self.ridges, self.weight.dtype)
+            if self.solver_dtype != self.weight.dtype:
+                what += " in float64 (a larger model.l2 allows float32)"
+        # Lightning moves the module later
+        device = self._trainer.strategy.root_device if self._trainer else self.device
+        self._require_memory(self.peak_bytes(device.type), what, device)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Load weights in the precision in which they were solved."""
+        stored = state_dict.get(f"{prefix}weight")
+        if stored is not None and stored.dtype != self.weight.dtype:
+            self.weight = torch.empty_like(self.weight, dtype=stored.dtype)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def configure_optimizers(self) -> None:  # noqa: D102
         return None
@@ -106,6 +187,8 @@ class ClosedForm(Recommender):
                     for statistic in self.statistics():
                         torch.distributed.all_reduce(statistic)
                 self.solve()
+            self.gram = None
+            del self.rows
 
     def on_train_epoch_end(self) -> None:  # noqa: D102
         self.trainer.should_stop = True  # solved, whatever max_epochs the models beside it need

@@ -6,6 +6,7 @@ dense product), on other devices dense blocks and embedding bags of torch.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numba
 import torch
@@ -15,6 +16,85 @@ from recsys_lightning.functional import kernels
 
 _KERNEL_TYPES = (torch.float32, torch.float64)
 _BLOCK = 2**24  # numbers of a dense block: 64 MB in float32
+
+
+class Ragged(NamedTuple):
+    """A sparse matrix of ones (R, C), as ragged rows of column positions.
+
+    Attributes:
+        columns: (N,) int32; none twice in a row, in any order.
+        offsets: (R+1,) int64; row r is `columns[offsets[r]:offsets[r+1]]`.
+        num_columns: C.
+
+    >>> x = Ragged(torch.tensor([2, 0, 2], dtype=torch.int32), torch.tensor([0, 2, 2, 3]), 3)
+    >>> x.nonempty().dense()
+    tensor([[1., 0., 1.],
+            [0., 0., 1.]])
+    >>> x.transpose().dense()
+    tensor([[1., 0., 0.],
+            [0., 0., 0.],
+            [1., 0., 1.]])
+    >>> x @ torch.tensor([[1.0], [10.0], [100.0]])
+    tensor([[101.],
+            [  0.],
+            [100.]])
+    """
+
+    columns: Tensor
+    offsets: Tensor
+    num_columns: int
+
+    @property
+    def num_rows(self) -> int:
+        """R."""
+        return len(self.offsets) - 1
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """R, C, N."""
+        return self.num_rows, self.num_columns, len(self.columns)
+
+    def row_of_each(self) -> Tensor:
+        """(N,) int64 the row of every column position."""
+        return torch.repeat_interleave(self.offsets.diff(), output_size=len(self.columns))
+
+    def column_sums(self) -> Tensor:
+        """(C,) int64."""
+        return torch.bincount(self.columns, minlength=self.num_columns)
+
+    def nonempty(self) -> "Ragged":
+        """Without the empty rows."""
+        kept = torch.nn.functional.pad(self.offsets.diff() > 0, (1, 0), value=True)
+        return self._replace(offsets=self.offsets[kept])
+
+    def rows(self, part: slice) -> "Ragged":
+        """Consecutive rows."""
+        offsets = self.offsets[part.start : part.stop + 1]
+        return Ragged(
+            self.columns[offsets[0] : offsets[-1]], offsets - offsets[0], self.num_columns
+        )
+
+    def transpose(self) -> "Ragged":
+        """(C, R) with ascending positions in each row."""
+        order = self.columns.argsort(stable=True)
+        offsets = torch.nn.functional.pad(self.column_sums().cumsum(0), (1, 0))
+        return Ragged(self.row_of_each()[order].int(), offsets, self.num_rows)
+
+    def dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """(R, C) zeros and ones."""
+        dense = torch.zeros(
+            self.num_rows, self.num_columns, dtype=dtype, device=self.columns.device
+        )
+        dense[self.row_of_each(), self.columns.long()] = 1
+        return dense
+
+    def to(self, device: torch.device | str) -> "Ragged":
+        """On a device."""
+        return self._replace(columns=self.columns.to(device), offsets=self.offsets.to(device))
+
+    def __matmul__(self, weight: Tensor) -> Tensor:
+        """(R, D) the product with (C, D), see `bag_matmul`."""
+        return bag_matmul(self.columns, self.offsets, weight)
 
 
 def gram(items: Tensor, offsets: Tensor, num_items: int, out: Tensor | None = None) -> Tensor:
@@ -55,7 +135,7 @@ def _gram_dense(items: Tensor, offsets: Tensor, out: Tensor) -> Tensor:
     return out
 
 
-def bag_matmul(items: Tensor, offsets: Tensor, weight: Tensor) -> Tensor:
+def bag_matmul(items: Tensor, offsets: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
     """X W: for every ragged row the sum of the weight rows of its items.
 
     Differentiable in W; where a gradient is wanted, torch's embedding bag is as fast as the kernel.
@@ -64,9 +144,10 @@ def bag_matmul(items: Tensor, offsets: Tensor, weight: Tensor) -> Tensor:
         items: (N,) int32 row positions in `weight`.
         offsets: (B+1,) int64; row b is `items[offsets[b]:offsets[b+1]]`.
         weight: (I, D) of a float type.
+        out: (B, D) contiguous, to be overwritten; a new tensor if None.
 
     Returns:
-        (B, D); zeros for an empty row.
+        (B, D), `out` where given; zeros for an empty row.
 
     >>> items = torch.tensor([2, 0], dtype=torch.int32)
     >>> bag_matmul(items, torch.tensor([0, 2, 2]), torch.tensor([[1.0, 2], [3, 4], [5, 6]]))
@@ -75,10 +156,12 @@ def bag_matmul(items: Tensor, offsets: Tensor, weight: Tensor) -> Tensor:
     """
     with_gradient = weight.requires_grad and torch.is_grad_enabled()
     if weight.device.type == "cpu" and not with_gradient and weight.dtype in _KERNEL_TYPES:
-        out = weight.new_empty(len(offsets) - 1, weight.shape[1])
+        if out is None:
+            out = weight.new_empty(len(offsets) - 1, weight.shape[1])
         kernels.sum_rows(items.numpy(), offsets.numpy(), weight.detach().numpy(), out.numpy())
         return out
-    return _bag_matmul_torch(items, offsets, weight)
+    product = _bag_matmul_torch(items, offsets, weight)
+    return product if out is None else out.copy_(product)
 
 
 def _bag_matmul_torch(items: Tensor, offsets: Tensor, weight: Tensor) -> Tensor:

@@ -12,10 +12,9 @@ from torch import Tensor
 from recsys_lightning.data.batches import Query
 from recsys_lightning.errors import check_range
 from recsys_lightning.families.closed_form import ClosedForm
-from recsys_lightning.functional.solvers import (
+from recsys_lightning.functional.admm_slim import (
     admm_slim,
     admm_slim_bytes,
-    center_,
     popularity_ridge,
 )
 from recsys_lightning.functional.sparse import bag_matmul
@@ -72,17 +71,16 @@ class AdmmSlim(ClosedForm):
         self.register_weight(num_items)
         self.register_buffer("bias", torch.zeros(num_items))
 
-    def fit_bytes(self, itemsize: int, device: str) -> int:  # noqa: D102
-        return admm_slim_bytes(self.num_items, itemsize, device)
+    def ridge(self, popularity: Tensor, num_users: int) -> Tensor:  # noqa: D102
+        return popularity_ridge(popularity, num_users, self.l2, self.popularity_power) + self.rho
+
+    def fit_bytes(self, device: str) -> int:  # noqa: D102
+        return admm_slim_bytes(self.rows, self.solver_dtype, device)
 
     def solve(self) -> None:  # noqa: D102
-        popularity = self.gram.diagonal().clone()
-        if self.center:
-            center_(self.gram, popularity, self.num_users)
         self.weight, info = admm_slim(
-            self.gram,
+            self.inverse(self.center, torch.float64),
             l1=self.l1,
-            l2=popularity_ridge(popularity, self.num_users, self.l2, self.popularity_power),
             rho=self.rho,
             max_iterations=self.max_iterations,
             nonnegative=self.nonnegative,
@@ -90,10 +88,9 @@ class AdmmSlim(ClosedForm):
             eps_rel=self.tolerance,
             progress=self.progress("ADMM", self.max_iterations),
         )
-        del self.gram
         log.info("%s", info)
         if self.center:
-            mean = popularity / self.num_users
+            mean = self.rows.column_sums().to(self.weight) / self.rows.num_rows
             self.bias = mean - mean @ self.weight
 
     def score(self, query: Query) -> Tensor:  # noqa: D102

@@ -9,7 +9,7 @@ from torch import Tensor
 from recsys_lightning.data.batches import Query
 from recsys_lightning.errors import check_range
 from recsys_lightning.families.closed_form import ClosedForm
-from recsys_lightning.functional.solvers import ease, ease_bytes, edlae_ridge
+from recsys_lightning.functional.ease import ease, edlae_ridge
 from recsys_lightning.functional.sparse import bag_matmul
 
 
@@ -35,13 +35,11 @@ class EASE(ClosedForm):
         self.l2, self.dropout = l2, dropout
         self.register_weight(num_items)
 
-    def fit_bytes(self, itemsize: int, device: str) -> int:  # noqa: D102
-        return ease_bytes(self.num_items, itemsize, device)
+    def ridge(self, popularity: Tensor, num_users: int) -> Tensor:  # noqa: D102
+        return edlae_ridge(popularity, self.l2, self.dropout)
 
     def solve(self) -> None:  # noqa: D102
-        ridge = edlae_ridge(self.gram.diagonal(), self.l2, self.dropout)
-        self.weight = ease(self.gram, ridge)
-        del self.gram
+        self.weight = ease(self.inverse().dense())
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         return bag_matmul(query.history.items, query.history.offsets, self.weight)

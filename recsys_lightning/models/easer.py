@@ -15,13 +15,16 @@ from recsys_lightning.data.batches import Query, Rows
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import check_range
 from recsys_lightning.families.closed_form import ClosedForm
-from recsys_lightning.functional.solvers import (
+from recsys_lightning.functional.higher_order_ease import (
     choose_pairs,
     easer_bytes,
+    feature_gram,
     higher_order_ease,
     pair_features,
     pair_gram,
+    pair_rows,
 )
+from recsys_lightning.functional.ridge import DenseInverse, FewUsers, few_users
 from recsys_lightning.functional.sparse import bag_matmul, gram
 
 
@@ -58,34 +61,53 @@ class EASER(ClosedForm):
         self.register_weight(num_items + num_pairs)
         self.register_buffer("pairs", torch.zeros(num_pairs, 2, dtype=torch.int64))
 
-    def fit_bytes(self, itemsize: int, device: str) -> int:  # noqa: D102
-        return easer_bytes(self.num_items, self.num_pairs, itemsize, device)
+    def ridge(self, popularity: Tensor, num_users: int) -> Tensor:  # noqa: D102
+        return torch.full_like(popularity, self.l2)
+
+    def fit_bytes(self, device: str) -> int:  # noqa: D102
+        return easer_bytes(self.rows, self.num_pairs, self.solver_dtype.itemsize, device)
 
     def prepare(self, interactions: Interactions) -> None:
         """Choose the pairs before the one pass; all processes choose the same."""
-        offsets = torch.from_numpy(interactions.indptr)
-        counts = gram(torch.from_numpy(interactions.indices), offsets, self.num_items)
+        super().prepare(interactions)
+        size = self.num_items
+        counts = torch.zeros(size, size, dtype=self.solver_dtype)
+        gram(self.rows.columns, self.rows.offsets, self.num_items, out=counts)
         found = choose_pairs(counts, self.num_pairs)
         self.num_found = len(found)  # few where the data is tiny; the others keep weights of zero
         self.pairs[: len(found)] = found.to(self.device)
+        ones = len(self.rows.columns) + int(counts[found[:, 1], found[:, 0]].sum())
+        self.gram = counts
+        if few_users(self.rows.num_rows, self.num_items + len(found), ones):
+            self.gram, self.rows = None, pair_rows(self.rows, found)
 
     def begin(self) -> None:  # noqa: D102
-        super().begin()
-        self.pair_gram = self.weight.new_zeros(self.num_found, self.num_items + self.num_found)
+        if self.gram is not None:
+            self.gram = self.gram.to(self.device)
+            features = self.num_items + self.num_found
+            self.pair_gram = self.gram.new_zeros(self.num_found, features)
 
     def accumulate(self, rows: Rows) -> None:  # noqa: D102
-        super().accumulate(rows)
-        items, offsets = rows.history.items, rows.history.offsets
-        pair_gram(items, offsets, self.pairs[: self.num_found], out=self.pair_gram)
+        if self.gram is not None:
+            items, offsets = rows.history.items, rows.history.offsets
+            pair_gram(items, offsets, self.pairs[: self.num_found], out=self.pair_gram)
 
     def statistics(self) -> Sequence[Tensor]:  # noqa: D102
-        return [*super().statistics(), self.pair_gram]
+        return [] if self.gram is None else [self.pair_gram]
 
     def solve(self) -> None:  # noqa: D102
         pairs = self.pairs[: self.num_found]
-        weight = higher_order_ease(self.gram, self.pair_gram, pairs, self.l2, self.pair_l2)
-        del self.gram, self.pair_gram
-        self.weight.zero_()[: len(weight)] = weight
+        ridges = torch.full((self.num_items + len(pairs),), self.l2, dtype=torch.float64)
+        ridges[self.num_items :] = self.pair_l2
+        if self.gram is None:
+            s = FewUsers(self.rows.to(self.device), ridges, torch.float64).dense()
+        else:
+            joint = feature_gram(self.gram, self.pair_gram)
+            self.gram = None
+            del self.pair_gram
+            s = DenseInverse(joint, ridges).dense()
+        self.weight = torch.zeros_like(self.weight, dtype=self.solver_dtype)
+        higher_order_ease(s, pairs, out=self.weight[: len(s)])
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         of_items, of_pairs = self.weight[: self.num_items], self.weight[self.num_items :]

@@ -17,9 +17,10 @@ from recsys_lightning.data.batches import Bag
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import check_range
 from recsys_lightning.families.autoencoder import Autoencoder
+from recsys_lightning.functional.ease import ease, edlae_ridge
 from recsys_lightning.functional.memory import require_memory
-from recsys_lightning.functional.solvers import ease, ease_bytes, edlae_ridge
-from recsys_lightning.functional.sparse import bag_matmul, gram
+from recsys_lightning.functional.ridge import inverse_bytes, ridge_inverse, stable_dtype
+from recsys_lightning.functional.sparse import Ragged, bag_matmul
 
 
 def log_softplus(x: Tensor) -> Tensor:
@@ -29,6 +30,16 @@ def log_softplus(x: Tensor) -> Tensor:
     tensor([-1000.0000,     6.9078])
     """
     return torch.where(x < -20, x, softplus(x.clamp(min=-20)).log())
+
+
+def multi_ease_bytes(x: Ragged, dtype: torch.dtype) -> int:
+    """Peak of a fit: EASE's, or that of a checkpoint.
+
+    Nine squares: B_0, D, its gradient and Adam's two averages; and Lightning, which pickles into
+    memory, copies all but the gradient.
+    """
+    square = 4 * x.num_columns**2
+    return max(square + inverse_bytes(x, dtype), 9 * square)
 
 
 class MultiEASE(Autoencoder):
@@ -67,32 +78,43 @@ class MultiEASE(Autoencoder):
         check_range("model.l2", l2, low=0, open_low=True)
         check_range("model.temperature", temperature, low=0, open_low=True)
         self.l2 = l2
-        self.register_buffer("ease_weight", torch.zeros(num_items, num_items))
-        self.delta = nn.Parameter(torch.zeros(num_items, num_items))
+        self._require_memory(4 * 2 * num_items**2, "its weights")
+        # untouched, they take no memory yet; `prepare` or a checkpoint fills them
+        self.register_buffer("ease_weight", torch.empty(num_items, num_items))
+        self.delta = nn.Parameter(torch.empty(num_items, num_items))
         self.delta.register_hook(lambda gradient: gradient.fill_diagonal_(0))
         self.bias = nn.Parameter(torch.zeros(num_items))
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
+        self._total: Tensor | None = None  # B_0 + D in an evaluation
+        self.register_load_state_dict_post_hook(lambda *_: setattr(self, "_total", None))
 
     def prepare(self, interactions: Interactions) -> None:
-        """Fit EASE."""
-        needed = ease_bytes(self.num_items, 4, "cpu") + 3 * 4 * self.num_items**2  # and Adam's
-        require_memory(
-            needed,
-            f"MultiEASE of {self.num_items:,} items needs for the fit",
-            "keep fewer items (data.min_rating, or your own file), or choose another model",
-            torch.device("cpu"),
-        )
+        """Fit EASE, in float64 where its ridge is too small for float32."""
         items = torch.from_numpy(interactions.indices)
-        counts = gram(items, torch.from_numpy(interactions.indptr), self.num_items)
-        ridge = edlae_ridge(counts.diagonal(), self.l2, 0.0)
-        self.ease_weight.copy_(ease(counts, ridge))
+        x = Ragged(items, torch.from_numpy(interactions.indptr), self.num_items).nonempty()
+        ridge = edlae_ridge(x.column_sums().double(), self.l2, 0.0)
+        dtype = stable_dtype(x, ridge, self.ease_weight.dtype)
+        self._require_memory(multi_ease_bytes(x, dtype), "the fit")
+        self.ease_weight.copy_(ease(ridge_inverse(x, ridge, dtype)))
+        nn.init.zeros_(self.delta)
 
     def forward(self, history: Bag, users: Tensor) -> Tensor:  # noqa: D102
-        kept = history.drop(self.input_dropout) if self.training else history
-        scores = bag_matmul(kept.items, kept.offsets, self.ease_weight)
-        scores = scores + bag_matmul(kept.items, kept.offsets, self.delta)
+        if self.training:
+            self._total = None
+            kept = history.drop(self.input_dropout)
+            scores = bag_matmul(kept.items, kept.offsets, self.ease_weight)
+            scores = scores + bag_matmul(kept.items, kept.offsets, self.delta)
+        else:
+            if self._total is None:
+                self._total = self.ease_weight + self.delta.detach()
+            scores = bag_matmul(history.items, history.offsets, self._total)
         scores = scores * (-self.log_temperature).exp() / (1 - self.input_dropout)
         return log_softplus(scores) + self.bias
+
+    def _require_memory(self, needed: int, what: str) -> None:
+        described = f"MultiEASE of {self.num_items:,} items needs for {what}"
+        remedies = "keep fewer items (data.min_rating, or your own file), or choose another model"
+        require_memory(needed, described, remedies)
 
     def configure_optimizers(self) -> Adam:  # noqa: D102
         adam = self.adam(self.parameters())

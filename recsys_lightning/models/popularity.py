@@ -16,8 +16,8 @@ class Popularity(ClosedForm):
         super().__init__(num_users=num_users, num_items=num_items)
         self.register_weight(1)
 
-    def fit_bytes(self, itemsize: int, device: str) -> int:  # noqa: D102
-        return self.num_items * itemsize
+    def fit_bytes(self, device: str) -> int:  # noqa: D102
+        return self.weight.nbytes
 
     def begin(self) -> None:  # noqa: D102
         self.counts = self.weight.new_zeros(self.weight.shape)

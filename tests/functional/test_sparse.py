@@ -98,3 +98,27 @@ def many_rows():
     items = torch.from_numpy(np.concatenate(rows).astype(np.int32))
     offsets = torch.from_numpy(np.concatenate([[0], np.cumsum([len(row) for row in rows])]))
     return items, offsets, x.shape[1]
+
+
+@settings(max_examples=50, deadline=None)
+@given(ragged())
+def test_ragged_rows_are_a_sparse_matrix(rows):
+    items, offsets, x = rows
+    ours = sparse.Ragged(items, offsets, x.shape[1])
+    assert ours.sizes == (*x.shape, x.nnz)
+    np.testing.assert_array_equal(ours.dense(), x.toarray())
+    np.testing.assert_array_equal(ours.transpose().dense(), x.T.toarray())
+    np.testing.assert_array_equal(ours.column_sums(), x.sum(0))
+    kept = x.toarray()[np.diff(x.indptr) > 0]
+    np.testing.assert_array_equal(ours.nonempty().dense(), kept)
+    part = slice(x.shape[0] // 3, x.shape[0])
+    np.testing.assert_array_equal(ours.rows(part).dense(), x.toarray()[part])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["kernel", "torch"])
+def test_bag_matmul_writes_where_it_is_asked_to(many_rows, dtype):
+    items, offsets, num_items = many_rows
+    weight = torch.randn(num_items, 5).to(dtype)
+    out = torch.full((250, 5), torch.nan, dtype=dtype)
+    assert bag_matmul(items, offsets, weight, out=out) is out
+    assert torch.equal(out, bag_matmul(items, offsets, weight))

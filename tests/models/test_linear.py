@@ -1,0 +1,246 @@
+"""The linear models on rows of many and of few users, against independent computations."""
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from recsys_lightning.data.batches import Bag, Query, Rows
+from recsys_lightning.data.views import bag
+from recsys_lightning.errors import InputError
+from recsys_lightning.families import closed_form
+from recsys_lightning.families.closed_form import ClosedForm
+from recsys_lightning.functional import memory
+from recsys_lightning.models import easer, multi_ease
+from recsys_lightning.models.admm_slim import AdmmSlim
+from recsys_lightning.models.ease import EASE
+from recsys_lightning.models.easer import EASER
+from recsys_lightning.models.multi_ease import MultiEASE
+from tests.conftest import make_interactions
+
+SHAPES = {"many users": (90, 30), "few users": (25, 120)}
+
+
+@pytest.fixture(params=SHAPES)
+def interactions(request):
+    """Two tastes; the last user has nothing."""
+    num_users, num_items = SHAPES[request.param]
+    rng = np.random.default_rng(3)
+    taste = np.arange(num_users)[:, None] % 2 == np.arange(num_items) % 2
+    x = rng.random((num_users, num_items)) < np.where(taste, 0.4, 0.1) * 30 / num_items
+    x[-1] = False
+    return make_interactions([np.flatnonzero(row).tolist() for row in x], num_items)
+
+
+@pytest.fixture
+def x(interactions):
+    return interactions.matrix.toarray().astype(float)
+
+
+def fitted(cls, interactions, batch_size=20, **options):
+    """What the Trainer does."""
+    model = cls(num_users=interactions.num_users, num_items=interactions.num_items, **options)
+    model.prepare(interactions)
+    with torch.no_grad():
+        model.begin()
+        for users in np.split(
+            np.arange(interactions.num_users), range(batch_size, interactions.num_users, batch_size)
+        ):
+            model.accumulate(Rows(torch.from_numpy(users), bag(interactions, users)))
+        model.solve()
+    return model
+
+
+def scores(model, interactions):
+    users = np.arange(interactions.num_users)
+    nothing = Bag(torch.empty(0, dtype=torch.int32), torch.zeros(len(users) + 1, dtype=torch.int64))
+    with torch.no_grad():
+        return model.score(Query(torch.from_numpy(users), bag(interactions, users), nothing))
+
+
+def dense_ease(x, ridge):
+    p = np.linalg.inv(x.T @ x + np.diag(np.broadcast_to(ridge, x.shape[1])))
+    weight = -p / np.diag(p)
+    np.fill_diagonal(weight, 0)
+    return weight
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.6])
+def test_ease_scores_by_the_weights_of_its_ridge(interactions, x, dropout):
+    model = fitted(EASE, interactions, l2=4.0, dropout=dropout)
+    assert (model.gram is None) == (len(x) < x.shape[1])  # few users need none
+    weight = dense_ease(x, 4.0 + dropout / (1 - dropout) * x.sum(0))
+    np.testing.assert_allclose(model.weight, weight, atol=1e-5)
+    np.testing.assert_allclose(scores(model, interactions), x @ weight, atol=1e-5)
+
+
+def test_admm_slim_centres_the_rows_and_puts_the_means_back(interactions, x):
+    """Without L1 it is EASE of the centred rows; a user without interactions is no row."""
+    model = fitted(
+        *(AdmmSlim, interactions),
+        **{"l1": 0.0, "l2": 4.0, "rho": 5.0, "center": True},
+        **{"max_iterations": 2000, "tolerance": 0.0},
+    )
+    mean = x[:-1].mean(0)
+    weight = dense_ease(x[:-1] - mean, 4.0)
+    np.testing.assert_allclose(model.weight, weight, atol=1e-4)
+    np.testing.assert_allclose(
+        scores(model, interactions), (x - mean) @ weight + mean, rtol=0, atol=5e-4
+    )
+
+
+def test_admm_slims_ridge_grows_with_popularity(interactions, x):
+    model = fitted(
+        *(AdmmSlim, interactions),
+        **{"l1": 0.0, "l2": 40.0, "rho": 5.0, "popularity_power": 0.5},
+        **{"max_iterations": 3000, "tolerance": 0.0},
+    )
+    ridge = 40 * np.sqrt(x.sum(0) / (len(x) - 1))
+    seen = x.sum(0) > 0
+    weight = dense_ease(x[:, seen], ridge[seen])
+    np.testing.assert_allclose(model.weight[seen][:, seen], weight, atol=1e-3)
+
+
+def test_easer_scores_items_and_pairs(interactions, x):
+    model = fitted(EASER, interactions, l2=4.0, pair_l2=6.0, num_pairs=20)
+    a, b = model.pairs.T.numpy()
+    of_items, of_pairs = model.weight[:-20].numpy(), model.weight[-20:].numpy()
+    z = x[:, a] * x[:, b]
+    assert np.abs(z @ of_pairs).max() > 0.05
+    np.testing.assert_allclose(
+        scores(model, interactions), x @ of_items + z @ of_pairs, rtol=0, atol=1e-5
+    )
+    # every column is a ridge regression on the features that may predict it
+    f, ridge = np.hstack([x, z]), np.r_[np.full(x.shape[1], 4.0), np.full(20, 6.0)]
+    for item in range(0, x.shape[1], 7):
+        allowed = np.r_[np.arange(x.shape[1]) != item, (a != item) & (b != item)]
+        g = f[:, allowed].T @ f[:, allowed] + np.diag(ridge[allowed])
+        expected = np.linalg.solve(g, f[:, allowed].T @ x[:, item])
+        np.testing.assert_allclose(model.weight[allowed, item], expected, atol=1e-5)
+
+
+def test_easer_builds_its_gram_matrix_once(interactions, monkeypatch):
+    built, original = [], easer.gram
+
+    def gram(*args, **kwargs):
+        built.append(1)
+        return original(*args, **kwargs)
+
+    for module in (easer, closed_form):
+        monkeypatch.setattr(module, "gram", gram)
+    fitted(EASER, interactions, num_pairs=5)
+    assert len(built) == 1
+
+
+# Precision and memory
+
+
+def test_a_tiny_ridge_is_solved_and_kept_in_float64(interactions, x):
+    model = fitted(EASE, interactions, l2=1e-7)
+    assert model.weight.dtype == torch.float64
+    np.testing.assert_allclose(model.weight, dense_ease(x, 1e-7), rtol=1e-4, atol=1e-7)
+    loaded = EASE(num_users=interactions.num_users, num_items=interactions.num_items)
+    loaded.load_state_dict(model.state_dict())
+    assert torch.equal(scores(loaded, interactions), scores(model, interactions))
+    loaded.load_state_dict(fitted(EASE, interactions).state_dict())
+    assert loaded.weight.dtype == torch.float32
+
+
+def test_what_float64_would_need_and_does_not_get_is_refused(interactions, monkeypatch):
+    square = 4 * interactions.num_items**2
+    monkeypatch.setattr(memory, "free_memory", lambda device: 3 * square)
+    fitted(EASE, interactions)
+    with pytest.raises(InputError, match=r"the fit in float64 \(a larger model\.l2 allows float32"):
+        fitted(EASE, interactions, l2=1e-7)
+
+
+@pytest.mark.parametrize("cls", [EASE, AdmmSlim, EASER, MultiEASE])
+def test_no_constructor_allocates_its_weights(cls):
+    before = psutil.Process().memory_info().rss
+    model = cls(num_users=10, num_items=15_000)
+    assert psutil.Process().memory_info().rss - before < 100e6  # one square has 900 MB
+    del model
+    with pytest.raises(InputError, match="1,000,000 items needs for its weights"):
+        cls(num_users=10, num_items=1_000_000)
+
+
+class Counts(ClosedForm):
+    """The least that a model author can write."""
+
+    def __init__(self, *, num_users, num_items):
+        super().__init__(num_users=num_users, num_items=num_items)
+        self.register_weight(num_items)
+
+    def solve(self):
+        self.weight = self.gram.tril() + self.gram.tril(-1).T
+
+    def score(self, query):
+        return query.history.dense(self.num_items) @ self.weight
+
+
+def test_a_model_without_a_ridge_finds_the_gram_matrix(interactions, x, monkeypatch):
+    asked = []
+    monkeypatch.setattr(closed_form, "require_memory", lambda needed, *_: asked.append(needed))
+    model = fitted(Counts, interactions)
+    np.testing.assert_array_equal(model.weight, x.T @ x)
+    assert asked[-1] == 2 * 4 * interactions.num_items**2
+    with pytest.raises(TypeError, match=r"Counts\.ridge returns None"):
+        model.inverse()
+
+
+def test_a_model_without_weights_is_told_to_register_them(interactions):
+    class Forgetful(Counts):
+        def __init__(self, *, num_users, num_items):
+            ClosedForm.__init__(self, num_users=num_users, num_items=num_items)
+
+    with pytest.raises(TypeError, match=r"Forgetful: call self\.register_weight in __init__"):
+        fitted(Forgetful, interactions)
+
+
+# Multi-EASE
+
+
+def test_multi_ease_scales_its_inputs_by_what_dropout_leaves(interactions, monkeypatch):
+    options = {"num_users": interactions.num_users, "num_items": interactions.num_items}
+    model = MultiEASE(**options, l2=4.0, temperature=0.7, dropout=0.25)
+    model.prepare(interactions)
+    torch.nn.init.normal_(model.delta, std=0.1)
+    torch.nn.init.normal_(model.bias)
+    users = np.arange(interactions.num_users)
+    history = bag(interactions, users)
+    monkeypatch.setattr(Bag, "drop", lambda self, p: self)  # what is kept counts 1 / (1 - p)
+    weight = (model.ease_weight + model.delta).detach()
+    plain = history.dense(interactions.num_items) @ weight
+    for mode, factor in ((True, 1 / 0.75), (False, 1.0)):
+        expected = torch.nn.functional.softplus(plain * factor / 0.7).log() + model.bias
+        ours = model.train(mode)(history, torch.from_numpy(users))
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_multi_ease_evaluates_with_one_product_of_the_weights_as_they_are(
+    interactions, monkeypatch
+):
+    options = {"num_users": interactions.num_users, "num_items": interactions.num_items}
+    model, other = MultiEASE(**options, l2=4.0), MultiEASE(**options, l2=40.0)
+    for each in (model, other):
+        each.prepare(interactions)
+    products = []
+    original = multi_ease.bag_matmul
+    monkeypatch.setattr(
+        multi_ease, "bag_matmul", lambda *args: products.append(1) or original(*args)
+    )
+    model.eval()
+    first = scores(model, interactions)
+    assert torch.equal(scores(model, interactions), first)
+    assert len(products) == 2
+    model.train().loss(rows_of(interactions)).backward()
+    with torch.no_grad():
+        model.delta.add_(1.0)
+    assert not torch.equal(scores(model.eval(), interactions), first)
+    model.load_state_dict(other.state_dict())
+    assert torch.equal(scores(model, interactions), scores(other.eval(), interactions))
+
+
+def rows_of(interactions):
+    users = np.arange(interactions.num_users)
+    return Rows(torch.from_numpy(users), bag(interactions, users))
