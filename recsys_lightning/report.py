@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys_lightning import figures
-from recsys_lightning.errors import BAD_INPUT, InputError
+from recsys_lightning.errors import BAD_INPUT, InputError, Interrupted
+from recsys_lightning.interruption import signals_raise
 from recsys_lightning.jobs import NOT_THE_JOB
 from recsys_lightning.leaderboard import (
     ENSEMBLE,
@@ -331,13 +332,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m recsys_lightning.report", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, help="runs or sweeps")
     parser.add_argument("--out", type=Path, help="for the files; default: the first folder")
-    told = parser.parse_args(arguments)
-    out = told.out or told.folders[0]
+    options = parser.parse_args(arguments)
+    out = options.out or options.folders[0]
     try:
-        report = write_report(out, told.folders)
+        with signals_raise():
+            report = write_report(out, options.folders)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
+    except Interrupted as interruption:
+        print(f"error: {interruption}: the same command starts again", file=sys.stderr)
+        return interruption.code
     print_report(Console(), report, out)
     return 0
 

@@ -31,13 +31,13 @@ MAY_IMPORT = {
     "tracking": {"errors", "secrets", "summary", "sweep"},
     "leaderboard": {"functional", "jobs", "lists", "results", "sweep"},
     "figures": set(),
-    "report": {"errors", "figures", "jobs", "leaderboard", "results", "sweep"},
+    "report": {"errors", "figures", "interruption", "jobs", "leaderboard", "results", "sweep"},
     "lists": {"errors", "data", "functional", "results"},
     "analysis": {"data"},
     "submission": {"errors", "data", "lists"},
     "ensemble": {
         *("errors", "data", "functional", "metrics", "results", "lists", "submission", "sweep"),
-        "ensemble",
+        *("interruption", "ensemble"),
     },
     "callbacks": {
         *("errors", "data", "functional", "lists", "recommender", "results", "sweep"),

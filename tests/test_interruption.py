@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -110,3 +111,25 @@ def test_a_signal_ends_a_sweep_and_the_hint_is_for_the_sweep(tmp_path):
     assert f"hydra.sweep.dir={folder} skips the jobs that are done" in done.stderr
     assert "ckpt_path" not in done.stderr
     assert [path.parent.name for path in folder.glob("*/result.json")] == ["0_popularity"]
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "name"),
+    [
+        ("recsys_lightning.ensemble.__main__", "recsys_lightning.ensemble.build", "find_members"),
+        ("recsys_lightning.report", "recsys_lightning.report", "runs_table"),
+    ],
+)
+def test_a_signal_ends_a_command_in_one_line(command, module, name, tmp_path, monkeypatch, capsys):
+    def strike(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(import_module(module), name, strike)
+    assert import_module(command).main([str(tmp_path), "--out", str(tmp_path / "out")]) == 143
+    assert capsys.readouterr().err == (
+        "error: interrupted by SIGTERM: the same command starts again\n"
+    )
+    if "ensemble" in command:
+        result = json.loads((tmp_path / "out" / "ensemble.json").read_text())
+        assert result["status"] == "failed"
+        assert "SIGTERM" in result["error"]

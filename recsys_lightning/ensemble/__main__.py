@@ -11,7 +11,8 @@ from recsys_lightning.ensemble.build import BEST, Ensemble
 from recsys_lightning.ensemble.fusion import RULES
 from recsys_lightning.ensemble.search import SEARCHES
 from recsys_lightning.ensemble.show import show
-from recsys_lightning.errors import BAD_INPUT, FAILED, InputError
+from recsys_lightning.errors import BAD_INPUT, FAILED, InputError, Interrupted
+from recsys_lightning.interruption import signals_raise
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,10 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(parser.parse_args(arguments))
     runs, out = options.pop("runs"), options.pop("out")
     try:
-        result = Ensemble(**options)(runs, out)
+        with signals_raise():
+            result = Ensemble(**options)(runs, out)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
+    except Interrupted as interruption:
+        print(f"error: {interruption}: the same command starts again", file=sys.stderr)
+        return interruption.code
     show(Console(), result, out)
     return FAILED if result["left_out"] else 0
 
