@@ -40,9 +40,9 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Take the folder, when nothing of an earlier start is at work in it."""
-        hide_passwords(config)  # which is written to multirun.yaml as it is
         Sweep.folder, Sweep.config = Path(config.hydra.sweep.dir), config
         Sweep.lock = take_sweep(Sweep.folder)
+        hide_passwords(config)  # which the sweeper writes to multirun.yaml as it is
         for run, result in results(Sweep.folder):
             if (run / UNFINISHED).exists():
                 print(f"in an earlier start: {run}: {result['error']}", file=sys.stderr)
