@@ -2,7 +2,8 @@
 
 Writes a file of Gowalla's shape (29,858 users x 40,981 items, some 810,000 pairs, long tails) in
 LightGCN's layout to a temporary folder, runs the command on it, and prints minutes and peak memory
-above that of `model=popularity` in squares (one is items² float32). `--scale 0.25` makes a smaller one.
+above that of `model=popularity` in squares (one is items² float32). `--scale 0.25` makes a smaller
+one.
 
 Gowalla's users are fewer than its items, so users x users are inverted, by blocks. `--form items`
 inverts items x items, as for a catalogue with more users.
