@@ -7,7 +7,7 @@ RUNS ?= outputs
 SWEEP ?= multirun/models
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint types check format leaderboard sweep dashboard submission check-submission test-ray bench bench-linear bench-large bench-autoencoders bench-ensemble lock clean
+.PHONY: help install run test test-slow lint types check format leaderboard sweep dashboard submission check-submission test-ray bench bench-startup bench-linear bench-large bench-autoencoders bench-ensemble lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 20
@@ -65,7 +65,10 @@ submission: install ## The contest's line-up on the small sample's good ratings:
 check-submission: install ## Check FILE=submission.csv: header, ids, items a user, distinct, unseen; TEMPLATE=... for the order, SPLIT=... for the data
 	$(BIN)/python -m recsys_lightning.submission $(FILE) $(if $(TEMPLATE),--template $(TEMPLATE)) $(if $(SPLIT),--split $(SPLIT))
 
-bench: bench-linear bench-autoencoders bench-ensemble ## Speed and memory beside peer libraries; on a quiet machine
+bench: bench-startup bench-linear bench-autoencoders bench-ensemble ## Speed and memory beside peer libraries; on a quiet machine
+
+bench-startup: install ## The default run, its fits, its imports, and --help
+	$(BIN)/python experiments/benchmark_startup/benchmark.py $(ARGS)
 
 bench-linear: install ## The linear models beside RecTools and irspack
 	$(BIN)/python experiments/benchmark_linear/benchmark.py
