@@ -366,7 +366,7 @@ def main() -> int:
     except (HydraException, OmegaConfBaseException, InputError, OSError) as error:
         if with_trace:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {secrets.mask(str(error))}", file=sys.stderr)
         if error.__cause__ is not None:
             print(error.__cause__, file=sys.stderr)
         return BAD_INPUT
@@ -380,7 +380,7 @@ def main() -> int:
     except Exception as error:  # a launcher's: a job never raises
         if with_trace or Sweep.folder is None:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {secrets.mask(str(error))}", file=sys.stderr)
         if str(error).startswith("Unknown plugin class"):
             print("Not installed? pip install -e '.[submitit]'", file=sys.stderr)
             return BAD_INPUT
