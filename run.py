@@ -23,30 +23,24 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from recsys_lightning import secrets, tracking
-from recsys_lightning.callbacks.sweep import Sweep, end_sweep, make
-from recsys_lightning.deaths import leaving_word
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError, Interrupted, Pruned
+from recsys_lightning.instantiate import make
 from recsys_lightning.interruption import signals_kill, signals_raise
-from recsys_lightning.jobs import job_hash, split_of
-from recsys_lightning.results import (
-    Stopwatch,
-    forget_peak_rss,
-    git_commit,
-    is_first_process,
-    peak_rss_mb,
-    versions,
-    write_json,
-)
-from recsys_lightning.stored import with_stored_run
-from recsys_lightning.summary import describe, examples_of, positions_of, summarise
-from recsys_lightning.sweep import (
-    drop_all_but_best,
-    find_done,
-    has_failed,
-    make_room,
-    take_job,
-)
+from recsys_lightning.processes import is_first_process
+from recsys_lightning.runs import secrets
+from recsys_lightning.runs.console import describe, summarise
+from recsys_lightning.runs.deaths import leaving_word
+from recsys_lightning.runs.examples import examples_of, positions_of
+from recsys_lightning.runs.folder import write_json
+from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb
+from recsys_lightning.runs.parameters import job_hash, split_of
+from recsys_lightning.runs.provenance import git_commit, versions
+from recsys_lightning.runs.stored import with_stored_run
+from recsys_lightning.sweeps.end import Sweep, end_sweep
+from recsys_lightning.sweeps.jobs import drop_all_but_best, find_done, has_failed, make_room
+from recsys_lightning.sweeps.locks import take_job
+from recsys_lightning.tracking import base as tracking
+from recsys_lightning.tracking.wandb import tell_how_to_sync
 
 log = logging.getLogger("recsys_lightning")
 
@@ -277,7 +271,7 @@ def record(
     finally:
         tracking.end(trackers, result)
     if sweep_folder is None:
-        tracking.tell_how_to_sync(folder)
+        tell_how_to_sync(folder)
     else:
         minimize = HydraConfig.get().sweeper.get("direction") == "minimize"
         drop_all_but_best(sweep_folder, result, cfg.monitor, cfg.sweep.keep, minimize=minimize)
@@ -375,7 +369,7 @@ def main() -> int:
             again = f": {_what_next(interruption, Sweep.folder)}" if Sweep.folder else ""
             print(f"error: {interruption}{again}", file=sys.stderr)
         if Sweep.folder is not None:
-            tracking.tell_how_to_sync(Sweep.folder)
+            tell_how_to_sync(Sweep.folder)
         return interruption.code
     except Exception as error:  # a launcher's: a job never raises
         if with_trace or Sweep.folder is None:

@@ -30,11 +30,12 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from recsys_lightning.callbacks.sweep import make
 from recsys_lightning.errors import InputError, check_range
-from recsys_lightning.jobs import flat, identity
-from recsys_lightning.secrets import mask, masked
-from recsys_lightning.sweep import results, wait_for_jobs
+from recsys_lightning.instantiate import make
+from recsys_lightning.runs.parameters import flat, identity
+from recsys_lightning.runs.secrets import mask, masked
+from recsys_lightning.sweeps.jobs import results
+from recsys_lightning.sweeps.locks import wait_for_jobs
 
 log = logging.getLogger(__name__)
 

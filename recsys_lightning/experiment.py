@@ -27,13 +27,11 @@ from recsys_lightning.data.datamodule import RecommendationData, View
 from recsys_lightning.data.holdout import NoHoldout, Split
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError, Interrupted, check_range
-from recsys_lightning.lists import write_lists
+from recsys_lightning.processes import is_first_process
 from recsys_lightning.recommender import Recommender
-from recsys_lightning.results import (
-    Stopwatch,
-    is_first_process,
-    write_submission,
-)
+from recsys_lightning.runs.lists import write_lists
+from recsys_lightning.runs.meter import Stopwatch
+from recsys_lightning.runs.submission import write_submission
 
 RESUME = "last"  # as ckpt_path: resume the interrupted run in this folder
 

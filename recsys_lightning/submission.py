@@ -1,131 +1,19 @@
 """The check of a submission: `python -m recsys_lightning.submission FILE`, exit 2 if it fails."""
 
 import argparse
-import csv
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from recsys_lightning.data.encoding import plain
-from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.sources.encoding import plain
 from recsys_lightning.errors import BAD_INPUT, InputError
-
-HEADER = ["user", "item"]
-SHOWN = 20  # violations; the rest are counted
-
-
-def violations(
-    path: Path, seen: Interactions, users: Sequence[Any] | None, k: int
-) -> list[tuple[int, str]]:
-    """What is wrong with a submission: exactly k distinct, known, unseen items a user.
-
-    A user who has fewer than k unseen items gets those.
-
-    Args:
-        path: a CSV file of user,item; original ids.
-        seen: what the users have consumed.
-        users: original ids in the order that the file must have; None: those of the data, in any
-            order.
-        k: items a user.
-
-    Returns:
-        (line, what is wrong there), in the order of the lines; empty if all is well.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    if header != HEADER:
-        return [(1, f"the header is {','.join(header)!r}; expected {','.join(HEADER)!r}")]
-    wide = [line for line, row in enumerate(rows, start=2) if len(row) != len(HEADER)]
-    if wide:
-        return [(n, f"{len(rows[n - 2])} values; expected {len(HEADER)}") for n in wide]
-    table = np.array(rows, dtype=np.str_).reshape(-1, 2)
-    wanted = (seen.users if users is None else np.asarray(users)).astype(np.str_)
-    user, is_wanted = _find(table[:, 0], wanted)  # positions in `wanted`
-    row, _ = _find(table[:, 0], seen.users.astype(np.str_))
-    item, is_known = _find(table[:, 1], seen.items.astype(np.str_))
-    found: list[tuple[int, str]] = []
-
-    def tell(mask: NDArray[np.bool_], say: Any) -> None:
-        found.extend((int(n) + 2, say(int(n))) for n in np.flatnonzero(mask))
-
-    whose = "of the template" if users is not None else "of the data"
-    tell(~is_wanted, lambda n: f"user {table[n, 0]} is none {whose}")
-    tell(~is_known, lambda n: f"item {table[n, 1]} is none of the data")
-    pair = np.where(is_wanted & is_known, user * np.int64(seen.num_items) + item, -1)
-    _, first = np.unique(pair, return_index=True)
-    repeated = pair >= 0
-    repeated[first] = False
-    tell(repeated, lambda n: f"user {table[n, 0]} has item {table[n, 1]} twice")
-    keys = np.where((row >= 0) & is_known, row * np.int64(seen.num_items) + item, -1)
-    _, is_seen = _find(keys, seen.rows * np.int64(seen.num_items) + seen.indices)
-    tell(is_seen, lambda n: f"user {table[n, 0]} has seen item {table[n, 1]}")
-
-    count = np.bincount(user[is_wanted], minlength=len(wanted))
-    position, known = _find(wanted, seen.users.astype(np.str_))
-    due = np.where(known, np.minimum(k, seen.num_items - seen.lengths[position]), k)
-    last_line = np.full(len(wanted), len(rows) + 1)
-    last_line[user[is_wanted]] = np.flatnonzero(is_wanted) + 2
-    found.extend(
-        (int(last_line[n]), f"user {wanted[n]} has {count[n]} items; expected {due[n]}")
-        for n in np.flatnonzero(count != due)
-    )
-    if users is not None and not found:
-        expected = np.repeat(np.arange(len(wanted)), due)
-        tell(
-            user != expected,
-            lambda n: f"user {table[n, 0]}; by the order of the template {wanted[expected[n]]}",
-        )
-    return sorted(found)
-
-
-def told(path: Path, found: Sequence[tuple[int, str]]) -> str:
-    """The violations, one a line."""
-    lines = [f"{path}, line {line}: {what}" for line, what in found[:SHOWN]]
-    if len(found) > SHOWN:
-        lines.append(f"{path}: {len(found) - SHOWN:,} more such lines")
-    return "\n".join(lines)
-
-
-def read_order(path: Path) -> list[str]:
-    """The users of a template or submission, in the order of their first rows.
-
-    Raises:
-        InputError: the file cannot be read, or has no column of users.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.reader(file)
-            header = next(rows, [])
-            if "user" not in header:
-                raise InputError(f"{path}: no column user; it has {', '.join(header)}")
-            column = header.index("user")
-            return list(dict.fromkeys(row[column] for row in rows))
-    except (OSError, UnicodeDecodeError, csv.Error, IndexError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-
-
-def _find(values: NDArray[Any], among: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """(N,) where each value stands in `among`, -1 where it does not; and whether it does."""
-    order = np.argsort(among, kind="stable")
-    place = np.searchsorted(among, values, sorter=order).clip(max=len(among) - 1)
-    there = among[order[place]] == values
-    return np.where(there, order[place], -1), there
+from recsys_lightning.runs.submission import read_order, told, violations
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check one file; returns the exit code."""
-    from recsys_lightning.lists import read_split
+    from recsys_lightning.runs.lists import read_split
 
     parser = argparse.ArgumentParser(
         prog="python -m recsys_lightning.submission", description="Check a submission."

@@ -48,9 +48,9 @@ def run_experiment(folder, split, make_model, *, view=None, trainer=None, **opti
     """An Experiment without Hydra; returns it, with its outcome."""
     import pytorch_lightning as pl
 
-    from recsys_lightning.data.views import RowView
+    from recsys_lightning.data.views.rows import RowView
     from recsys_lightning.experiment import Experiment, Options
-    from recsys_lightning.results import Stopwatch
+    from recsys_lightning.runs.meter import Stopwatch
 
     def build_trainer(*, callbacks, logged, first_epoch=0, **overrides):
         settings = {

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from recsys_lightning import analysis
 from recsys_lightning.data.interactions import Feature
+from recsys_lightning.reports import analysis
 from tests.conftest import make_interactions
 
 ROWS = [[0, 1, 2], [1], [3, 1]]
@@ -178,7 +178,7 @@ def test_jaccard_of_sets(seed):
 
 
 def test_found_adds_up_to_the_hits_of_the_metric():
-    from recsys_lightning.lists import user_values
+    from recsys_lightning.runs.lists import user_values
 
     held_out = random_interactions(seed=2)
     rng = np.random.default_rng(0)

@@ -10,7 +10,7 @@ from pyarrow import parquet
 from recsys_lightning.checkpoints import FittedOn, open_checkpoint
 from recsys_lightning.data.datamodule import RecommendationData
 from recsys_lightning.data.holdout import NoHoldout, RandomHoldout, Split
-from recsys_lightning.data.views import RowView
+from recsys_lightning.data.views.rows import RowView
 from recsys_lightning.errors import InputError
 from recsys_lightning.models.ease import EASE
 from recsys_lightning.models.multi_cdae import MultiCDAE

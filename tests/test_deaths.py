@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from recsys_lightning.deaths import FAULT, UNFINISHED, dead_run, leaving_word
 from recsys_lightning.report import main
-from recsys_lightning.sweep import failures, results
+from recsys_lightning.runs.deaths import FAULT, UNFINISHED, dead_run, leaving_word
+from recsys_lightning.sweeps.jobs import failures, results
 from tests.command import ROOT
 from tests.test_sweep import command
 
 DIES = """
 import os, pathlib, sys
-from recsys_lightning.deaths import leaving_word
+from recsys_lightning.runs.deaths import leaving_word
 with leaving_word(pathlib.Path(sys.argv[1]), {"model": "ease", "status": "done"}):
     print("begun", flush=True)
     sys.stdin.readline()

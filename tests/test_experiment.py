@@ -7,7 +7,7 @@ from pyarrow import parquet
 from torch import nn
 
 from recsys_lightning.data.holdout import NoHoldout, RandomHoldout
-from recsys_lightning.data.views import RowView
+from recsys_lightning.data.views.rows import RowView
 from recsys_lightning.errors import InputError
 from recsys_lightning.families.closed_form import ClosedForm
 from recsys_lightning.recommender import Recommender

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys_lightning import figures
+from recsys_lightning.reports import figures
+from recsys_lightning.reports.importance import importances
 
 MONITOR = "val/recall@10"
 
@@ -29,15 +30,15 @@ def runs():
 
 
 def test_what_decides_is_the_most_important(runs):
-    shares = figures.importances(runs, ["dropout", "hidden", "l2"], MONITOR)
+    shares = importances(runs, ["dropout", "hidden", "l2"], MONITOR)
     assert shares.index[0] == "l2"
     assert shares["l2"] > 0.7
     assert shares.sum() == pytest.approx(1)
 
 
 def test_no_importance_from_one_option_or_a_few_runs(runs):
-    assert figures.importances(runs, ["l2"], MONITOR) is None
-    assert figures.importances(runs.head(5), ["l2", "dropout"], MONITOR) is None
+    assert importances(runs, ["l2"], MONITOR) is None
+    assert importances(runs.head(5), ["l2", "dropout"], MONITOR) is None
 
 
 def test_parallel_coordinates_have_axes_for_what_they_show(runs):

@@ -67,7 +67,7 @@ def strike(*overrides, folder, multirun=False, **where):
         (
             "load",
             signal.SIGHUP,
-            {"module": "recsys_lightning.data.sources", "place": "Source", "name": "load"},
+            {"module": "recsys_lightning.data.sources.base", "place": "Source", "name": "load"},
             "nothing is kept",
         ),
         (

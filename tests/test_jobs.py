@@ -6,8 +6,8 @@ import os
 import pytest
 from omegaconf import OmegaConf
 
-from recsys_lightning.callbacks.sweep import make
-from recsys_lightning.jobs import job_hash, of_the_job, split_of
+from recsys_lightning.instantiate import make
+from recsys_lightning.runs.parameters import job_hash, of_the_job, split_of
 from tests.test_configs import composed
 
 CALLBACKS = "pytorch_lightning.callbacks"

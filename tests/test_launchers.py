@@ -14,7 +14,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from recsys_lightning.sweep import results
+from recsys_lightning.sweeps.jobs import results
 from tests.command import ROOT
 from tests.test_configs import composed
 from tests.test_sweep import SMALL, SPACE, command, sweep, times, trials

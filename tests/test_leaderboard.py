@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from recsys_lightning.leaderboard import best_per_model, leaderboard, runs_table, varied
+from recsys_lightning.reports.leaderboard import best_per_model, leaderboard, runs_table, varied
 
 
 def write_run(folder, number, model, value, *, seed=1, split="s" * 64, status="done", **options):

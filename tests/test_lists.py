@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from recsys_lightning.data.holdout import RandomHoldout, Split
 from recsys_lightning.errors import InputError
-from recsys_lightning.lists import read_lists, read_split, user_values, write_lists
+from recsys_lightning.runs.lists import read_lists, read_split, user_values, write_lists
 from tests.conftest import make_interactions, two_tastes
 
 USERS, ITEMS = np.array([3, 5, 9]), np.array([10, 20, 30, 40])

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from recsys_lightning.leaderboard import leaderboard, runs_table
-from recsys_lightning.report import Report, as_markdown
-from recsys_lightning.sweep import read_json
+from recsys_lightning.reports.leaderboard import leaderboard, runs_table
+from recsys_lightning.reports.rendering import as_markdown
+from recsys_lightning.reports.report import Report
+from recsys_lightning.runs.folder import read_json
 from tests.command import ROOT
 from tests.test_leaderboard import write_run
 from tests.test_sweep import sweep

@@ -5,14 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys_lightning.results import (
-    Stopwatch,
-    forget_peak_rss,
-    peak_rss_mb,
-    replacing,
-    write_json,
-    write_submission,
-)
+from recsys_lightning.runs.folder import replacing, write_json
+from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb
+from recsys_lightning.runs.submission import write_submission
 from tests.conftest import make_interactions
 
 

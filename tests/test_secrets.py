@@ -8,9 +8,9 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from recsys_lightning.callbacks.sweep import hide_passwords
-from recsys_lightning.secrets import VARIABLE, hide, hide_in_files, mask, masked
-from recsys_lightning.sweep import read_json
+from recsys_lightning.runs.folder import read_json
+from recsys_lightning.runs.secrets import VARIABLE, hide, hide_in_files, mask, masked
+from recsys_lightning.sweeps.end import hide_passwords
 from tests.command import ROOT
 from tests.test_configs import composed
 

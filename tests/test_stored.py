@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recsys_lightning.errors import InputError
-from recsys_lightning.stored import with_stored_run
+from recsys_lightning.runs.stored import with_stored_run
 from tests.command import run
 from tests.test_run import SMALL
 

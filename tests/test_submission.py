@@ -7,7 +7,8 @@ import pytest
 
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.errors import InputError
-from recsys_lightning.submission import main, read_order, violations
+from recsys_lightning.runs.submission import read_order, violations
+from recsys_lightning.submission import main
 from tests.command import ROOT
 from tests.conftest import make_interactions
 

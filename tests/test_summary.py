@@ -8,7 +8,7 @@ from rich.console import Console
 
 from recsys_lightning.data.holdout import NoHoldout
 from recsys_lightning.data.joins import join
-from recsys_lightning.summary import describe
+from recsys_lightning.runs.console import describe
 from tests.conftest import make_interactions
 
 

@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from recsys_lightning.callbacks.pruning import open_storage
-from recsys_lightning.sweep import drop_all_but_best, find_done, make_room, results
+from recsys_lightning.sweeps.jobs import drop_all_but_best, find_done, make_room, results
 from tests.command import ROOT
 from tests.test_jobs import write_ratings
 

@@ -15,8 +15,10 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from recsys_lightning.sweep import results
-from recsys_lightning.tracking import WandB, build_report, end, log_report
+from recsys_lightning.sweeps.jobs import results
+from recsys_lightning.tracking.base import end
+from recsys_lightning.tracking.wandb import WandB
+from recsys_lightning.tracking.wandb_report import build_report, log_report
 from tests.command import ROOT, run
 
 SMALL = (

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recsys_lightning.lists import read_split, user_values
+from recsys_lightning.runs.lists import read_split, user_values
 
 BATCH, PATIENCE, K = 500, 15, 10
 

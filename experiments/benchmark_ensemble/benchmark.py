@@ -23,8 +23,9 @@ from recsys_lightning.ensemble.fusion import RULES, make_fusion
 from recsys_lightning.ensemble.members import find_members, read_stage
 from recsys_lightning.ensemble.search import Objective, combination, draw_folds
 from recsys_lightning.functional.ranking import rank_items
-from recsys_lightning.lists import read_split, user_values, write_lists
-from recsys_lightning.results import write_json, write_submission
+from recsys_lightning.runs.folder import write_json
+from recsys_lightning.runs.lists import read_split, user_values, write_lists
+from recsys_lightning.runs.submission import write_submission
 
 ROOT = Path(__file__).parent.parent.parent
 ROUNDS, MEMBERS, CANDIDATES, BLOCK = 3, 8, 100, 1024

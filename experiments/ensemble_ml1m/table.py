@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys_lightning.analysis import jaccard
 from recsys_lightning.ensemble.fusion import Sum
 from recsys_lightning.ensemble.members import find_members, read_stage
-from recsys_lightning.lists import read_split
-from recsys_lightning.sweep import ensembles, read_json, results
+from recsys_lightning.reports.analysis import jaccard
+from recsys_lightning.runs.folder import read_json
+from recsys_lightning.runs.lists import read_split
+from recsys_lightning.sweeps.jobs import ensembles, results
 
 KEYS = "val/recall@10", "test/recall@10", "test/ndcg@10"
 

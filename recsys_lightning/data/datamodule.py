@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from recsys_lightning.data.batches import Query
 from recsys_lightning.data.holdout import Split
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.data.views import QueryDataset
+from recsys_lightning.data.views.queries import QueryDataset
 from recsys_lightning.errors import InputError, check_range
 
 

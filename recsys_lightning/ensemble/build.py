@@ -2,15 +2,13 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lightning.data.holdout import Split
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble import mixer
 from recsys_lightning.ensemble.fusion import RULES, Fusion, make_fusion
@@ -22,6 +20,15 @@ from recsys_lightning.ensemble.members import (
     metric_of,
     read_stage,
 )
+from recsys_lightning.ensemble.methods import Method
+from recsys_lightning.ensemble.output import (
+    clear,
+    complete,
+    describe_members,
+    keep_lists,
+    measure,
+    submit,
+)
 from recsys_lightning.ensemble.search import (
     SEARCHES,
     Objective,
@@ -32,51 +39,14 @@ from recsys_lightning.ensemble.search import (
 )
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.functional.bootstrap import paired_bootstrap
-from recsys_lightning.lists import STAGES, read_split, user_values, write_lists
-from recsys_lightning.results import (
-    Stopwatch,
-    forget_peak_rss,
-    git_commit,
-    peak_rss_mb,
-    relative,
-    replacing,
-    versions,
-    write_json,
-    write_submission,
-)
-from recsys_lightning.submission import read_order, told, violations
+from recsys_lightning.runs.folder import relative, write_json
+from recsys_lightning.runs.lists import read_split, user_values
+from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb
+from recsys_lightning.runs.provenance import git_commit, versions
 
 log = logging.getLogger(__name__)
 
 BEST, MIXER, GIVEN = "best", "mixer", "given"
-BLOCK = 1024  # users at once
-
-
-class Method(NamedTuple):
-    """A way to fuse, fitted.
-
-    Attributes:
-        name: how the weights were found.
-        fusion: the rule; `lambdarank` of the mixer.
-        weights: (M,) fitted on all users; None for the mixer.
-        model: the mixer fitted on all users, else None.
-        lists: (U, length) of validation, each user's made without having looked at that user.
-        values: (U,) the metric of these lists; nan for a user who is not evaluated.
-        eligible: whether the ensemble may be made by it; else it is there to compare with.
-    """
-
-    name: str
-    fusion: str
-    weights: NDArray[np.float32] | None
-    model: Any
-    lists: NDArray[np.int32]
-    values: NDArray[np.float64]
-    eligible: bool
-
-    @property
-    def value(self) -> float:
-        """The cross-fitted metric."""
-        return float(np.nanmean(self.values))
 
 
 class Ensemble:
@@ -149,7 +119,7 @@ class Ensemble:
         if (out / "result.json").exists():
             raise InputError(f"{out} is the folder of a run: write the ensemble to another")
         out.mkdir(parents=True, exist_ok=True)
-        _clear(out)
+        clear(out)
         result: dict[str, Any] = {"status": "done", "error": None, "model": "ensemble"}
         clock = Stopwatch()
         forget_peak_rss()
@@ -161,7 +131,7 @@ class Ensemble:
                 "status": "failed",
                 "error": str(error) if isinstance(error, InputError) else said,
             }
-            _clear(out)
+            clear(out)
             raise
         finally:
             result |= {
@@ -207,14 +177,14 @@ class Ensemble:
             result |= {
                 "fusion": chosen.fusion,
                 "weights": chosen.name,
-                "members": _describe(members, chosen.weights, out),
+                "members": describe_members(members, chosen.weights, out),
                 "methods": [
                     {
                         "name": method.name,
                         "fusion": method.fusion,
                         "metrics": {f"val/{metric}": method.value},
                         "gain": {f"val/{metric}": self._gain(method.values, alone[best])},
-                        "members": _describe(members, method.weights, out),
+                        "members": describe_members(members, method.weights, out),
                     }
                     for method in methods
                 ],
@@ -227,7 +197,7 @@ class Ensemble:
             }
 
         with clock("measure"):
-            measured = [_measure("val", chosen.lists, split.valid, split, cutoffs)]
+            measured = [measure("val", chosen.lists, split.valid, split, cutoffs)]
             fused = {"valid": chosen.lists}
             if split.test.num_interactions:  # what has been chosen stays chosen
                 test = read_stage("test", members, split)
@@ -240,17 +210,17 @@ class Ensemble:
                     said["gain"][name] = self._gain(values, single)
                 fused["test"] = made[at]
                 result["oracle"][name] = oracle(test.members, split.test, metric)
-                measured.append(_measure("test", fused["test"], split.test, split, cutoffs))
+                measured.append(measure("test", fused["test"], split.test, split, cutoffs))
             for key, number in (("metrics", 0), ("standard_errors", 1)):
                 result[key] = {name: v for both in measured for name, v in both[number].items()}
             result["gain"] = result["methods"][at]["gain"]
 
         with clock("write"):
             [final] = self._apply([chosen], read_stage("final", members, split), k, k)
-            fused["final"] = final = _complete(final, split.interactions, k)
+            fused["final"] = final = complete(final, split.interactions, k)
             for stage, lists in fused.items():
-                _keep(out, stage, split.interactions, lists)
-            unknown, short = _submit(out / "submission.csv", members, split.interactions, final, k)
+                keep_lists(out, stage, split.interactions, lists)
+            unknown, short = submit(out / "submission.csv", members, split.interactions, final, k)
             result["submission"] = {"unknown": unknown, "short": short}
 
     def _methods(
@@ -352,124 +322,3 @@ class Ensemble:
 
     def _gain(self, here: NDArray[np.float64], there: NDArray[np.float64]) -> dict[str, float]:
         return paired_bootstrap(here, there, seed=self.seed)._asdict()
-
-
-def _describe(
-    members: Sequence[Member], weights: NDArray[np.float32] | None, out: Path
-) -> list[dict[str, Any]]:
-    """Who takes part, and with what weight; None: the mixer weighs case by case."""
-    return [
-        {
-            "name": member.name,
-            "folder": relative(member.folder, out),
-            "model": member.result["model"],
-            "seed": member.result["seed"],
-            "weight": None if weights is None else round(float(weights[n]), 4),
-        }
-        for n, member in enumerate(members)
-        if weights is None or weights[n] > 0
-    ]
-
-
-def _measure(
-    stage: str,
-    lists: NDArray[np.int32],
-    held_out: Interactions,
-    split: Split,
-    cutoffs: Sequence[int],
-) -> tuple[dict[str, float], dict[str, float]]:
-    """All metrics of a run, and their standard errors, by the names that a run gives them."""
-    import torch
-
-    from recsys_lightning.functional.ranking import hits
-    from recsys_lightning.metrics.ranking import UserMean, ranking_metrics
-
-    users = np.flatnonzero(held_out.lengths)
-    ranked = torch.from_numpy(lists[users].astype(np.int64))
-    items, offsets = (torch.from_numpy(array) for array in held_out.gather(users))
-    metrics = ranking_metrics(cutoffs, held_out.num_items)
-    metrics.update(
-        lists=ranked,
-        hits=hits(ranked, items, offsets, held_out.num_items),
-        relevant=offsets.diff(),
-        popularity=torch.from_numpy(split.train.popularity).float(),
-        num_users=held_out.num_users,
-    )
-    values = {f"{stage}/{name}": float(metric.compute()) for name, metric in metrics.items()}
-    errors = {
-        f"{stage}/{name}": float(metric.standard_error())
-        for name, metric in metrics.items()
-        if isinstance(metric, UserMean)
-    }
-    return values, {name: error for name, error in errors.items() if np.isfinite(error)}
-
-
-def _complete(lists: NDArray[np.int32], history: Interactions, k: int) -> NDArray[np.int32]:
-    """(U, k) lists that go on with the most popular unseen items where they are too short."""
-    short = np.flatnonzero((lists[:, :k] < 0).any(axis=1))
-    if not len(short):
-        return lists[:, :k]
-    import torch
-
-    from recsys_lightning.functional.ranking import rank_items
-
-    completed = lists[:, :k].copy()
-    popularity = torch.from_numpy(history.popularity)
-    tie_order = torch.arange(history.num_items)
-    for start in range(0, len(short), BLOCK):
-        users = short[start : start + BLOCK]
-        scores = torch.full((len(users), history.num_items), -torch.inf)
-        row, place = np.nonzero(lists[users] >= 0)
-        scores[row, lists[users][row, place]] = -torch.from_numpy(place).float()
-        seen, offsets = (torch.from_numpy(array) for array in history.gather(users))
-        items, _ = rank_items(scores, seen, offsets, k, tie_order, popularity)
-        completed[users] = items.numpy()
-    return completed
-
-
-def _clear(out: Path) -> None:
-    """Leave no lists and no submission, that could pass for those of the ensemble asked for."""
-    for name in ("submission.csv", *(f"candidates/{stage}.parquet" for stage in STAGES)):
-        (out / name).unlink(missing_ok=True)
-    with suppress(OSError):  # there is none, or it holds something else
-        (out / "candidates").rmdir()
-
-
-def _keep(out: Path, stage: str, interactions: Interactions, lists: NDArray[np.int32]) -> None:
-    """Write the lists (U, K) of a stage; the scores are K, K - 1, ..., 1."""
-    scores = np.broadcast_to(np.arange(lists.shape[1], 0, -1, dtype=np.float32), lists.shape)
-    path = out / "candidates" / f"{stage}.parquet"
-    write_lists(path, interactions, np.arange(len(lists)), lists, scores)
-
-
-def _submit(
-    path: Path,
-    members: Sequence[Member],
-    interactions: Interactions,
-    lists: NDArray[np.int32],
-    k: int,
-) -> tuple[int, int]:
-    """Write the submission if it passes the check; see `results.write_submission`.
-
-    The order of users is that of the members' own submissions, which have it from the template.
-    """
-    files = [member.folder / "submission.csv" for member in members]
-    order = read_order(files[0])
-    for file in files[1:]:
-        if read_order(file) != order:
-            raise InputError(
-                f"{files[0]} and {file} have different users, or in another order: their runs had "
-                "different templates"
-            )
-    users = np.array(order, dtype=np.str_)
-    if interactions.users.dtype.kind == "i":
-        users = users.astype(np.int64)
-    popular = np.argsort(-interactions.popularity, kind="stable")[:k]
-    fallback = np.pad(popular, (0, k - len(popular)), constant_values=-1)
-    with replacing(path) as scratch:
-        counts = write_submission(
-            scratch, replace(interactions, submission_users=users), lists, fallback, k
-        )
-        if found := violations(scratch, interactions, order, k):
-            raise InputError(f"the fused lists are no submission:\n{told(path, found)}")
-    return counts

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble import kernels
-from recsys_lightning.lists import Lists
+from recsys_lightning.runs.lists import Lists
 
 SUMS = (
     "rank",

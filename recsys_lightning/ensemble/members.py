@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from recsys_lightning.data.holdout import Split
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError
-from recsys_lightning.lists import Lists, read_lists, user_values
-from recsys_lightning.sweep import results
+from recsys_lightning.runs.lists import Lists, read_lists, user_values
+from recsys_lightning.sweeps.jobs import results
 
 Run = tuple[Path, dict[str, Any]]  # its folder, and what result.json says
 KEYS = {"status", "error", "model", "seed", "job", "split", "metrics", "config"}

@@ -20,7 +20,7 @@ from recsys_lightning.ensemble import kernels
 from recsys_lightning.ensemble.fusion import Sum, min_max
 from recsys_lightning.ensemble.members import Stage
 from recsys_lightning.errors import InputError
-from recsys_lightning.lists import Lists
+from recsys_lightning.runs.lists import Lists
 
 DEPTH = 30  # of the members' lists: beyond it there is little to find, and much to compute
 TREES = 100

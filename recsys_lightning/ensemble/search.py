@@ -17,7 +17,7 @@ from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble import kernels
 from recsys_lightning.ensemble.fusion import Fusion, Sum
 from recsys_lightning.errors import InputError
-from recsys_lightning.lists import Lists
+from recsys_lightning.runs.lists import Lists
 
 GRID = (0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.5, 2)
 ROUNDS = 5  # of coordinate ascent; it stops before where nothing is gained

@@ -1,6 +1,6 @@
 """What a user is told about an ensemble: the ways to fuse beside one another, and the gain."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,17 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from recsys_lightning.results import members_in_words
+
+def members_in_words(members: Iterable[Mapping[str, Any]]) -> str:
+    """The members of an ensemble, as ensemble.json has them, with their weights.
+
+    >>> members_in_words([{"name": "ease", "weight": 1.0}, {"name": "recvae", "weight": 0.7778}])
+    'ease 1, recvae 0.78'
+    """
+    return ", ".join(
+        member["name"] + ("" if member["weight"] is None else f" {member['weight']:.2g}")
+        for member in members
+    )
 
 
 def show(console: Console, result: Mapping[str, Any], out: Path) -> None:

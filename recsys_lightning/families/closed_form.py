@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from recsys_lightning.data.batches import Rows
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.functional.memory import require_memory
 from recsys_lightning.functional.ridge import (
     DenseInverse,
     FewUsers,
@@ -24,6 +23,7 @@ from recsys_lightning.functional.ridge import (
     stable_dtype,
 )
 from recsys_lightning.functional.sparse import Ragged, gram
+from recsys_lightning.memory import require_memory
 from recsys_lightning.recommender import Recommender
 
 REMEDIES = (

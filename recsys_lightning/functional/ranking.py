@@ -13,7 +13,7 @@ recall, NDCG); Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR
 import torch
 from torch import Tensor
 
-from recsys_lightning.functional.topk_kernel import best_unseen
+from recsys_lightning.functional.kernels.topk import best_unseen
 
 _INF = float("inf")
 

@@ -12,7 +12,7 @@ import numba
 import torch
 from torch import Tensor
 
-from recsys_lightning.functional import kernels
+from recsys_lightning.functional.kernels import rows as kernels
 
 _KERNEL_TYPES = (torch.float32, torch.float64)
 _BLOCK = 2**24  # numbers of a dense block: 64 MB in float32

@@ -12,11 +12,7 @@ from torch import Tensor
 from recsys_lightning.data.batches import Query
 from recsys_lightning.errors import check_range
 from recsys_lightning.families.closed_form import ClosedForm
-from recsys_lightning.functional.admm_slim import (
-    admm_slim,
-    admm_slim_bytes,
-    popularity_ridge,
-)
+from recsys_lightning.functional.admm_slim import admm_slim, admm_slim_bytes, popularity_ridge
 from recsys_lightning.functional.sparse import bag_matmul
 
 log = logging.getLogger(__name__)

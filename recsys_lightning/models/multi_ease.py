@@ -18,9 +18,9 @@ from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import check_range
 from recsys_lightning.families.autoencoder import Autoencoder
 from recsys_lightning.functional.ease import ease, edlae_ridge
-from recsys_lightning.functional.memory import require_memory
 from recsys_lightning.functional.ridge import inverse_bytes, ridge_inverse, stable_dtype
 from recsys_lightning.functional.sparse import Ragged, bag_matmul
+from recsys_lightning.memory import require_memory
 
 
 def log_softplus(x: Tensor) -> Tensor:

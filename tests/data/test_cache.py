@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from recsys_lightning.data import cache
-from recsys_lightning.data.cache import cache_key
-from recsys_lightning.data.files import Files
+from recsys_lightning.data.sources import cache
+from recsys_lightning.data.sources.cache import cache_key
+from recsys_lightning.data.sources.files import Files
 from recsys_lightning.errors import InputError
 from tests.data.source_helpers import assert_same, write
 

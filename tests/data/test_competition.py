@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from recsys_lightning.data.competition import Competition, write_competition
+from recsys_lightning.data.sources.competition import Competition, write_competition
 from recsys_lightning.errors import InputError
 from tests.data.source_helpers import assert_same, rows_of, values_of, write
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys_lightning.data.encoding import Ids, at_least, concatenate, encode, typed
+from recsys_lightning.data.sources.encoding import Ids, at_least, concatenate, encode, typed
 from recsys_lightning.errors import InputError
 
 INTEGERS = st.integers(-3, 12).map(str)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys_lightning.data.files import Files
+from recsys_lightning.data.sources.files import Files
 from recsys_lightning.errors import InputError
 from tests.data.source_helpers import assert_same, rows_of, values_of, write
 

@@ -10,10 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from recsys_lightning.data import fingerprint
-from recsys_lightning.data.competition import Competition
-from recsys_lightning.data.files import Files
-from recsys_lightning.data.fingerprint import sha256_of
 from recsys_lightning.data.holdout import (
     FilesHoldout,
     HybridHoldout,
@@ -21,8 +17,12 @@ from recsys_lightning.data.holdout import (
     NoHoldout,
     RandomHoldout,
 )
-from recsys_lightning.data.movielens import MovieLens, MovieLensSample
-from recsys_lightning.data.synthetic import Synthetic
+from recsys_lightning.data.sources import fingerprint
+from recsys_lightning.data.sources.competition import Competition
+from recsys_lightning.data.sources.files import Files
+from recsys_lightning.data.sources.fingerprint import sha256_of
+from recsys_lightning.data.sources.movielens import MovieLens, MovieLensSample
+from recsys_lightning.data.sources.synthetic import Synthetic
 from recsys_lightning.errors import InputError
 from tests.data.source_helpers import write
 
@@ -204,7 +204,7 @@ def test_the_sample_is_its_package(monkeypatch):
     before = MovieLensSample().identity()
     assert MovieLensSample(cache_dir="x").identity() == before
     assert MovieLensSample(min_rating=4).identity() != before
-    monkeypatch.setattr("recsys_lightning.data.movielens.version", lambda name: "0.0")
+    monkeypatch.setattr("recsys_lightning.data.sources.movielens.version", lambda name: "0.0")
     assert MovieLensSample().identity() != before
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from recsys_lightning.data.files import Files
-from recsys_lightning.data.lightgcn import is_lightgcn, read_lightgcn
+from recsys_lightning.data.sources.files import Files
+from recsys_lightning.data.sources.lightgcn import is_lightgcn, read_lightgcn
 from recsys_lightning.errors import InputError
 from tests.data.source_helpers import rows_of, write
 

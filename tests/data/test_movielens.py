@@ -13,8 +13,8 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from recsys_lightning.data import movielens
-from recsys_lightning.data.movielens import MovieLens, MovieLensSample
+from recsys_lightning.data.sources import movielens
+from recsys_lightning.data.sources.movielens import MovieLens, MovieLensSample
 from recsys_lightning.errors import InputError
 from tests.data.source_helpers import assert_same, rows_of, values_of
 
@@ -170,7 +170,7 @@ def test_no_checksum_is_said(server, source, caplog):
     server.put("ml-20m.zip", archive(LAYOUTS["ml-20m"]))
     source().load()
     assert (
-        "recsys_lightning.data.download",
+        "recsys_lightning.data.sources.download",
         logging.WARNING,
         f"data.checksum is null: {server.url}/ml-20m.zip is used unchecked",
     ) in caplog.record_tuples

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys_lightning.data.competition import Competition
-from recsys_lightning.data.synthetic import FIRST, LAST, Synthetic
+from recsys_lightning.data.sources.competition import Competition
+from recsys_lightning.data.sources.synthetic import FIRST, LAST, Synthetic
 from recsys_lightning.errors import InputError
 from tests.data.source_helpers import assert_same
 

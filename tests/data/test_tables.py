@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys_lightning.data.tables import Format, read_table
-from recsys_lightning.data.text import read_lines
+from recsys_lightning.data.sources.tables import Format, read_table
+from recsys_lightning.data.sources.text import read_lines
 from recsys_lightning.errors import InputError
 from tests.data.source_helpers import write
 

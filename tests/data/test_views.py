@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from recsys_lightning.data.datamodule import RecommendationData
 from recsys_lightning.data.holdout import RandomHoldout
-from recsys_lightning.data.views import EvenBatches, QueryDataset, RowView, bag
+from recsys_lightning.data.views.queries import QueryDataset
+from recsys_lightning.data.views.rows import RowView
+from recsys_lightning.data.views.sampler import EvenBatches, bag
 from tests.conftest import make_interactions
 
 

@@ -5,8 +5,9 @@ import torch
 
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.functional.ranking import rank_items
-from recsys_lightning.lists import read_split, user_values, write_lists
-from recsys_lightning.results import write_json, write_submission
+from recsys_lightning.runs.folder import write_json
+from recsys_lightning.runs.lists import read_split, user_values, write_lists
+from recsys_lightning.runs.submission import write_submission
 from tests.conftest import make_interactions
 
 NUM_USERS, NUM_ITEMS, K = 150, 40, 5

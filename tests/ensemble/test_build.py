@@ -14,8 +14,8 @@ from recsys_lightning.ensemble.build import Ensemble
 from recsys_lightning.ensemble.search import SEARCHES
 from recsys_lightning.errors import InputError
 from recsys_lightning.functional.bootstrap import paired_bootstrap
-from recsys_lightning.lists import read_lists, user_values
-from recsys_lightning.submission import violations
+from recsys_lightning.runs.lists import read_lists, user_values
+from recsys_lightning.runs.submission import violations
 from tests.ensemble.runs import K, make_split, write_run
 
 METRIC = f"recall@{K}"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble.fusion import RULES, SUMS, make_fusion
-from recsys_lightning.lists import Lists, user_values
+from recsys_lightning.runs.lists import Lists, user_values
 
 NUM_ITEMS, K0 = 12, 7
 

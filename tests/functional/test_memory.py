@@ -6,9 +6,9 @@ import psutil
 import pytest
 import torch
 
+from recsys_lightning import memory
 from recsys_lightning.errors import InputError
-from recsys_lightning.functional import memory
-from recsys_lightning.functional.memory import free_memory, require_memory
+from recsys_lightning.memory import free_memory, require_memory
 
 GB = 10**9
 Memory = namedtuple("Memory", "available")

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from recsys_lightning.functional import kernels, sparse
+from recsys_lightning.functional import sparse
+from recsys_lightning.functional.kernels import rows as kernels
 from recsys_lightning.functional.sparse import bag_matmul, dense_blocks, gram
 
 

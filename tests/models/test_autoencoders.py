@@ -11,7 +11,8 @@ from torch.nn.functional import normalize
 
 from recsys_lightning.data.batches import Rows
 from recsys_lightning.data.holdout import RandomHoldout
-from recsys_lightning.data.views import RowView, bag
+from recsys_lightning.data.views.rows import RowView
+from recsys_lightning.data.views.sampler import bag
 from recsys_lightning.functional.ranking import rank_items
 from recsys_lightning.models.autorec import AutoRec
 from recsys_lightning.models.ease import EASE

@@ -15,7 +15,8 @@ from pyarrow import parquet
 
 from recsys_lightning.data.batches import Bag, Query
 from recsys_lightning.data.holdout import RandomHoldout, Split
-from recsys_lightning.data.views import RowDataset, bag
+from recsys_lightning.data.views.rows import RowDataset
+from recsys_lightning.data.views.sampler import bag
 from recsys_lightning.errors import Interrupted
 from tests.conftest import run_experiment
 

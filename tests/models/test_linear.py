@@ -5,12 +5,12 @@ import psutil
 import pytest
 import torch
 
+from recsys_lightning import memory
 from recsys_lightning.data.batches import Bag, Query, Rows
-from recsys_lightning.data.views import bag
+from recsys_lightning.data.views.sampler import bag
 from recsys_lightning.errors import InputError
 from recsys_lightning.families import closed_form
 from recsys_lightning.families.closed_form import ClosedForm
-from recsys_lightning.functional import memory
 from recsys_lightning.models import easer, multi_ease
 from recsys_lightning.models.admm_slim import AdmmSlim
 from recsys_lightning.models.ease import EASE

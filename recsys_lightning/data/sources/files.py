@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lightning.data.attributes import Attributes, split_values
-from recsys_lightning.data.cache import Stored
-from recsys_lightning.data.encoding import Ids, at_least, concatenate, encode
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.joins import Join, join
-from recsys_lightning.data.lightgcn import is_lightgcn, read_lightgcn
-from recsys_lightning.data.sources import Source
-from recsys_lightning.data.tables import column_names, extension, format_of, read_table
+from recsys_lightning.data.sources.attributes import Attributes, split_values
+from recsys_lightning.data.sources.base import Source
+from recsys_lightning.data.sources.cache import Stored
+from recsys_lightning.data.sources.encoding import Ids, at_least, concatenate, encode
+from recsys_lightning.data.sources.lightgcn import is_lightgcn, read_lightgcn
+from recsys_lightning.data.sources.tables import column_names, extension, format_of, read_table
 from recsys_lightning.errors import InputError
 
 log = logging.getLogger(__name__)

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys_lightning.data.attributes import Attributes
-from recsys_lightning.data.encoding import encode
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.joins import Join, join
-from recsys_lightning.data.sources import Source
-from recsys_lightning.data.tables import column_names, format_of, read_table
+from recsys_lightning.data.sources.attributes import Attributes
+from recsys_lightning.data.sources.base import Source
+from recsys_lightning.data.sources.encoding import encode
+from recsys_lightning.data.sources.tables import column_names, format_of, read_table
 from recsys_lightning.errors import InputError
 
 log = logging.getLogger(__name__)

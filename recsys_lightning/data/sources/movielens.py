@@ -12,13 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from recsys_lightning.data.attributes import Attributes, Pairs
-from recsys_lightning.data.download import fetch
-from recsys_lightning.data.encoding import at_least, encode
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.joins import join
-from recsys_lightning.data.sources import Source
-from recsys_lightning.data.tables import Format, Table, read_table
+from recsys_lightning.data.sources.attributes import Attributes, Pairs
+from recsys_lightning.data.sources.base import Source
+from recsys_lightning.data.sources.download import fetch
+from recsys_lightning.data.sources.encoding import at_least, encode
+from recsys_lightning.data.sources.tables import Format, Table, read_table
 from recsys_lightning.errors import InputError
 
 Movies = list[tuple[str, ...]]

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from recsys_lightning.data.cache import Stored, cache_key, cached
-from recsys_lightning.data.fingerprint import sha256_of
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.sources.cache import Stored, cache_key, cached
+from recsys_lightning.data.sources.fingerprint import sha256_of
 from recsys_lightning.errors import InputError
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from recsys_lightning.data.cache import write_whole
+from recsys_lightning.data.sources.cache import write_whole
 
 SETTLED = 2_000_000_000
 """Nanoseconds: of a file changed less than this ago, no digest is remembered. File systems tell

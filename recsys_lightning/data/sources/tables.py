@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lightning.data.encoding import MISSING, Ids, plain
-from recsys_lightning.data.text import first_line, read_lines
+from recsys_lightning.data.sources.encoding import MISSING, Ids, plain
+from recsys_lightning.data.sources.text import first_line, read_lines
 from recsys_lightning.errors import InputError
 
 if TYPE_CHECKING:

@@ -4,25 +4,17 @@ A job is known by its hash (see `jobs`): started again in the same folder, a swe
 done and runs what failed or is missing.
 """
 
-import fcntl
-import json
-import os
-import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from recsys_lightning.deaths import KILLED, UNFINISHED, dead_run
+from recsys_lightning.runs.deaths import KILLED, UNFINISHED, dead_run
+from recsys_lightning.runs.folder import ENSEMBLE_FILE, KEPT_OF_THE_BEST, read_json
+from recsys_lightning.sweeps.locks import job_locks
 
 STARTED = "multirun.yaml"  # written by a sweep at every start
-LOCKS = (
-    ".locks"  # folder of a file for each job that was started, named by its hash, and the sweep's
-)
-
-ENSEMBLE_FILE = "ensemble.json"  # in the folder of an ensemble: a sweep's, or another
-KEPT_OF_THE_BEST = ("candidates", "checkpoints", "submission.csv")  # the large ones
 
 
 def results(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -46,12 +38,6 @@ def ensembles(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The ensembles in and below a folder, each with the content of its ensemble.json."""
     for path in sorted(folder.rglob(ENSEMBLE_FILE), key=_natural):
         yield path.parent, read_json(path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The content of a result.json or ensemble.json."""
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content
 
 
 def find_done(
@@ -150,7 +136,7 @@ def failures(folder: Path) -> list[tuple[Path, str]]:
         if result["status"] == "failed" and result.get("job") not in ended_well
     ]
     ended = {result.get("job") for _, result in found}
-    for lock in _job_locks(folder):
+    for lock in job_locks(folder):
         started_now = lock.stat().st_mtime_ns >= (folder / STARTED).stat().st_mtime_ns
         if started_now and lock.name not in ended:
             run = Path(lock.read_text().splitlines()[0])
@@ -162,59 +148,6 @@ def _written(run: Path) -> int:
     """When a run wrote its result, or, if it died, what it is; in nanoseconds."""
     files = (run / "result.json", run / UNFINISHED)
     return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
-
-
-def take_job(folder: Path, job: str, run: Path) -> TextIO:
-    """The lock of a job, which a worker that outlived an earlier start may still be at.
-
-    Args:
-        folder: the sweep's.
-        job: its hash.
-        run: the run's folder.
-
-    Returns:
-        An open file; closing it gives the lock back.
-    """
-    return _take(folder / LOCKS / job, run)
-
-
-def take_sweep(folder: Path) -> TextIO:
-    """The lock of a sweep, once nothing of an earlier start is running any more."""
-    lock = _take(folder / LOCKS / "sweep", folder)
-    wait_for_jobs(folder)
-    return lock
-
-
-def wait_for_jobs(folder: Path) -> None:
-    """Return when no job of a sweep is running, in whatever process."""
-    for lock in _job_locks(folder):
-        _take(lock, None).close()
-
-
-def _job_locks(folder: Path) -> list[Path]:
-    return sorted(path for path in (folder / LOCKS).glob("*") if path.name != "sweep")
-
-
-def _take(path: Path, place: Path | None) -> TextIO:
-    """Lock a file, waiting for the process that has it; the end of a process frees its locks.
-
-    Args:
-        path: the file.
-        place: where the work is done; None to leave the file as it is.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        print("waiting for", *file.read().splitlines(), flush=True)
-        fcntl.flock(file, fcntl.LOCK_EX)
-    if place is not None:
-        file.truncate(0)
-        file.write(f"{place}\nin process {os.getpid()} on {platform.node()}\n")
-        file.flush()
-    return file
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

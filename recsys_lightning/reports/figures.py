@@ -8,7 +8,6 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-MIN_RUNS_FOR_IMPORTANCE = 8  # below, the importances are mostly noise
 LOG_RATIO = 20  # a parameter that spans more than this is shown on a logarithmic axis
 
 
@@ -92,52 +91,10 @@ def importance_bars(importances: pd.Series) -> go.Figure:
     return _sized(figure, 120 + 32 * len(importances))
 
 
-def importances(runs: pd.DataFrame, options: Sequence[str], monitor: str) -> pd.Series | None:
-    """How much each option mattered, by PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023).
-
-    Args:
-        runs: of one model, all done.
-        options: columns that vary.
-        monitor: the metric.
-
-    Returns:
-        Shares that sum to 1 by option, the largest first; None where they would say nothing (a
-        single option, too few runs) or Optuna is not installed.
-    """
-    if len(options) < 2 or len(runs) < MIN_RUNS_FOR_IMPORTANCE:
-        return None
-    try:
-        import optuna
-        from optuna import distributions
-    except ModuleNotFoundError:
-        return None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize")
-    space: dict[str, Any] = {}
-    for name in options:
-        values = runs[name]
-        if _is_numeric(values):
-            low, high = float(values.min()), float(values.max())
-            space[name] = distributions.FloatDistribution(low, high, log=_is_wide(values))
-        else:
-            space[name] = distributions.CategoricalDistribution(sorted(set(map(str, values))))
-    for _, run in runs.iterrows():
-        params = {
-            name: str(run[name]) if hasattr(space[name], "choices") else float(run[name])
-            for name in options
-        }
-        study.add_trial(
-            optuna.trial.create_trial(params=params, distributions=space, value=run[monitor])
-        )
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    return pd.Series(found).sort_values(ascending=False)
-
-
 def _dimension(name: str, values: pd.Series) -> dict[str, Any]:
     """One axis: logarithmic for wide ranges, by name for what is no number."""
     label = name.removeprefix("model.")
-    if not _is_numeric(values):
+    if not is_numeric(values):
         names = sorted(set(map(str, values)))
         codes = [names.index(str(value)) for value in values]
         return {
@@ -146,7 +103,7 @@ def _dimension(name: str, values: pd.Series) -> dict[str, Any]:
             "tickvals": list(range(len(names))),
             "ticktext": names,
         }
-    if not _is_wide(values):
+    if not is_wide(values):
         return {"label": label, "values": values.astype(float)}
     ticks = np.linspace(np.log10(values.min()), np.log10(values.max()), 5)
     return {
@@ -157,14 +114,16 @@ def _dimension(name: str, values: pd.Series) -> dict[str, Any]:
     }
 
 
-def _is_numeric(values: pd.Series) -> bool:
+def is_numeric(values: pd.Series) -> bool:
+    """Whether all values are numbers."""
     return all(
         isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         for value in values
     ) and bool(values.notna().all())
 
 
-def _is_wide(values: pd.Series) -> bool:
+def is_wide(values: pd.Series) -> bool:
+    """Whether positive values span so much that a logarithmic axis shows them better."""
     return bool(values.min() > 0 and values.max() / values.min() > LOG_RATIO)
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from recsys_lightning.ensemble.show import members_in_words
 from recsys_lightning.functional.bootstrap import paired_bootstrap
-from recsys_lightning.jobs import flat, of_the_job
-from recsys_lightning.lists import read_lists, read_split, user_values
-from recsys_lightning.results import members_in_words, relative
-from recsys_lightning.sweep import ENSEMBLE_FILE, ensembles, read_json, results
+from recsys_lightning.runs.folder import ENSEMBLE_FILE, read_json, relative
+from recsys_lightning.runs.lists import read_lists, read_split, user_values
+from recsys_lightning.runs.parameters import flat, of_the_job
+from recsys_lightning.sweeps.jobs import ensembles, results
 
 ENSEMBLE = "ensemble"  # as a model's name
 

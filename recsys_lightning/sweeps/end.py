@@ -5,17 +5,18 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, read_write
 from rich.console import Console
 
-from recsys_lightning import tracking
-from recsys_lightning.deaths import UNFINISHED
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError
-from recsys_lightning.secrets import hide
-from recsys_lightning.sweep import failures, results, splits, take_sweep, wait_for_jobs
+from recsys_lightning.instantiate import make
+from recsys_lightning.runs.deaths import UNFINISHED
+from recsys_lightning.runs.secrets import hide
+from recsys_lightning.sweeps.jobs import failures, results, splits
+from recsys_lightning.sweeps.locks import take_sweep, wait_for_jobs
+from recsys_lightning.tracking.wandb import tell_how_to_sync
+from recsys_lightning.tracking.wandb_report import log_ensemble, log_report
 
 log = logging.getLogger(__name__)
 
@@ -65,15 +66,6 @@ def hide_passwords(config: DictConfig) -> None:
                     OmegaConf.update(config, f"{prefix}{key}", hidden)
 
 
-def make(config: DictConfig, **overrides: Any) -> Any:
-    """Instantiate, with the user's mistake in place of Hydra's wrapping of it."""
-    try:
-        plain = OmegaConf.to_container(config, resolve=True)  # a checkpoint keeps plain Python only
-        return instantiate(plain, _convert_="all", **overrides)
-    except HydraException as error:
-        raise error.__cause__ if isinstance(error.__cause__, InputError) else error from None
-
-
 def end_sweep(folder: Path, cfg: DictConfig) -> int:
     """Tell how the jobs of a sweep ended, failures first; fuse, report; returns the exit code."""
     wait_for_jobs(folder)  # of a launcher that gave up
@@ -91,7 +83,7 @@ def end_sweep(folder: Path, cfg: DictConfig) -> int:
         code = max(code, _fuse(folder, cfg.ensemble))
     if any(results(folder)):
         code = max(code, _report(folder))
-    tracking.tell_how_to_sync(folder)
+    tell_how_to_sync(folder)
     return code
 
 
@@ -109,18 +101,19 @@ def _fuse(folder: Path, options: DictConfig) -> int:
         print(f"error: no ensemble: {type(error).__name__}: {error}", file=sys.stderr)
         return FAILED
     show(Console(), result, folder)
-    tracking.log_ensemble(folder, result)
+    log_ensemble(folder, result)
     return 0
 
 
 def _report(folder: Path) -> int:
     """Write the report of a sweep into its folder; returns the exit code."""
-    from recsys_lightning.report import print_report, write_report
+    from recsys_lightning.reports.rendering import print_report
+    from recsys_lightning.reports.writing import write_report
 
     try:
         print_report(Console(), write_report(folder, [folder]), folder)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
-    tracking.log_report(folder)
+    log_report(folder)
     return 0

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lightning.data.encoding import Ids
-from recsys_lightning.data.tables import extension
-from recsys_lightning.data.text import read_bytes, read_lines
+from recsys_lightning.data.sources.encoding import Ids
+from recsys_lightning.data.sources.tables import extension
+from recsys_lightning.data.sources.text import read_bytes, read_lines
 from recsys_lightning.errors import InputError
 
 BLANKS = bytes.maketrans(b"\r\t\v\f", b"\n   ")  # to the line's end and the blank

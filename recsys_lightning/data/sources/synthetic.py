@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lightning.data.attributes import Attributes
-from recsys_lightning.data.competition import write_competition
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.data.sources import Source
+from recsys_lightning.data.sources.attributes import Attributes
+from recsys_lightning.data.sources.base import Source
+from recsys_lightning.data.sources.competition import write_competition
 from recsys_lightning.errors import InputError, check_range
 
 log = logging.getLogger(__name__)

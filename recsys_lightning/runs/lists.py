@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lightning.data.encoding import time_order
 from recsys_lightning.data.holdout import ALWAYS_WRITTEN, PARTS, Split
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.sources.encoding import time_order
 from recsys_lightning.errors import InputError
-from recsys_lightning.results import replacing
+from recsys_lightning.runs.folder import replacing
 
 STAGES = ("valid", "test", "final")  # of candidates/<stage>.parquet
 

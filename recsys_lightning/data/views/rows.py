@@ -1,0 +1,50 @@
+"""Rows: a training batch is whole users (closed form, autoencoder)."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from recsys_lightning.data.batches import Rows
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.views.sampler import EvenBatches, bag
+from recsys_lightning.errors import check_range
+
+
+class RowDataset(Dataset[Rows]):
+    """Whole users that have a training interaction, for closed-form models and autoencoders."""
+
+    def __init__(self, train: Interactions) -> None:
+        self.train, self.users = train, train.lengths.nonzero()[0]
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __getitem__(self, positions: NDArray[np.int64]) -> Rows:
+        users = self.users[positions]
+        return Rows(torch.from_numpy(users), bag(self.train, users))
+
+
+class RowView:
+    """A training batch is `batch_size` users with their rows, an epoch `passes` over all users."""
+
+    def __init__(self, batch_size: int, shuffle: bool, passes: int = 1) -> None:
+        check_range("view.batch_size", batch_size, low=1, whole=True)
+        check_range("view.passes", passes, low=1, whole=True)
+        self.batch_size, self.shuffle, self.passes = batch_size, shuffle, passes
+
+    def loader(
+        self, train: Interactions, *, seed: int, rank: int, world_size: int
+    ) -> DataLoader[Rows]:
+        """Batches of the users that have a training interaction."""
+        dataset = RowDataset(train)
+        batches = EvenBatches(
+            len(dataset),
+            self.batch_size,
+            shuffle=self.shuffle,
+            passes=self.passes,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
+        )
+        return DataLoader(dataset, sampler=batches, batch_size=None)

@@ -1,0 +1,141 @@
+"""What an ensemble leaves: its lists, metrics and submission."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lightning.data.holdout import Split
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.ensemble.members import Member
+from recsys_lightning.errors import InputError
+from recsys_lightning.runs.folder import relative, replacing
+from recsys_lightning.runs.lists import STAGES, write_lists
+from recsys_lightning.runs.submission import read_order, told, violations, write_submission
+
+BLOCK = 1024  # users at once
+
+
+def describe_members(
+    members: Sequence[Member], weights: NDArray[np.float32] | None, out: Path
+) -> list[dict[str, Any]]:
+    """Who takes part, and with what weight; None: the mixer weighs case by case."""
+    return [
+        {
+            "name": member.name,
+            "folder": relative(member.folder, out),
+            "model": member.result["model"],
+            "seed": member.result["seed"],
+            "weight": None if weights is None else round(float(weights[n]), 4),
+        }
+        for n, member in enumerate(members)
+        if weights is None or weights[n] > 0
+    ]
+
+
+def measure(
+    stage: str,
+    lists: NDArray[np.int32],
+    held_out: Interactions,
+    split: Split,
+    cutoffs: Sequence[int],
+) -> tuple[dict[str, float], dict[str, float]]:
+    """All metrics of a run, and their standard errors, by the names that a run gives them."""
+    import torch
+
+    from recsys_lightning.functional.ranking import hits
+    from recsys_lightning.metrics.ranking import UserMean, ranking_metrics
+
+    users = np.flatnonzero(held_out.lengths)
+    ranked = torch.from_numpy(lists[users].astype(np.int64))
+    items, offsets = (torch.from_numpy(array) for array in held_out.gather(users))
+    metrics = ranking_metrics(cutoffs, held_out.num_items)
+    metrics.update(
+        lists=ranked,
+        hits=hits(ranked, items, offsets, held_out.num_items),
+        relevant=offsets.diff(),
+        popularity=torch.from_numpy(split.train.popularity).float(),
+        num_users=held_out.num_users,
+    )
+    values = {f"{stage}/{name}": float(metric.compute()) for name, metric in metrics.items()}
+    errors = {
+        f"{stage}/{name}": float(metric.standard_error())
+        for name, metric in metrics.items()
+        if isinstance(metric, UserMean)
+    }
+    return values, {name: error for name, error in errors.items() if np.isfinite(error)}
+
+
+def complete(lists: NDArray[np.int32], history: Interactions, k: int) -> NDArray[np.int32]:
+    """(U, k) lists that go on with the most popular unseen items where they are too short."""
+    short = np.flatnonzero((lists[:, :k] < 0).any(axis=1))
+    if not len(short):
+        return lists[:, :k]
+    import torch
+
+    from recsys_lightning.functional.ranking import rank_items
+
+    completed = lists[:, :k].copy()
+    popularity = torch.from_numpy(history.popularity)
+    tie_order = torch.arange(history.num_items)
+    for start in range(0, len(short), BLOCK):
+        users = short[start : start + BLOCK]
+        scores = torch.full((len(users), history.num_items), -torch.inf)
+        row, place = np.nonzero(lists[users] >= 0)
+        scores[row, lists[users][row, place]] = -torch.from_numpy(place).float()
+        seen, offsets = (torch.from_numpy(array) for array in history.gather(users))
+        items, _ = rank_items(scores, seen, offsets, k, tie_order, popularity)
+        completed[users] = items.numpy()
+    return completed
+
+
+def clear(out: Path) -> None:
+    """Leave no lists and no submission, that could pass for those of the ensemble asked for."""
+    for name in ("submission.csv", *(f"candidates/{stage}.parquet" for stage in STAGES)):
+        (out / name).unlink(missing_ok=True)
+    with suppress(OSError):  # there is none, or it holds something else
+        (out / "candidates").rmdir()
+
+
+def keep_lists(out: Path, stage: str, interactions: Interactions, lists: NDArray[np.int32]) -> None:
+    """Write the lists (U, K) of a stage; the scores are K, K - 1, ..., 1."""
+    scores = np.broadcast_to(np.arange(lists.shape[1], 0, -1, dtype=np.float32), lists.shape)
+    path = out / "candidates" / f"{stage}.parquet"
+    write_lists(path, interactions, np.arange(len(lists)), lists, scores)
+
+
+def submit(
+    path: Path,
+    members: Sequence[Member],
+    interactions: Interactions,
+    lists: NDArray[np.int32],
+    k: int,
+) -> tuple[int, int]:
+    """Write the submission if it passes the check; see `results.write_submission`.
+
+    The order of users is that of the members' own submissions, which have it from the template.
+    """
+    files = [member.folder / "submission.csv" for member in members]
+    order = read_order(files[0])
+    for file in files[1:]:
+        if read_order(file) != order:
+            raise InputError(
+                f"{files[0]} and {file} have different users, or in another order: their runs had "
+                "different templates"
+            )
+    users = np.array(order, dtype=np.str_)
+    if interactions.users.dtype.kind == "i":
+        users = users.astype(np.int64)
+    popular = np.argsort(-interactions.popularity, kind="stable")[:k]
+    fallback = np.pad(popular, (0, k - len(popular)), constant_values=-1)
+    with replacing(path) as scratch:
+        counts = write_submission(
+            scratch, replace(interactions, submission_users=users), lists, fallback, k
+        )
+        if found := violations(scratch, interactions, order, k):
+            raise InputError(f"the fused lists are no submission:\n{told(path, found)}")
+    return counts

@@ -1,0 +1,55 @@
+"""The tables of a set of runs: what a report shows."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from recsys_lightning.reports.leaderboard import ENSEMBLE
+
+SHOWN_IN_LEADERBOARD = 50
+COMPARED = (
+    "The best run of the first model against the best run of each other, user by user: mean "
+    "difference, its 95 % interval by the paired bootstrap. The first was chosen on validation, so "
+    "the test set's figures are the fairer ones. Spread over seeds is not in the interval."
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The tables of a set of runs.
+
+    Attributes:
+        title: of the whole.
+        monitor: the metric that decides.
+        runs: a row a run.
+        board: a row a configuration, best first.
+        best: its first row of every model.
+        compared: the best model against the others, by the paired bootstrap over users.
+    """
+
+    title: str
+    monitor: str
+    runs: pd.DataFrame
+    board: pd.DataFrame
+    best: pd.DataFrame
+    compared: pd.DataFrame
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The runs, and ensembles, that failed."""
+        return self.runs[self.runs.status == "failed"]
+
+    @property
+    def models(self) -> pd.DataFrame:
+        """`runs` without ensembles."""
+        return self.runs[self.runs.model != ENSEMBLE]
+
+    @property
+    def done(self) -> pd.DataFrame:
+        """The runs of models that are done."""
+        return self.models[self.models.status == "done"]
+
+    @property
+    def best_models(self) -> pd.DataFrame:
+        """`best` without ensembles: what can be run again."""
+        return self.best[self.best.model != ENSEMBLE]

@@ -1,0 +1,99 @@
+"""What a sweep, or any set of runs, has shown: leaderboard, report, best configurations."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recsys_lightning.errors import InputError
+from recsys_lightning.reports.leaderboard import (
+    ENSEMBLE,
+    best_per_model,
+    differences,
+    leaderboard,
+    runs_table,
+)
+from recsys_lightning.reports.rendering import as_html, as_markdown
+from recsys_lightning.reports.report import Report
+from recsys_lightning.runs.folder import read_json, replacing
+from recsys_lightning.runs.parameters import NOT_THE_JOB
+from recsys_lightning.sweeps.jobs import results
+
+
+def write_report(folder: Path, sources: Sequence[Path]) -> Report:
+    """Read the runs below some folders, write the report's files.
+
+    Args:
+        folder: for the files; made if missing.
+        sources: folders of runs or of sweeps.
+
+    Raises:
+        InputError: there is no run.
+    """
+    runs = runs_table(sources, folder)
+    if runs.empty or (runs.model == ENSEMBLE).all():
+        places = ", ".join(map(str, sources))
+        raise InputError(f"{places}: no run there; expected folders with a result.json below them")
+    monitor = _monitor(sources)
+    board = leaderboard(runs, monitor)
+    best = best_per_model(board)
+    compared = differences(best, folder, monitor)
+    report = Report(folder.resolve().name, monitor, runs, board, best, compared)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in (
+        ("runs.csv", runs.drop(columns=["job", "repeated"]).to_csv(index=False)),
+        ("leaderboard.csv", board.to_csv(index=False)),
+        ("report.md", as_markdown(report, folder)),
+        ("report.html", as_html(report)),
+    ):
+        _write(folder / name, text)
+    for _, row in report.best_models.sort_values(monitor).iterrows():  # the best of all splits last
+        result = read_json(folder / row.best_run / "result.json")
+        (folder / "best").mkdir(exist_ok=True)
+        command = f"python run.py --config-dir {folder} +best={row.model}"
+        _write(folder / "best" / f"{row.model}.yaml", best_config(result, command))
+    return report
+
+
+def _monitor(sources: Sequence[Path]) -> str:
+    """The metric that the runs watched; the most frequent one, if they differ."""
+    monitors = [
+        result["config"]["monitor"]
+        for source in sources
+        for _, result in results(source)
+        if "config" in result
+    ]
+    return max(monitors, key=monitors.count)
+
+
+def best_config(result: Mapping[str, Any], command: str) -> str:
+    """A Hydra configuration that repeats a run.
+
+    Args:
+        result: the content of its result.json.
+        command: stands in the first line.
+    """
+    choices, config = result["choices"], result["config"]
+    groups = {group: choices[group] for group in ("data", "holdout", "model")}
+    content: dict[str, Any] = {"hydra": {"mode": "RUN"}}  # an experiment may say MULTIRUN
+    for override in result["overrides"]:
+        key = override.partition("=")[0].lstrip("+~")
+        if key in choices and key not in ("sweep", "logger"):
+            groups[key] = choices[key]
+        if key in choices or key in NOT_THE_JOB or key.split(".")[0] in NOT_THE_JOB:
+            continue
+        *parents, last = key.split(".")
+        source, target = config, content
+        for parent in parents:
+            source, target = source.get(parent) or {}, target.setdefault(parent, {})
+        if last in source:
+            target[last] = source[last]
+    defaults = [{f"override /{group}": choice} for group, choice in groups.items()]
+    text = yaml.safe_dump({"defaults": defaults} | content, sort_keys=False)
+    return f"# @package _global_\n# {command}\n{text}"
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as scratch:
+        scratch.write_text(text)

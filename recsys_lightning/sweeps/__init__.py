@@ -1,0 +1,1 @@
+"""What the jobs of a multirun share."""

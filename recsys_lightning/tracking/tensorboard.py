@@ -1,0 +1,40 @@
+"""`logger=tensorboard`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recsys_lightning.runs.examples import Example
+from recsys_lightning.tracking.base import EXAMPLE_COLUMNS, Tracker, example_rows, require
+
+
+class TensorBoard(Tracker):
+    """Event files in `tensorboard/` of the run's folder."""
+
+    _logger: Any = None
+
+    def begin(self, folder: Path, sweep: Path | None, parameters: Mapping[str, Any]) -> None:  # noqa: D102
+        require("tensorboard")
+        self.folder, self.parameters = folder, parameters
+
+    def logger(self, first_epoch: int) -> Any:  # noqa: D102
+        from pytorch_lightning.loggers import TensorBoardLogger
+
+        self._logger = TensorBoardLogger(
+            self.folder, name="", version="tensorboard", default_hp_metric=False
+        )
+        return self._logger
+
+    def log_examples(self, examples: Sequence[Example]) -> None:  # noqa: D102
+        lines = [EXAMPLE_COLUMNS, ["---"] * len(EXAMPLE_COLUMNS), *example_rows(examples)]
+        table = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+        self._logger.experiment.add_text("examples", table)
+
+    def end(self, result: Mapping[str, Any]) -> None:  # noqa: D102
+        if self._logger is None:  # the run failed before its fit
+            return
+        told = {key: result[key] for key in ("split", "status", "error")}
+        self._logger.log_hyperparams(
+            {**self.parameters, **told}, metrics=result["metrics"], step=result.get("steps")
+        )
+        self._logger.finalize(result["status"])

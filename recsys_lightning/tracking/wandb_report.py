@@ -1,0 +1,175 @@
+"""A sweep in W&B: its ensemble and its report as runs of its group, and a W&B Report."""
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recsys_lightning.sweeps.jobs import results
+from recsys_lightning.tracking.base import parameters_of, scalars, warn
+from recsys_lightning.tracking.wandb import WandB
+
+REPORT_FILES = ("leaderboard.csv", "runs.csv", "report.md", "report.html")
+
+
+def log_report(folder: Path) -> None:
+    """Log a sweep's report as a W&B run in its group, and as a W&B Report where one can be saved.
+
+    Logged are those of these files that are there: `leaderboard.csv` and `runs.csv` as tables, with
+    the best value of every metric of the first in the summary; `report.html`; `report.md` as the
+    run's notes. Saving a W&B Report takes a login and the extra `report`. What W&B refuses is
+    warned of.
+
+    Args:
+        folder: the sweep's. Nothing is done if none of its jobs was logged to W&B.
+    """
+    files = [file for name in REPORT_FILES if (file := folder / name).is_file()]
+    if files:
+        _log_of_sweep(folder, "report", {}, lambda tracker: _log_files(tracker.run, folder, files))
+
+
+def log_ensemble(folder: Path, ensemble: Mapping[str, Any]) -> None:
+    """Log a sweep's ensemble as a W&B run in its group; what W&B refuses is warned of.
+
+    Args:
+        folder: the sweep's. Nothing is done if none of its jobs was logged to W&B.
+        ensemble: the content of ensemble.json.
+    """
+    settings = {key: ensemble[key] for key in ("model", "data", "seed", "fusion", "weights")}
+    members = {f"members.{told['name']}": told["weight"] for told in ensemble["members"]}
+
+    def log_content(tracker: WandB) -> None:
+        tracker.run.summary.update(dict(scalars({"gain": ensemble["gain"]})))
+        methods = ensemble["methods"]
+        names = list(methods[0]["metrics"])
+        rows = [[told["fusion"], told["name"], *told["metrics"].values()] for told in methods]
+        tracker.log_table("methods", ["fusion", "weights", *names], rows)
+
+    _log_of_sweep(folder, "ensemble", settings | members, log_content, ensemble)
+
+
+def _log_of_sweep(
+    folder: Path,
+    job_type: str,
+    parameters: Mapping[str, Any],
+    log_content: Callable[["WandB"], None],
+    result: Mapping[str, Any] | None = None,
+) -> None:
+    """A W&B run about a whole sweep, in its group, set up as its jobs' runs were.
+
+    Args:
+        folder: the sweep's.
+        job_type: of the run.
+        parameters: its configuration.
+        log_content: told to it.
+        result: what to end it with, as a job is with result.json; None: as done.
+    """
+    jobs = [job for _, job in results(folder)]
+    options = next((o["wandb"] for o in map(_trackers_of, jobs) if "wandb" in o), None)
+    if options is None:
+        return
+    told = {key: value for key, value in options.items() if key != "_target_"}
+    tracker = WandB(**{**told, "job_type": job_type})
+    try:
+        tracker.begin(folder, folder, {"jobs": len(jobs), **parameters})
+        try:
+            log_content(tracker)
+        finally:
+            if result is None:
+                tracker.run.finish()
+            else:
+                tracker.end(result)
+    except Exception as error:
+        warn(tracker, error)
+
+
+def _log_files(run: Any, folder: Path, files: Sequence[Path]) -> None:
+    import pandas
+    import wandb
+
+    for file in files:
+        if file.suffix == ".csv":
+            table = pandas.read_csv(file)
+            run.log({file.stem: wandb.Table(dataframe=table)})
+        if file.name == "leaderboard.csv":
+            best = (
+                table.filter(regex=r"^(val|test)/\w+@\d+$").select_dtypes("number").max().dropna()
+            )
+            run.summary.update({f"best/{name}": float(value) for name, value in best.items()})
+        if file.suffix == ".html":
+            run.log({file.stem: wandb.Html(file.read_text(), inject=False)})
+        if file.suffix == ".md":
+            run.notes = file.read_text()
+    if not run.offline and importlib.util.find_spec("wandb_workspaces"):
+        report = build_report(folder, run.project, run.entity)
+        print(f"W&B report: {report.save().url}")
+
+
+def build_report(folder: Path, project: str, entity: str) -> Any:
+    """A `wandb_workspaces` Report of a sweep: not saved, and built without a login.
+
+    Args:
+        folder: the sweep's.
+        project: of W&B.
+        entity: a user or team; "" where there is no login.
+    """
+    import wandb_workspaces.expr as expr
+    import wandb_workspaces.reports.v2 as wr
+
+    class Parameter(wr.ParallelCoordinatesPlotColumn):
+        def _to_model(self) -> Any:
+            column = super()._to_model()
+            name = self.metric.name  # type: ignore[union-attr]
+            column.accessor = f"config:{name}.value"  # a dot in it is no nesting
+            return column
+
+    jobs = [result for _, result in results(folder)]
+    monitor = jobs[0]["config"]["monitor"]
+    tested = monitor.replace("val/", "test/")
+    axes = [Parameter(wr.Config(name)) for name in _varied(jobs)]
+    runs = wr.Runset(
+        entity=entity,
+        project=project,
+        name=folder.name,
+        filters=expr.And(expr.Metric("Group") == folder.name, expr.Metric("JobType") != "report"),
+    )
+    panels: list[Any] = [
+        wr.BarPlot(title=f"{monitor} by model", metrics=[monitor], groupby=wr.Config("model")),
+        wr.ScatterPlot(
+            title="validation and test", x=wr.SummaryMetric(monitor), y=wr.SummaryMetric(tested)
+        ),
+        wr.ScatterPlot(
+            title="time and accuracy",
+            x=wr.SummaryMetric("seconds/fit"),
+            y=wr.SummaryMetric(monitor),
+        ),
+        wr.ParallelCoordinatesPlot(
+            columns=[*axes, wr.ParallelCoordinatesPlotColumn(wr.SummaryMetric(monitor))]
+        ),
+        wr.ParameterImportancePlot(with_respect_to=monitor),
+        wr.RunComparer(diff_only="split"),
+    ]
+    text = folder / "report.md"
+    told = [wr.MarkdownBlock(text=text.read_text())] if text.is_file() else []
+    return wr.Report(
+        project=project,
+        entity=entity,
+        title=f"Sweep {folder.name}",
+        blocks=[*told, wr.H2("Runs"), wr.PanelGrid(runsets=[runs], panels=panels)],
+    )
+
+
+def _trackers_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    return result["config"].get("logger") or {}
+
+
+def _varied(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The parameters that have more than one value among the jobs."""
+    told = [parameters_of(job) for job in jobs]
+    names = dict.fromkeys(name for parameters in told for name in parameters)
+    own = {"job", "git_commit"}
+    return [
+        name
+        for name in names
+        if name not in own and len({str(parameters.get(name)) for parameters in told}) > 1
+    ]
