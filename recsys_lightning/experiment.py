@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from recsys_lightning.callbacks.candidates import ListCollector
-from recsys_lightning.callbacks.fitting import MovableCheckpoint, StopAfter
+from recsys_lightning.callbacks.fitting import MovableCheckpoint, StopAfter, WholeCheckpoints
 from recsys_lightning.checkpoints import (
     WEIGHTS,
     check_items,
@@ -380,6 +380,7 @@ def _train(
     trainer: pl.Trainer, model: Recommender, data: RecommendationData, path: Path | None = None
 ) -> None:
     """Fit, from a checkpoint if there is a path; interrupted, end the processes it started."""
+    trainer.strategy.checkpoint_io = WholeCheckpoints()
     try:
         trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
     except Interrupted:

@@ -137,11 +137,11 @@ def train(model, x):
 
 
 def save(state):
-    """As Lightning does."""
-    from lightning_fabric.plugins.io import TorchCheckpointIO
+    """As a run does."""
+    from recsys_lightning.callbacks.fitting import WholeCheckpoints
 
     with tempfile.TemporaryDirectory() as folder:
-        TorchCheckpointIO().save_checkpoint({"state": state}, Path(folder) / "last.ckpt")
+        WholeCheckpoints().save_checkpoint({"state": state}, Path(folder) / "last.ckpt")
 
 
 def resident(key):

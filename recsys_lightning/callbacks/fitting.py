@@ -4,7 +4,26 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.io import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
+
+from recsys_lightning.results import replacing
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and puts it there when it is whole.
+
+    Lightning makes a copy in memory first, as large as the weights, which takes longer than fitting
+    EASE where users are few.
+    """
+
+    def save_checkpoint(  # noqa: D102
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(Path(path)) as scratch:
+            torch.save(checkpoint, scratch)
 
 
 class MovableCheckpoint(ModelCheckpoint):

@@ -112,12 +112,6 @@ class ClosedForm(Recommender):
         # untouched, it takes no memory yet
         self.register_buffer("weight", torch.empty(num_features, self.num_items))
 
-    def peak_bytes(self, device: str) -> int:
-        """What a fit needs: for its solve, and to copy the weights when a checkpoint is written."""
-        copies = 2 if device == "cpu" else 1  # Lightning pickles into memory, on the CPU
-        weights = copies * self.weight.numel() * self.solver_dtype.itemsize
-        return max(self.fit_bytes(device), weights)
-
     def inverse(
         self, center: bool = False, inverse_dtype: torch.dtype | None = None
     ) -> DenseInverse | FewUsers:
@@ -160,7 +154,7 @@ class ClosedForm(Recommender):
                 what += " in float64 (a larger model.l2 allows float32)"
         # Lightning moves the module later
         device = self._trainer.strategy.root_device if self._trainer else self.device
-        self._require_memory(self.peak_bytes(device.type), what, device)
+        self._require_memory(self.fit_bytes(device.type), what, device)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Load weights in the precision in which they were solved."""

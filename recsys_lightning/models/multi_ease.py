@@ -33,13 +33,12 @@ def log_softplus(x: Tensor) -> Tensor:
 
 
 def multi_ease_bytes(x: Ragged, dtype: torch.dtype) -> int:
-    """Peak of a fit: EASE's, or that of a checkpoint.
+    """Peak of a fit: EASE's; or six squares.
 
-    Nine squares: B_0, D, its gradient and Adam's two averages; and Lightning, which pickles into
-    memory, copies all but the gradient.
+    They are B_0, D, its gradient, Adam's two averages, and B_0 + D in an evaluation.
     """
     square = 4 * x.num_columns**2
-    return max(square + inverse_bytes(x, dtype), 9 * square)
+    return max(square + inverse_bytes(x, dtype), 6 * square)
 
 
 class MultiEASE(Autoencoder):

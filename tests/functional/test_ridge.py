@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from recsys_lightning.errors import InputError
-from recsys_lightning.functional import dense
+from recsys_lightning.functional import dense, sparse
 from recsys_lightning.functional.admm_slim import admm_slim
 from recsys_lightning.functional.ease import ease, edlae_ridge
 from recsys_lightning.functional.ranking import rank_items
@@ -62,8 +62,11 @@ def test_few_users_give_the_inverse_of_items_by_items(few, ridge, centred, monke
 
 @both_ridges
 @centred_or_not
+@pytest.mark.parametrize("products", ["kernel", "torch"])
 @pytest.mark.parametrize("nonnegative", [False, True], ids=["free", "nonnegative"])
-def test_few_users_make_the_steps_of_admm(few, ridge, centred, nonnegative, monkeypatch):
+def test_few_users_make_the_steps_of_admm(few, ridge, centred, nonnegative, products, monkeypatch):
+    if products == "torch":  # as on a GPU
+        monkeypatch.setattr(sparse, "_KERNEL_TYPES", ())
     monkeypatch.setattr(dense, "_CACHED", 7 * 200)
     x, rows = few
     x = x - x.mean(0) if centred else x

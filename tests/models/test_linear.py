@@ -189,7 +189,7 @@ def test_a_model_without_a_ridge_finds_the_gram_matrix(interactions, x, monkeypa
         model.inverse()
 
 
-def test_a_model_without_weights_is_told_to_register_them(interactions):
+def test_a_model_without_weights_is_asked_to_register_them(interactions):
     class Forgetful(Counts):
         def __init__(self, *, num_users, num_items):
             ClosedForm.__init__(self, num_users=num_users, num_items=num_items)
