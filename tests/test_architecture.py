@@ -33,7 +33,7 @@ MAY_IMPORT = {
         *("errors", "data", "functional", "metrics", "runs", "sweeps", "interruption", "ensemble"),
     },
     "reports": {"errors", "data", "functional", "ensemble", "runs", "sweeps", "reports"},
-    "callbacks": {"errors", "recommender"},
+    "callbacks": {"errors", "recommender", "runs"},
     "instantiate": {"errors"},
     "experiment": {
         *("errors", "data", "functional", "processes", "recommender", "checkpoints", "runs"),

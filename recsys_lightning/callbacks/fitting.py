@@ -8,7 +8,7 @@ import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from recsys_lightning.results import replacing
+from recsys_lightning.runs.folder import replacing
 
 
 class WholeCheckpoints(TorchCheckpointIO):

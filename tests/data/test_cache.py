@@ -185,7 +185,7 @@ def test_many_at_once(files, tmp_path):
 def test_a_cached_load_imports_nothing_slow(files, tmp_path):
     files().load()
     code = (
-        "import sys; from recsys_lightning.data.files import Files; "
+        "import sys; from recsys_lightning.data.sources.files import Files; "
         f"Files({str(tmp_path / 'ratings.csv')!r}, items={str(tmp_path / 'items.csv')!r}, "
         f"cache_dir={str(tmp_path / 'cache')!r}).load(); "
         "print([name for name in ('torch', 'pandas', 'pyarrow', 'pooch', 'rich', 'requests') "

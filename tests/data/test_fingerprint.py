@@ -282,7 +282,7 @@ def test_what_is_no_file_has_no_digest(tmp_path):
 def test_processes_at_once_agree(folder):
     code = (
         "import sys; from pathlib import Path\n"
-        "from recsys_lightning.data import fingerprint\n"
+        "from recsys_lightning.data.sources import fingerprint\n"
         "fingerprint.SETTLED = -(10**12)\n"
         "path, cache = map(Path, sys.argv[1:])\n"
         "found = set()\n"

