@@ -32,7 +32,7 @@ test-ray: ## hydra/launcher=ray, in an environment of its own: it wants older pa
 	$(PYTHON) -m venv .venv-ray
 	grep -vE '^(cloudpickle|python-dateutil)==' requirements.lock > .venv-ray/constraints.txt
 	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-ray/constraints.txt -e '.[ray,tune]' pytest hypothesis
-	.venv-ray/bin/python -m pytest tests/test_launchers.py -k ray
+	.venv-ray/bin/python -m pytest tests/sweeps/test_launchers.py -k ray
 
 lint: install ## Style and formatting
 	$(BIN)/ruff check .

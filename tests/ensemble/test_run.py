@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.command import ROOT
-from tests.test_sweep import sweep
+from tests.sweeps.test_sweep import sweep
 
 MEMBERS = (
     "ensemble=rank",

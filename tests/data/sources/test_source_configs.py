@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from recsys_lightning.data.sources.base import Source
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "data").glob("*.yaml"))
 
 

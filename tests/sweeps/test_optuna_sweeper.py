@@ -15,8 +15,8 @@ from hydra.utils import instantiate
 
 from hydra_plugins.optuna_sweeper import MAX_FAILURES
 from recsys_lightning.callbacks.pruning import open_storage
+from tests.runs.test_parameters import write_ratings
 from tests.test_configs import CONF
-from tests.test_jobs import write_ratings
 
 EASE = ("hydra/sweeper=optuna", "model=ease", "model.l2=interval(1.0,9.0)")
 MONITOR = "val/recall@10"

@@ -16,8 +16,8 @@ import pytest
 
 from recsys_lightning.sweeps.jobs import results
 from tests.command import ROOT
+from tests.sweeps.test_sweep import SMALL, SPACE, command, sweep, times, trials
 from tests.test_configs import composed
-from tests.test_sweep import SMALL, SPACE, command, sweep, times, trials
 
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 CORES = len(os.sched_getaffinity(0))

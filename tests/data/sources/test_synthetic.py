@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from recsys_lightning.data.sources.competition import Competition
 from recsys_lightning.data.sources.synthetic import FIRST, LAST, Synthetic
 from recsys_lightning.errors import InputError
-from tests.data.source_helpers import assert_same
+from tests.data.sources.helpers import assert_same
 
 SMALL = {"num_users": 300, "num_items": 200, "num_interactions": 12_000}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recsys_lightning.data.sources.files import Files
 from recsys_lightning.data.sources.lightgcn import is_lightgcn, read_lightgcn
 from recsys_lightning.errors import InputError
-from tests.data.source_helpers import rows_of, write
+from tests.data.sources.helpers import rows_of, write
 
 WAY_OUT = (
     "A .txt without tabs is read as LightGCN's text: `user item item ...`, whole numbers without a "

@@ -11,7 +11,7 @@ from recsys_lightning.report import main
 from recsys_lightning.runs.deaths import FAULT, UNFINISHED, dead_run, leaving_word
 from recsys_lightning.sweeps.jobs import failures, results
 from tests.command import ROOT
-from tests.test_sweep import command
+from tests.sweeps.test_sweep import command
 
 DIES = """
 import os, pathlib, sys

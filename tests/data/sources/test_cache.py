@@ -14,7 +14,7 @@ from recsys_lightning.data.sources import cache
 from recsys_lightning.data.sources.cache import cache_key
 from recsys_lightning.data.sources.files import Files
 from recsys_lightning.errors import InputError
-from tests.data.source_helpers import assert_same, write
+from tests.data.sources.helpers import assert_same, write
 
 
 @pytest.fixture

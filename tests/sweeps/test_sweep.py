@@ -13,7 +13,7 @@ import pytest
 from recsys_lightning.callbacks.pruning import open_storage
 from recsys_lightning.sweeps.jobs import drop_all_but_best, find_done, make_room, results
 from tests.command import ROOT
-from tests.test_jobs import write_ratings
+from tests.runs.test_parameters import write_ratings
 
 SMALL = (
     "data=synthetic",

@@ -16,7 +16,7 @@ import pytest
 from recsys_lightning.data.sources import movielens
 from recsys_lightning.data.sources.movielens import MovieLens, MovieLensSample
 from recsys_lightning.errors import InputError
-from tests.data.source_helpers import assert_same, rows_of, values_of
+from tests.data.sources.helpers import assert_same, rows_of, values_of
 
 GENRES = ["unknown", "Action", "Drama", *(f"Genre{n}" for n in range(3, 19))]
 

@@ -15,8 +15,8 @@ from recsys_lightning.reports.rendering import as_markdown
 from recsys_lightning.reports.report import Report
 from recsys_lightning.runs.folder import read_json
 from tests.command import ROOT
-from tests.test_leaderboard import write_run
-from tests.test_sweep import sweep
+from tests.reports.test_leaderboard import write_run
+from tests.sweeps.test_sweep import sweep
 
 
 @pytest.fixture(scope="module")

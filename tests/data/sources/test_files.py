@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recsys_lightning.data.sources.files import Files
 from recsys_lightning.errors import InputError
-from tests.data.source_helpers import assert_same, rows_of, values_of, write
+from tests.data.sources.helpers import assert_same, rows_of, values_of, write
 
 TEXT = "user,item,time,stars\nb,x,3,5\na,y,2,1\nb,y,1,4\n"
 

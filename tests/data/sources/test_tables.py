@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recsys_lightning.data.sources.tables import Format, read_table
 from recsys_lightning.data.sources.text import read_lines
 from recsys_lightning.errors import InputError
-from tests.data.source_helpers import write
+from tests.data.sources.helpers import write
 
 
 def read(path, ids=("user", "item"), texts=("time",), **options):

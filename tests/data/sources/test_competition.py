@@ -8,7 +8,7 @@ import pytest
 
 from recsys_lightning.data.sources.competition import Competition, write_competition
 from recsys_lightning.errors import InputError
-from tests.data.source_helpers import assert_same, rows_of, values_of, write
+from tests.data.sources.helpers import assert_same, rows_of, values_of, write
 
 FILES = {
     "train/train_ratings.csv": "user,item,time\n11,20,7\n11,10,5\n4,10,6\n4,30,6\n",

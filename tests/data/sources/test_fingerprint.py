@@ -24,7 +24,7 @@ from recsys_lightning.data.sources.fingerprint import sha256_of
 from recsys_lightning.data.sources.movielens import MovieLens, MovieLensSample
 from recsys_lightning.data.sources.synthetic import Synthetic
 from recsys_lightning.errors import InputError
-from tests.data.source_helpers import write
+from tests.data.sources.helpers import write
 
 TEXT = "user,item,time\n1,2,3\n1,4,5\n2,2,1\n"
 
