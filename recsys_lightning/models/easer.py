@@ -39,7 +39,7 @@ class EASER(ClosedForm):
         num_items: I.
         l2: ridge of the items, > 0.
         pair_l2: ridge of the pairs, > 0.
-        num_pairs: m, >= 0; memory grows with (I + m)², see `solvers.easer_bytes`.
+        num_pairs: m, >= 0; memory grows with (I + m)², see `easer_bytes`.
     """
 
     pairs: Tensor
