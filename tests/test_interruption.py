@@ -117,7 +117,7 @@ def test_a_signal_ends_a_sweep_and_the_hint_is_for_the_sweep(tmp_path):
     ("command", "module", "name"),
     [
         ("recsys_lightning.ensemble.__main__", "recsys_lightning.ensemble.build", "find_members"),
-        ("recsys_lightning.report", "recsys_lightning.report", "runs_table"),
+        ("recsys_lightning.report", "recsys_lightning.reports.writing", "runs_table"),
     ],
 )
 def test_a_signal_ends_a_command_in_one_line(command, module, name, tmp_path, monkeypatch, capsys):

@@ -391,7 +391,7 @@ def test_ctrl_c_ends_the_wandb_run_as_failed(tmp_path, home):
     assert process.returncode == 130
     [told] = wandb_runs(tmp_path / "run")
     assert told.exit_code == 1
-    assert told.summary["error"].startswith("interrupted in epoch")
+    assert told.summary["error"].startswith("interrupted by SIGINT during fit: in epoch")
     assert "wandb sync" in out
 
 
