@@ -1,7 +1,7 @@
 """What the jobs of a multirun share: its folder. Nothing else outlives a kill or reaches a worker.
 
-A job is known by its hash (see `runs.parameters`): started again in the same folder, a sweep skips what is
-done and runs what failed or is missing.
+A job is known by its hash (see `runs.parameters`): started again in the same folder, a sweep skips
+what is done and runs what failed or is missing.
 """
 
 import shutil
