@@ -34,6 +34,19 @@ def signals_raise() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """Inside, a signal waits: what others write here, in several steps, is written whole."""
+    _held.depth += 1
+    try:
+        yield
+    finally:
+        _held.depth -= 1
+        if not _held.depth and _held.number is not None:
+            number, _held.number = _held.number, None
+            raise Interrupted(number)
+
+
 def signals_kill() -> None:
     """From here on a signal ends the process at once: it is ending already."""
     if threading.current_thread() is threading.main_thread():
@@ -42,5 +55,17 @@ def signals_kill() -> None:
                 signal.signal(number, signal.SIG_DFL)
 
 
+class _Held:
+    """The signal that waits, and within how many `signals_wait` it does."""
+
+    depth = 0
+    number: int | None = None
+
+
+_held = _Held()
+
+
 def _raise(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(number)
+    if not _held.depth:
+        raise Interrupted(number)
+    _held.number = number

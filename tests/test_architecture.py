@@ -28,7 +28,7 @@ MAY_IMPORT = {
         *("errors", "instantiate", "runs", "sweeps"),
         *("ensemble", "reports", "tracking"),  # the end of a sweep
     },
-    "tracking": {"errors", "runs", "sweeps", "tracking"},
+    "tracking": {"errors", "interruption", "runs", "sweeps", "tracking"},
     "ensemble": {
         *("errors", "data", "functional", "metrics", "runs", "sweeps", "interruption", "ensemble"),
     },

@@ -10,7 +10,7 @@ from importlib import import_module
 import pytest
 
 from recsys_lightning.errors import Interrupted
-from recsys_lightning.interruption import SIGNALS, signals_kill, signals_raise
+from recsys_lightning.interruption import SIGNALS, signals_kill, signals_raise, signals_wait
 from tests.command import ROOT
 from tests.test_run import SMALL
 
@@ -34,6 +34,21 @@ def test_an_ignored_signal_stays_ignored():
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_waits_until_what_must_be_whole_is_written():
+    written = []
+
+    def write():
+        with signals_wait():
+            os.kill(os.getpid(), signal.SIGTERM)
+            written.extend(["header", "lines"])
+        written.append("after")
+
+    with pytest.raises(Interrupted) as interruption, signals_raise():
+        write()
+    assert written == ["header", "lines"]
+    assert interruption.value.code == 143
 
 
 # The real command; what begins a stage sends the signal to the process.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from recsys_lightning.interruption import signals_wait
 from recsys_lightning.tracking.base import Tracker
 
 
@@ -19,11 +20,14 @@ class CSV(Tracker):
     def logger(self, first_epoch: int) -> Any:  # noqa: D102
         from pytorch_lightning.loggers import CSVLogger
 
-        file, rows = self.folder / "metrics.csv", []
-        if file.is_file():  # which Lightning deletes
-            with file.open(newline="") as lines:
-                rows = [row for row in csv.DictReader(lines) if int(row["epoch"]) < first_epoch]
-        self._logger = CSVLogger(self.folder, name="", version="")
+        class Logger(CSVLogger):
+            def save(self) -> None:
+                with signals_wait():  # the header first, then the lines
+                    super().save()
+
+        file = self.folder / "metrics.csv"
+        rows = _rows_before(first_epoch, file) if file.is_file() else []
+        self._logger = Logger(self.folder, name="", version="")  # which deletes the file
         self._logger.experiment.metrics = rows
         return self._logger
 
@@ -31,3 +35,11 @@ class CSV(Tracker):
         if self._logger and result["status"] == "done":
             self._logger.log_metrics(result["metrics"], step=result["steps"])
             self._logger.save()
+
+
+def _rows_before(epoch: int, file: Path) -> list[dict[str, str]]:
+    """The whole lines of a metrics.csv about epochs before one; a killed run may leave others."""
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    whole = [row for row in rows if None not in row and None not in row.values()]
+    return [row for row in whole if row.get("epoch", "").isdigit() and int(row["epoch"]) < epoch]

@@ -1,5 +1,6 @@
 """Runs and sweeps of the real command, read back from where they were logged."""
 
+import csv
 import json
 import os
 import shlex
@@ -17,6 +18,7 @@ import yaml
 
 from recsys_lightning.sweeps.jobs import results
 from recsys_lightning.tracking.base import end
+from recsys_lightning.tracking.csv import CSV
 from recsys_lightning.tracking.wandb import WandB
 from recsys_lightning.tracking.wandb_report import build_report, log_report
 from tests.command import ROOT, run
@@ -368,6 +370,23 @@ def test_the_csv_file_has_every_epoch_and_a_last_row_of_final_metrics(logged):
     assert last["step"] == logged.result["steps"] > 0
     assert last["val/recall@10"] == pytest.approx(recall(logged.result))
     assert last["test/recall@10"] == pytest.approx(logged.result["metrics"]["test/recall@10"])
+
+
+def test_a_resumed_csv_keeps_the_whole_lines_of_earlier_epochs(tmp_path):
+    """A killed run may leave a line of other columns than the header's, or half a line."""
+    lines = ["epoch,step,train/loss", "0,3,1.5", "1,6,1.2", "0.3,1,9,1.1", "2,9,1.0", "2,9"]
+    (tmp_path / "metrics.csv").write_text("\n".join(lines))
+    tracker = CSV()
+    tracker.begin(tmp_path, None, {})
+    logger = tracker.logger(first_epoch=2)
+    logger.log_metrics({"train/loss": 0.9, "epoch": 2}, step=9)
+    logger.save()
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
+    assert [(row["epoch"], row["train/loss"]) for row in rows] == [
+        ("0", "1.5"),
+        ("1", "1.2"),
+        ("2", "0.9"),
+    ]
 
 
 def test_ctrl_c_ends_the_wandb_run_as_failed(tmp_path, home):
