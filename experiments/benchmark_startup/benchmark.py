@@ -16,17 +16,10 @@ from collections import Counter
 from pathlib import Path
 
 ROUNDS = 5
-BACKED = 6 * 2**30  # bytes, more than a run touches
 FRAMEWORKS = "import torch, pytorch_lightning, torchmetrics, pandas"
 
 
-def back_memory():
-    """Touch memory and free it: a virtual machine may get it from its host at 0.4 GB/s only."""
-    subprocess.run([sys.executable, "-c", f"bytearray({BACKED})"], check=True)
-
-
 def seconds(command, checkout):
-    back_memory()
     started = time.perf_counter()
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
     passed = time.perf_counter() - started
