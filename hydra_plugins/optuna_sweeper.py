@@ -119,9 +119,9 @@ class OptunaSweeper(Sweeper):
                 log.exception("the launcher failed")
                 broken, values = error, [None] * len(trials)
                 wait_for_jobs(folder)
-            told = _by_trial(folder, self.study_name)
+            by_trial = _by_trial(folder, self.study_name)
             for trial, value in zip(trials, values, strict=True):
-                counts = self._tell(study, trial.number, told, value)
+                counts = self._tell(study, trial.number, by_trial, value)
                 failed_now, in_a_row = failed_now + (not counts), 0 if counts else in_a_row + 1
             if in_a_row >= MAX_FAILURES:
                 raise RuntimeError(
@@ -231,24 +231,24 @@ class OptunaSweeper(Sweeper):
             )
 
     def _take_up(self, study: Any, folder: Path) -> None:
-        """Of an earlier start: tell what was not told, queue again what failed or was killed."""
+        """Of an earlier start: tell Optuna how trials ended, queue again what failed or was killed."""
         from optuna.trial import TrialState
 
-        told = _by_trial(folder, self.study_name)
+        by_trial = _by_trial(folder, self.study_name)
         for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-            self._tell(study, trial.number, told, None)
+            self._tell(study, trial.number, by_trial, None)
         again = {t.user_attrs.get("again") for t in study.get_trials(deepcopy=False)}
         for trial in study.get_trials(deepcopy=False, states=[TrialState.FAIL]):
             if trial.number not in again:
                 study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
 
     def _tell(
-        self, study: Any, number: int, told: dict[int, dict[str, Any]], returned: float | None
+        self, study: Any, number: int, by_trial: dict[int, dict[str, Any]], returned: float | None
     ) -> bool:
         """Tell Optuna how a trial ended; returns whether it counts."""
         from optuna.trial import TrialState
 
-        result = told.get(number)
+        result = by_trial.get(number)
         status = result["status"] if result else "failed" if returned is None else "done"
         if status == "done":
             value = (
@@ -287,7 +287,7 @@ def _by_trial(folder: Path, study: str) -> dict[int, dict[str, Any]]:
     found = [result for _, result in results(folder)]
     found.sort(key=lambda result: result.get("finished", "later: it died"))
     of_jobs = [(result["config"]["sweep"], result) for result in found]
-    return {told["trial"]: result for told, result in of_jobs if told.get("study") == study}
+    return {job["trial"]: result for job, result in of_jobs if job.get("study") == study}
 
 
 def _finished(study: Any) -> int:

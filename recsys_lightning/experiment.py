@@ -162,13 +162,14 @@ class Experiment:
         if path.is_dir():
             best, final = (path / "checkpoints" / name for name in WEIGHTS.values())
             files = {"evaluate": best, "recommend": final if final.is_file() else best}
-        model, loaded = None, None
+        model = None
         asked = [part for part in (self.split.valid, self.split.test) if part.num_interactions]
         if asked:
-            model, loaded = self._load(files["evaluate"], asked), files["evaluate"]
-            self.outcome.checkpoints["evaluate"] = str(loaded)
+            model = self._load(files["evaluate"], asked)
+            self.outcome.checkpoints["evaluate"] = str(files["evaluate"])
             self._evaluate(model, data)
-        if model is None or loaded != files["recommend"]:
+        if model is None or files["evaluate"] != files["recommend"]:
+            del model  # its weights may be as large as the other's
             model = self._load(files["recommend"])
         self.outcome.checkpoints["recommend"] = str(files["recommend"])
         self._recommend(model, data)
