@@ -231,7 +231,7 @@ class OptunaSweeper(Sweeper):
             )
 
     def _take_up(self, study: Any, folder: Path) -> None:
-        """Of an earlier start: tell Optuna how trials ended, queue again what failed or was killed."""
+        """Of an earlier start: tell how trials ended, queue again what failed or was killed."""
         from optuna.trial import TrialState
 
         by_trial = _by_trial(folder, self.study_name)
