@@ -243,7 +243,8 @@ class Experiment:
         _leave_process_group()
         self.outcome.steps = trainer.global_step
         checkpoint, _ = open_checkpoint(Path(best.best_model_path))
-        model.load_state_dict(checkpoint["state_dict"])
+        if model.resumable:  # else these are the weights that it has: of its only epoch
+            model.load_state_dict(checkpoint["state_dict"])
         kept = not several and lists.at == (checkpoint["epoch"], checkpoint["global_step"])
         return model, checkpoint["epoch"] + 1, lists if kept else None
 
