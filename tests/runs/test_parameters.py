@@ -156,6 +156,18 @@ def test_without_an_identity_of_the_data_its_configuration_counts():
     assert job_hash(config, choices, {}) == job_hash(other, choices, {})
 
 
+def test_keys_that_came_later_change_no_earlier_job():
+    """Their default is what there was before; of another value the job is another."""
+    config, choices, *_ = parts_of()
+    earlier = copy.deepcopy(config)
+    for key in ("min_user_interactions", "min_item_interactions"):
+        del earlier["data"][key]
+    assert job_hash(config, choices, None) == job_hash(earlier, choices, None)
+    assert of_the_job(config) == of_the_job(earlier)
+    other, *_ = parts_of("data.min_item_interactions=2")
+    assert job_hash(other, choices, None) != job_hash(config, choices, None)
+
+
 def test_a_split_is_made_once_for_equal_data():
     made = []
 
