@@ -103,6 +103,10 @@ def test_an_unknown_key(refused):
         ("model.dropout=1", "model.dropout=1"),
         ("metrics.k=[0]", "metrics.k"),
         ("holdout.valid_items=-3", "holdout.valid_items"),
+        (
+            "holdout.test_items=0 holdout.valid_share=0.1",
+            "holdout.test_items=0, holdout.valid_share=0.1: expected numbers of items, or shares",
+        ),
         ("recommend.users=[99999]", "recommend.users"),
         ("monitor=val/recall@7", "val/recall@10"),
         ("model=multi_dae model.hidden_dims=[600,0]", "model.hidden_dims[1]=0"),

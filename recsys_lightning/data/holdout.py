@@ -63,7 +63,7 @@ class Holdout:
         Raises:
             InputError: it cannot be said what the data is.
         """
-        options = dict(vars(self))
+        options = {key: value for key, value in vars(self).items() if value is not None}
         return {"holdout": type(self).__name__, "options": options, "data": source.identity()}
 
     def split(self, interactions: Interactions) -> Split:
@@ -79,9 +79,11 @@ class NoHoldout(Holdout):
 
 
 class RandomHoldout(Holdout):
-    """`valid_items` random interactions a user for validation, `test_items` others for test.
+    """Random interactions of a user for validation and others for test: so many, or a share.
 
-    A user keeps at least half of the history, or is not evaluated.
+    `valid_items` and `test_items`, each 10 where no share is given: a user keeps at least half of
+    the history, or is not evaluated. `valid_share` and `test_share` in their place, 0 where only
+    the other is given: rounded by `share_counts`, and a user keeps at least one interaction.
 
     >>> toy = Interactions(
     ...     users=np.array([7]), items=np.arange(6), indptr=np.array([0, 6]),
@@ -89,13 +91,43 @@ class RandomHoldout(Holdout):
     ...     submission_users=np.array([7]))
     >>> RandomHoldout(valid_items=2, test_items=1, seed=0).split(toy).part
     array([2, 1, 0, 1, 0, 0], dtype=int8)
+    >>> RandomHoldout(valid_share=0.4, test_share=0.2, seed=0).split(toy).part
+    array([0, 1, 1, 2, 0, 0], dtype=int8)
     """
 
-    def __init__(self, valid_items: int = 10, test_items: int = 10, seed: int = 0) -> None:
-        _check_counts(valid_items, test_items, seed)
-        self.valid_items, self.test_items, self.seed = valid_items, test_items, seed
+    def __init__(
+        self,
+        valid_items: int | None = None,
+        test_items: int | None = None,
+        seed: int = 0,
+        valid_share: float | None = None,
+        test_share: float | None = None,
+    ) -> None:
+        self.valid_items, self.test_items = valid_items, test_items
+        self.valid_share, self.test_share = valid_share, test_share
+        if valid_share is None and test_share is None:
+            self.valid_items = 10 if valid_items is None else valid_items
+            self.test_items = 10 if test_items is None else test_items
+            _check_counts(self.valid_items, self.test_items)
+        else:
+            self._check_shares()
+            self.valid_share, self.test_share = float(valid_share or 0), float(test_share or 0)
+        check_range("holdout.seed", seed, low=0, whole=True)
+        self.seed = seed
+
+    def _check_shares(self) -> None:
+        given = {key: value for key, value in vars(self).items() if value is not None}
+        keys = ", ".join(f"holdout.{key}={value}" for key, value in given.items())
+        if self.valid_items is not None or self.test_items is not None:
+            raise InputError(f"{keys}: expected numbers of items, or shares, but not both")
+        for key, share in given.items():
+            check_range(f"holdout.{key}", share, low=0, high=1, open_high=True)
+        if round(sum(given.values()), 9) >= 1:
+            raise InputError(f"{keys}: expected less than 1 together; the rest is to train on")
 
     def split(self, interactions: Interactions) -> Split:  # noqa: D102
+        if self.valid_share is not None and self.test_share is not None:
+            return _hold_out_shares(interactions, self.valid_share, self.test_share, self.seed)
         wanted = np.full((interactions.num_users, 2), (self.valid_items, self.test_items))
         return _hold_out(interactions, np.zeros_like(wanted), wanted, self.seed)
 
@@ -230,6 +262,57 @@ def _hold_out(
         number_part = np.where(number < drawn[users, 0], VALID, TEST)
         part[interactions.indptr[users] + position[users]] = number_part
     return Split(interactions, part, num_too_short=int((~long_enough).sum()))
+
+
+def share_counts(
+    lengths: NDArray[np.int64], valid_share: float, test_share: float
+) -> NDArray[np.int64]:
+    """How many interactions go to validation and to test, as RecBole splits by ratio.
+
+    Each share is rounded down; then test, and after it validation, takes one where its share is
+    less than one interaction, as long as two or more are left to train on. So published tables of
+    8:1:1 have equally many (`RS: [0.8, 0.1, 0.1]`, `group_by: user`; RecBole, data/dataset.py).
+
+    Args:
+        lengths: (U,) of the histories.
+        valid_share: of a history.
+        test_share: of a history; both together are less than 1.
+
+    Returns:
+        (U, 2) for validation and for test.
+
+    >>> share_counts(np.array([1, 2, 3, 9, 10, 19, 20]), 0.1, 0.1).T
+    array([[0, 0, 1, 1, 1, 1, 2],
+           [0, 1, 1, 1, 1, 1, 2]])
+    """
+    exact = lengths[:, None] * np.array([valid_share, test_share])
+    counts = np.floor(exact).astype(np.int64)
+    for part in (1, 0):
+        left = lengths - counts.sum(axis=1)
+        counts[:, part] += (exact[:, part] > 0) & (exact[:, part] < 1) & (left > 1)
+    return counts
+
+
+def _hold_out_shares(
+    interactions: Interactions, valid_share: float, test_share: float, seed: int
+) -> Split:
+    """Shuffle every history; the first interactions are test's, the next validation's."""
+    lengths, rows = interactions.lengths, interactions.rows
+    counts = share_counts(lengths, valid_share, test_share)
+    held = counts.sum(axis=1)
+    if valid_share + test_share > 0 and not held.any():
+        raise InputError(
+            f"holdout.valid_share={valid_share}, holdout.test_share={test_share}: no user is long "
+            f"enough: the longest history has {lengths.max(initial=0)} interactions, and one is "
+            "kept to train on. Use holdout=none"
+        )
+    # a stable sort of row + random number shuffles within the rows: rounding mixes no two of them
+    order = np.argsort(rows + np.random.default_rng(seed).random(len(rows)), kind="stable")
+    place = np.arange(len(order)) - interactions.indptr[rows]  # in the user's shuffled history
+    part = np.zeros(len(order), dtype=np.int8)
+    part[order[place < held[rows]]] = VALID
+    part[order[place < counts[rows, 1]]] = TEST
+    return Split(interactions, part, num_too_short=int((held == 0).sum()))
 
 
 def draw_distinct(

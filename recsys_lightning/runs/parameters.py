@@ -26,7 +26,11 @@ NOT_THE_JOB = frozenset(
     }
 )
 # keys that came later, at the value by which all is as it was without them
-AS_BEFORE = {"data.min_user_interactions": 0, "data.min_item_interactions": 0}
+AS_BEFORE = {
+    **{"data.min_user_interactions": 0, "data.min_item_interactions": 0},
+    **{"holdout.valid_share": None, "holdout.test_share": None},
+}
+NULL_WAS = {"holdout.valid_items": 10, "holdout.test_items": 10}  # as it stood there before
 # callbacks that show a fit and do not change it, by the end of their class's name
 SHOWN_BY = (
     *("ProgressBar", "ModelSummary"),
@@ -143,6 +147,8 @@ def _kept(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         if name in NOT_THE_JOB or (name in AS_BEFORE and value == AS_BEFORE[name]):
             continue
+        if value is None:
+            value = NULL_WAS.get(name)
         inside = f"{name}."
         if isinstance(value, Mapping):
             kept[key] = _kept(value, inside)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recsys_lightning.data.holdout import (
@@ -11,9 +11,13 @@ from recsys_lightning.data.holdout import (
     RandomHoldout,
     draw_distinct,
 )
+from recsys_lightning.data.sources.files import Files
 from recsys_lightning.data.split import TEST, TRAIN, VALID
 from recsys_lightning.errors import InputError
+from recsys_lightning.instantiate import make
 from tests.conftest import make_interactions
+from tests.data.sources.helpers import write
+from tests.test_configs import composed
 
 SEEDS = (None, -1, 1.0, True, "0")  # none of them draws the same split at every start
 HOLDOUTS = [
@@ -77,9 +81,17 @@ def test_last_is_in_time_order_and_test_comes_last():
     assert split.part.tolist() == [TRAIN, TRAIN, TRAIN, VALID, TEST, TEST]
 
 
-def test_the_draw_is_uniform_and_independent_of_equal_histories():
+@pytest.mark.parametrize(
+    "holdout",
+    [
+        RandomHoldout(valid_items=1, test_items=1, seed=5),
+        RandomHoldout(valid_share=0.125, test_share=0.125, seed=5),
+    ],
+    ids=("items", "shares"),
+)
+def test_the_draw_is_uniform_and_independent_of_equal_histories(holdout):
     x = make_interactions([list(range(8))] * 20_000, 8)
-    split = RandomHoldout(valid_items=1, test_items=1, seed=5).split(x)
+    split = holdout.split(x)
     valid = split.part.reshape(-1, 8) == VALID
     test = split.part.reshape(-1, 8) == TEST
     # 20,000 draws from 8: a count has a standard deviation of 47
@@ -90,11 +102,79 @@ def test_the_draw_is_uniform_and_independent_of_equal_histories():
     assert np.abs(together[~np.eye(8, dtype=bool)] - 20_000 / 56).max() < 5 * 19
 
 
-def test_a_draw_has_a_seed_of_its_own():
+ITEMS_OR_SHARES = pytest.mark.parametrize(
+    "options",
+    [{"valid_items": 2, "test_items": 2}, {"valid_share": 0.1, "test_share": 0.2}],
+    ids=("items", "shares"),
+)
+
+
+@ITEMS_OR_SHARES
+def test_a_draw_has_a_seed_of_its_own(options):
     x = make_interactions([list(range(20))] * 50, 20)
-    same, other = (RandomHoldout(2, 2, seed).split(x) for seed in (0, 1))
-    assert (same.part == RandomHoldout(2, 2, 0).split(x).part).all()
+    same, other = (RandomHoldout(**options, seed=seed).split(x) for seed in (0, 1))
+    assert (same.part == RandomHoldout(**options).split(x).part).all()
     assert (same.part != other.part).any()
+
+
+def test_the_draw_of_so_many_items_is_that_of_earlier_versions():
+    rng = np.random.default_rng(1)
+    x = make_interactions([rng.permutation(60)[:n].tolist() for n in (5, 20, 40, 41)], 60)
+    assert RandomHoldout().split(x).sha256.startswith("2409a5b32598b2a7")
+    assert RandomHoldout(2, 1, seed=3).split(x).sha256.startswith("9db851080f096f47")
+
+
+@ITEMS_OR_SHARES
+def test_files_in_another_order_and_those_of_the_parts_have_the_same_split(options, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"{u},{i},{1000 * u + t}" for u in range(9) for t, i in enumerate(rng.permutation(30))]
+    shas = set()
+    for n, order in enumerate((np.arange(len(rows)), rng.permutation(len(rows)))):
+        path = write(tmp_path / f"{n}.csv", "user,item,time\n" + "\n".join(np.array(rows)[order]))
+        split = RandomHoldout(**options)(Files(str(path)))
+        shas.add(split.sha256)
+    folder = split.write(tmp_path)
+    parts = [str(folder / f"{name}.parquet") for name in ("train", "valid", "test")]
+    assert shas == {FilesHoldout(*parts)(Files()).sha256}
+
+
+def recbole(n: int, ratios: list[float]) -> list[int]:
+    """Of one user's n rows, as `Dataset._calcu_split_ids` of RecBole 1.2 counts them."""
+    counts = [int(ratio * n) for ratio in ratios]
+    counts[0] = n - sum(counts[1:])
+    for i in range(1, len(ratios)):
+        if counts[0] <= 1:
+            break
+        if 0 < ratios[-i] * n < 1:
+            counts[-i] += 1
+            counts[0] -= 1
+    return counts
+
+
+@given(x=data(), valid=st.integers(0, 99), test=st.integers(0, 99))
+@example(x=make_interactions([[0], [1, 2], [3, 4, 5]], 6), valid=10, test=10)  # 1/0/0 1/0/1 1/1/1
+def test_shares_are_rounded_as_by_recbole_and_all_keep_one_to_train_on(x, valid, test):
+    valid, test = valid / 100, min(test, 99 - valid) / 100
+    split = RandomHoldout(valid_share=valid, test_share=test).split(x)
+    parts = split.train.lengths, split.valid.lengths, split.test.lengths
+    expected = [recbole(n, [1 - valid - test, valid, test]) for n in x.lengths.tolist()]
+    assert np.stack(parts, axis=1).tolist() == expected
+    assert (split.train.lengths[x.lengths > 0] > 0).all()
+    assert split.num_too_short == (split.train.lengths == x.lengths).sum()
+
+
+def test_all_too_short_for_a_share_is_an_error_too():
+    x = make_interactions([[1], [2]], 3)
+    with pytest.raises(InputError, match=r"holdout\.test_share=0\.1: no user .* history has 1 "):
+        RandomHoldout(test_share=0.1).split(x)
+    assert RandomHoldout(test_share=0).split(x).test.num_interactions == 0
+
+
+def test_a_share_alone_on_the_command_line_replaces_the_default_items():
+    shares = make(composed("holdout.valid_share=0.2").holdout)
+    assert (shares.valid_items, shares.valid_share, shares.test_share) == (None, 0.2, 0)
+    items = make(composed("holdout.test_items=0").holdout)
+    assert (items.valid_items, items.test_items, items.valid_share) == (10, 0, None)
 
 
 def test_draw_distinct_covers_whole_ranges():
@@ -115,6 +195,19 @@ def test_too_short_users_are_counted_and_all_too_short_is_an_error():
     ("make", "key"),
     [
         (lambda: RandomHoldout(valid_items=-1), "holdout.valid_items"),
+        (lambda: RandomHoldout(valid_share=1), "holdout.valid_share"),
+        (lambda: RandomHoldout(test_share=-0.1), "holdout.test_share"),
+        (lambda: RandomHoldout(test_share="tenth"), "holdout.test_share"),
+        (lambda: RandomHoldout(valid_share=False), "holdout.valid_share"),
+        (lambda: RandomHoldout(valid_share=0.1, seed=-1), "holdout.seed"),
+        (
+            lambda: RandomHoldout(valid_share=0.65, test_share=0.35),
+            r"valid_share=0\.65, holdout\.test_share=0\.35: expected less than 1 together",
+        ),
+        (
+            lambda: RandomHoldout(valid_items=5, test_share=0.1),
+            r"holdout\.valid_items=5, holdout\.test_share=0\.1: expected .* not both",
+        ),
         (lambda: LastHoldout(test_items="ten"), "holdout.test_items"),
         (lambda: HybridHoldout(share=0.6), "holdout.share"),
         (lambda: HybridHoldout(latest_share=1.5), "holdout.latest_share"),

@@ -162,10 +162,13 @@ def test_keys_that_came_later_change_no_earlier_job():
     earlier = copy.deepcopy(config)
     for key in ("min_user_interactions", "min_item_interactions"):
         del earlier["data"][key]
+    earlier["holdout"] = {key: earlier["holdout"][key] for key in ("_target_", "seed")}
+    earlier["holdout"] |= {"valid_items": 10, "test_items": 10}
     assert job_hash(config, choices, None) == job_hash(earlier, choices, None)
     assert of_the_job(config) == of_the_job(earlier)
-    other, *_ = parts_of("data.min_item_interactions=2")
-    assert job_hash(other, choices, None) != job_hash(config, choices, None)
+    for override in ("data.min_item_interactions=2", "holdout.valid_share=0.1"):
+        other, *_ = parts_of(override)
+        assert job_hash(other, choices, None) != job_hash(config, choices, None)
 
 
 def test_a_split_is_made_once_for_equal_data():
