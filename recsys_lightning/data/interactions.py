@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from recsys_lightning.data.core import Core
 from recsys_lightning.data.joins import Join
 
 
@@ -22,6 +23,12 @@ class Feature:
 
     values: NDArray[np.str_]
     matrix: csr_array
+
+    def of(self, items: NDArray[np.bool_]) -> "Feature":
+        """The feature of the items where `items` (I,) holds, with the values that these have."""
+        matrix = self.matrix[items]
+        used = np.bincount(matrix.indices, minlength=len(self.values)) > 0
+        return Feature(self.values[used], matrix[:, used])
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +49,7 @@ class Interactions:
         submission_users: original ids of the users to recommend to, in the order of the submission
             (the template's, else of first appearance in the ratings); may name unknown users.
         joins: how well the ids of the files agree that all this was read from.
+        core: the k-core that this is of what was read; None: it is all of it.
     """
 
     users: NDArray
@@ -53,6 +61,7 @@ class Interactions:
     features: Mapping[str, Feature]
     submission_users: NDArray
     joins: tuple[Join, ...] = ()
+    core: Core | None = None
 
     @property
     def num_users(self) -> int:
@@ -98,6 +107,24 @@ class Interactions:
             indptr=kept,
             indices=self.indices[mask],
             times=None if self.times is None else self.times[mask],
+        )
+
+    def without_unused(self) -> "Interactions":
+        """Without the users, items and features' values that no interaction has.
+
+        `submission_users` stay as they are: who leaves is unknown from then on.
+        """
+        users, items = self.lengths > 0, self.popularity > 0
+        position = np.cumsum(items, dtype=np.int32) - np.int32(1)
+        features = {name: feature.of(items) for name, feature in self.features.items()}
+        return replace(
+            self,
+            users=self.users[users],
+            items=self.items[items],
+            indptr=np.concatenate([[0], self.indptr[1:][users]]),
+            indices=position[self.indices],
+            titles=None if self.titles is None else self.titles[items],
+            features={name: feature for name, feature in features.items() if len(feature.values)},
         )
 
     def gather(self, users: NDArray[np.integer]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

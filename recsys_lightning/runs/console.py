@@ -12,13 +12,15 @@ from recsys_lightning.runs.examples import Example
 
 
 def describe(console: Console, title: str, split: Split) -> None:
-    """One line on the data, one on the holdout, and one on each pair of files joined by ids."""
+    """A line on the data, its k-core, the holdout, and each pair of files joined by ids."""
     x = split.interactions
     console.print(
         f"[bold]{title}[/]: {x.num_users:,} users x {x.num_items:,} items, "
         f"{x.num_interactions:,} interactions",
         soft_wrap=True,
     )
+    if x.core is not None:
+        console.print(str(x.core), markup=False, highlight=False, soft_wrap=True)
     parts = f"{split.train.num_interactions:,} to train on"
     for name, part in (("valid", split.valid), ("test", split.test)):
         if part.num_interactions:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lightning.data.holdout import ALWAYS_WRITTEN, PARTS, Split
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.sources.encoding import time_order
+from recsys_lightning.data.split import ALWAYS_WRITTEN, PARTS, Split
 from recsys_lightning.errors import InputError
 from recsys_lightning.runs.folder import replacing
 

@@ -25,6 +25,12 @@ NOT_THE_JOB = frozenset(
         *("trainer.log_every_n_steps", "trainer.default_root_dir", "trainer.profiler"),
     }
 )
+# keys that came later, at the value by which all is as it was without them
+AS_BEFORE = {
+    **{"data.min_user_interactions": 0, "data.min_item_interactions": 0},
+    **{"holdout.valid_share": None, "holdout.test_share": None},
+}
+NULL_WAS = {"holdout.valid_items": 10, "holdout.test_items": 10}  # as it stood there before
 # callbacks that show a fit and do not change it, by the end of their class's name
 SHOWN_BY = (
     *("ProgressBar", "ModelSummary"),
@@ -138,9 +144,12 @@ def _kept(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Without what is not the job's, and with classes in place of their paths."""
     kept: dict[str, Any] = {}
     for key, value in config.items():
-        if f"{prefix}{key}" in NOT_THE_JOB:
+        name = f"{prefix}{key}"
+        if name in NOT_THE_JOB or (name in AS_BEFORE and value == AS_BEFORE[name]):
             continue
-        inside = f"{prefix}{key}."
+        if value is None:
+            value = NULL_WAS.get(name)
+        inside = f"{name}."
         if isinstance(value, Mapping):
             kept[key] = _kept(value, inside)
         elif isinstance(value, list):

@@ -55,6 +55,8 @@ class Synthetic(Source):
         num_interactions: N, exactly.
         min_per_user: the shortest history.
         seed: of everything.
+        min_user_interactions: users with fewer leave (k-core); 0: nobody.
+        min_item_interactions: items with fewer leave (k-core); 0: none.
         write_to: a directory, made once, that `data=competition` reads to the same data; or None.
         cache_dir: where the encoded data is kept; None: nowhere.
 
@@ -71,10 +73,12 @@ class Synthetic(Source):
         num_interactions: int = 5_154_471,
         min_per_user: int = 16,
         seed: int = 0,
+        min_user_interactions: int = 0,
+        min_item_interactions: int = 0,
         write_to: str | None = None,
         cache_dir: str | None = None,
     ) -> None:
-        super().__init__("synthetic", cache_dir)
+        super().__init__("synthetic", cache_dir, min_user_interactions, min_item_interactions)
         check_range("data.num_users", num_users, low=1, whole=True)
         check_range("data.num_items", num_items, low=1, whole=True)
         check_range("data.num_interactions", num_interactions, low=1, whole=True)
@@ -155,7 +159,8 @@ class Synthetic(Source):
 
     def _write(self, interactions: Interactions, path: Path) -> None:
         stamp = path / "synthetic.json"
-        options = {"format": GENERATOR, "name": self.name, **super()._options()}
+        options = {"format": GENERATOR, "name": self.name}
+        options |= super()._options() | self._thresholds()
         made_from = json.dumps(options, indent=2) + "\n"
 
         def is_there() -> bool:
