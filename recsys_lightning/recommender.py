@@ -13,6 +13,7 @@ from torchmetrics import MetricCollection
 
 from recsys_lightning.checkpoints import FittedOn
 from recsys_lightning.data.batches import Query
+from recsys_lightning.data.datamodule import RecommendationData
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.functional.ranking import hits, rank_items
 from recsys_lightning.metrics.ranking import UserMean, ranking_metrics
@@ -78,6 +79,13 @@ class Recommender(pl.LightningModule):
 
     # What is given
 
+    @property
+    def datamodule(self) -> RecommendationData:
+        """The data of the run that the model is in."""
+        trainer: Any = self.trainer  # Lightning's class does not declare it
+        data: RecommendationData = trainer.datamodule
+        return data
+
     def evaluate_at(self, cutoffs: Sequence[int], list_length: int) -> None:
         """Choose the metrics' cut-offs and the length K of the lists."""
         self.headline = f"recall@{cutoffs[0]}"
@@ -87,7 +95,7 @@ class Recommender(pl.LightningModule):
 
     def setup(self, stage: str) -> None:  # noqa: D102
         if stage == "fit":
-            train = self.trainer.datamodule.train  # type: ignore[attr-defined]
+            train = self.datamodule.train
             self.fitted_on = FittedOn.of(train)
             self.popularity = torch.from_numpy(train.popularity).float().to(self.device)
             self.prepare(train)
@@ -114,8 +122,8 @@ class Recommender(pl.LightningModule):
         in a resumed run.
         """
         if batch_idx == 0:
-            seed = self.trainer.datamodule.seed  # type: ignore[attr-defined]
-            entropy = np.random.SeedSequence((seed, self.current_epoch, self.global_rank))
+            parts = self.datamodule.seed, self.current_epoch, self.global_rank
+            entropy = np.random.SeedSequence(parts)
             torch.manual_seed(int(entropy.generate_state(1)[0]))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: D102
