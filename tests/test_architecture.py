@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "interruption": {"errors"},
     "memory": {"errors"},
     "functional": {"errors", "functional"},
-    "data": {"errors", "data"},
+    "data": {"errors", "data", "functional"},
     "metrics": {"errors", "functional", "metrics"},
     "checkpoints": {"errors", "data"},
     "recommender": {"errors", "data", "functional", "metrics", "checkpoints"},

@@ -11,12 +11,17 @@ from recsys_lightning.data.batches import Pairs, Query
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.functional.graph import Graph, Nodes
-from recsys_lightning.functional.losses import bce, bpr, sampled_softmax
+from recsys_lightning.functional.losses import (
+    binary_cross_entropy,
+    bpr,
+    half_squared_norms,
+    sampled_softmax,
+)
 from recsys_lightning.recommender import Recommender
 
 SAMPLED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "bpr": lambda positive, negatives, _: bpr(positive, negatives),
-    "bce": lambda positive, negatives, _: bce(positive, negatives),
+    "bce": lambda positive, negatives, _: binary_cross_entropy(positive, negatives),
     "sampled_softmax": sampled_softmax,
 }
 
@@ -26,7 +31,7 @@ class Pairwise(Recommender):
 
     The loss compares a positive i with its negatives j, mean over the positives of the batch:
 
-        bpr              sum_j softplus(s_uj - s_ui)
+        bpr              softplus(s_uj - s_ui), mean over j
         bce              softplus(-s_ui) + sum_j softplus(s_uj)
         sampled_softmax  -log softmax over i and all j, corrected for how the j were drawn
 
@@ -124,7 +129,7 @@ class DotProduct(Pairwise):
         if not self.l2:
             return 0.0
         rows = self.users[pairs.users], self.items[pairs.positives], self.items[pairs.negatives]
-        return 0.5 * self.l2 * sum(row.square().sum() for row in rows) / len(pairs.users)
+        return self.l2 * half_squared_norms(*rows)
 
 
 class Propagated(DotProduct):

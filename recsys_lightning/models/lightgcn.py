@@ -55,7 +55,10 @@ class LightGCN(Propagated):
 
     def keep(self) -> None:  # noqa: D102
         all_layers = list(layers(self.graph, Nodes(self.users, self.items), self.num_layers))
-        self.from_history, self.matched = history_table(self.graph, all_layers), mean(all_layers).items
+        self.from_history, self.matched = (
+            history_table(self.graph, all_layers),
+            mean(all_layers).items,
+        )
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         users = user_vectors(*query.history, self.from_history, self.num_layers, self.own(query))

@@ -46,7 +46,9 @@ class MFBPR(DotProduct):
         if self.bias is None:
             return Nodes(self.users, self.items)
         ones = self.users.new_ones(self.num_users, 1)
-        return Nodes(torch.cat([self.users, ones], 1), torch.cat([self.items, self.bias[:, None]], 1))
+        return Nodes(
+            torch.cat([self.users, ones], 1), torch.cat([self.items, self.bias[:, None]], 1)
+        )
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         scores = self.users[query.users.clamp(min=0)] @ self.items.T

@@ -4,7 +4,6 @@ import logging
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from recsys_lightning.data.batches import Pairs
