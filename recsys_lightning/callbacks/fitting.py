@@ -10,7 +10,7 @@ import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from recsys_lightning.runs.folder import replacing
+from recsys_lightning.writing import replacing
 
 
 class SyncedFile(FileIO):
@@ -61,7 +61,6 @@ class WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(  # noqa: D102
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         with replacing(Path(path)) as scratch, SyncedFile(scratch) as file:
             torch.save(checkpoint, file)
 

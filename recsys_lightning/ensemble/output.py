@@ -13,9 +13,10 @@ from recsys_lightning.data.holdout import Split
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble.members import Member
 from recsys_lightning.errors import InputError
-from recsys_lightning.runs.folder import relative, replacing
+from recsys_lightning.runs.folder import relative
 from recsys_lightning.runs.lists import STAGES, write_lists
 from recsys_lightning.runs.submission import read_order, told, violations, write_submission
+from recsys_lightning.writing import replacing
 
 BLOCK = 1024  # users at once
 

@@ -16,9 +16,10 @@ from recsys_lightning.reports.leaderboard import (
 )
 from recsys_lightning.reports.rendering import as_html, as_markdown
 from recsys_lightning.reports.report import Report
-from recsys_lightning.runs.folder import read_json, replacing
+from recsys_lightning.runs.folder import read_json
 from recsys_lightning.runs.parameters import NOT_THE_JOB
 from recsys_lightning.sweeps.jobs import results
+from recsys_lightning.writing import replacing
 
 
 def write_report(folder: Path, sources: Sequence[Path]) -> Report:

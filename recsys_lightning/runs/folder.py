@@ -1,25 +1,11 @@
 """The folder of a run: names of its files, and writing them whole or not at all."""
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place only if all goes well.
-
-    So a reader, or a rerun after a kill, never sees half a file.
-    """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield scratch
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+from recsys_lightning.writing import replacing
 
 
 def relative(path: Path, base: Path) -> str:

@@ -14,7 +14,7 @@ from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.sources.encoding import time_order
 from recsys_lightning.data.split import ALWAYS_WRITTEN, PARTS, Split
 from recsys_lightning.errors import InputError
-from recsys_lightning.runs.folder import replacing
+from recsys_lightning.writing import replacing
 
 STAGES = ("valid", "test", "final")  # of candidates/<stage>.parquet
 
@@ -151,7 +151,6 @@ def write_lists(
         "rank": array(ranks[there]),
         "score": array(scores[there]),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as scratch:
         parquet.write_table(table(columns), scratch)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError
-from recsys_lightning.runs.folder import replacing
+from recsys_lightning.writing import replacing
 
 
 def write_submission(
