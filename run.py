@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -31,10 +32,11 @@ from recsys_lightning.runs import secrets
 from recsys_lightning.runs.console import describe, summarise
 from recsys_lightning.runs.deaths import leaving_word
 from recsys_lightning.runs.examples import examples_of, positions_of
-from recsys_lightning.runs.folder import write_json
+from recsys_lightning.runs.folder import STAGES, RunFolder
 from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb
-from recsys_lightning.runs.parameters import job_hash, split_of
+from recsys_lightning.runs.parameters import flat, job_hash, split_of
 from recsys_lightning.runs.provenance import git_commit, versions
+from recsys_lightning.runs.record import RunResult
 from recsys_lightning.runs.stored import with_stored_run
 from recsys_lightning.sweeps.end import Sweep, end_sweep
 from recsys_lightning.sweeps.jobs import drop_all_but_best, find_done, has_failed, make_room
@@ -64,7 +66,7 @@ def run(
     """Load, split, and run the Experiment.
 
     Returns:
-        What result.json says of it; nothing in any but the first of several processes.
+        What a `RunResult` says of it; nothing in any but the first of several processes.
     """
     console = Console(quiet=int(os.environ.get("LOCAL_RANK", 0)) > 0)
     if missing := sorted(OmegaConf.missing_keys(cfg)):
@@ -120,17 +122,10 @@ def run(
     ).run()
     if outcome.final is None:
         return {}
-    told = {
-        "metrics": outcome.metrics,
-        "standard_errors": outcome.standard_errors,
-        "users": {**outcome.num_evaluated, "too_short": split.num_too_short},
-        "submission": {"unknown": outcome.num_unknown, "short": outcome.num_short},
+    found = outcome.for_result() | {
+        "users": {**outcome.users, "too_short": split.num_too_short},
         "split": split.sha256,
         "split_files": str(split_folder),
-        "best_epoch": outcome.best_epoch,
-        "steps": outcome.steps,
-        "parameters": outcome.parameters,
-        "checkpoints": outcome.checkpoints,
         "threads": _threads(),
     }
     examples = examples_of(split.interactions, shown, outcome.final[:, : cfg.recommend.k])
@@ -139,19 +134,19 @@ def run(
         value = outcome.metrics.get(cfg.monitor)
         ended = f"{cfg.monitor} {value:.4f}" if value is not None else "done"
         console.print(f"{folder.name}: {ended}", soft_wrap=True)
-        return told
+        return found
     for what, file in outcome.checkpoints.items():
         console.print(f"{what} from {file}", markup=False, highlight=False, soft_wrap=True)
     summarise(
         console,
         metrics=outcome.metrics,
         standard_errors=outcome.standard_errors,
-        headline=cfg.monitor.split("/")[-1],
+        headline=cfg.monitor,
         examples=examples,
         seconds=clock.seconds,
-        files=[folder / "result.json", folder / "submission.csv"],
+        files=[RunFolder(folder).result, RunFolder(folder).submission],
     )
-    return told
+    return found
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -173,17 +168,17 @@ def job(cfg: DictConfig) -> float | None:
     if cfg.sweep.fail_fast and has_failed(sweep_folder):
         print(f"not started, as another job has failed: {folder}")
         return None
-    with take_job(sweep_folder, result["job"], folder):
-        if found := find_done(sweep_folder, result["job"], lambda: _split_of(cfg, data)):
+    with take_job(sweep_folder, str(result.job), folder):
+        if found := find_done(sweep_folder, str(result.job), lambda: _split_of(cfg, data)):
             print(f"done already: {found[0]}")
-            return found[1]["metrics"].get(cfg.monitor)
+            return found[1].metrics.get(cfg.monitor)
         make_room(folder)
         with word:
             return record(cfg, folder, result, sweep_folder)
 
 
-def _head(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """What result.json says of a run before it begins; and the identity of its data and holdout.
+def _head(cfg: DictConfig) -> tuple[RunResult, dict[str, Any] | None]:
+    """What is said of a run before it begins; and the identity of its data and holdout.
 
     Where these cannot be made there is none: the run will fail by the same error.
     """
@@ -195,20 +190,17 @@ def _head(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, Any] | None]:
     with suppress(InputError, OSError, HydraException, OmegaConfBaseException):
         data = make(cfg.holdout).identity(make(cfg.data))
     known = config, choices, data
-    return {
-        "status": "done",
-        "error": None,
-        "model": choices["model"],
-        "data": choices["data"],
-        "split": None,
-        "seed": cfg.seed,
-        "metrics": {},
-        "job": job_hash(*known, overrides=overrides),
-        "repeated": job_hash(*known, overrides=overrides, without="seed"),
-        "config": secrets.masked(config),
-        "choices": choices,
-        "overrides": secrets.masked(overrides),
-    }, data
+    result = RunResult(
+        model=choices["model"],
+        data=choices["data"],
+        seed=cfg.seed,
+        job=job_hash(*known, overrides=overrides),
+        repeated=job_hash(*known, overrides=overrides, without="seed"),
+        config=secrets.masked(config),
+        choices=choices,
+        overrides=secrets.masked(overrides),
+    )
+    return result, data
 
 
 def _split_of(cfg: DictConfig, data: dict[str, Any] | None) -> str:
@@ -220,14 +212,15 @@ def _split_of(cfg: DictConfig, data: dict[str, Any] | None) -> str:
 
 
 def record(
-    cfg: DictConfig, folder: Path, result: dict[str, Any], sweep_folder: Path | None
+    cfg: DictConfig, folder: Path, result: RunResult, sweep_folder: Path | None
 ) -> float | None:
     """Run, and write result.json last, whatever happens; returns the monitored metric."""
     if is_first_process():  # what an earlier run left must not pass for this one's
-        left = ["result.json", "submission.csv", *folder.glob("candidates/*.parquet")]
-        for earlier in left + ([] if cfg.ckpt_path == "last" else ["metrics.csv"]):
-            (folder / earlier).unlink(missing_ok=True)
-    result["git_commit"] = git_commit(Path(__file__).parent)
+        files = RunFolder(folder)
+        left = [files.result, files.submission, *map(files.candidates, STAGES)]
+        for earlier in left + ([] if cfg.ckpt_path == "last" else [files.metrics]):
+            earlier.unlink(missing_ok=True)
+    result = replace(result, git_commit=git_commit(Path(__file__).parent))
     clock = Stopwatch()
     forget_peak_rss()
     trackers: list[tracking.Tracker] = []  # those that have begun
@@ -236,38 +229,39 @@ def record(
         if is_first_process():
             chosen = [make(logger) for logger in (cfg.get("logger") or {}).values()]
             tracking.begin(chosen, trackers, folder, sweep_folder, result)
-        told = run(cfg, folder, clock, trackers)
-        if not told:
+        found = run(cfg, folder, clock, trackers)
+        if not found:
             return None
-        result |= told
+        result = replace(result, **found)
     except (InputError, OSError, OmegaConfBaseException) as error:
-        _fail(result, str(error), BAD_INPUT)
+        result = _failed(result, str(error), BAD_INPUT)
     except Pruned as pruned:
-        result["status"] = "pruned"
+        result = replace(result, status="pruned")
         print(pruned)
     except Interrupted as error:
         interruption = error
         signals_kill()
         message = f"{error} during {clock.stage}: {_what_next(error, sweep_folder)}"
-        _fail(result, message, error.code)
+        result = _failed(result, message, error.code)
     except Exception as error:
         log.exception("the run failed")
-        _fail(result, f"{type(error).__name__}: {error}", FAILED)
+        result = _failed(result, f"{type(error).__name__}: {error}", FAILED)
     if not is_first_process():
         if interruption:
             raise interruption
         return None
-    result |= {
-        "seconds": clock.seconds,
-        "peak_rss_mb": peak_rss_mb(),
-        "versions": versions(),
-        "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
-    }
+    result = replace(
+        result,
+        seconds=clock.seconds,
+        peak_rss_mb=peak_rss_mb(),
+        versions=versions(),
+        finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
     try:
-        write_json(folder / "result.json", result)
+        result.write(RunFolder(folder).result)
     except OSError as error:  # a full disk, most likely; said once is enough
-        if result["status"] == "done":
-            _fail(result, str(error), BAD_INPUT)
+        if result.status == "done":
+            result = _failed(result, str(error), BAD_INPUT)
     finally:
         tracking.end(trackers, result)
     if sweep_folder is None:
@@ -277,7 +271,7 @@ def record(
         drop_all_but_best(sweep_folder, result, cfg.monitor, cfg.sweep.keep, minimize=minimize)
     if interruption:
         raise interruption  # ends a sweep, too
-    return result["metrics"].get(cfg.monitor)
+    return result.metrics.get(cfg.monitor)
 
 
 def _model_builder(config: DictConfig) -> Any:
@@ -305,7 +299,7 @@ def _fit_settings(cfg: DictConfig) -> dict[str, Any]:
     """What decides, beside data and model, on what a fit does: seed, batches, precision, ..."""
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
-    named = tracking.scalars({key: config[key] for key in ("seed", "view", "trainer")})
+    named = flat({key: config[key] for key in ("seed", "view", "trainer")}).items()
     return {k: v for k, v in named if k not in MAY_CHANGE and not k.endswith("_target_")}
 
 
@@ -340,12 +334,12 @@ def _pruning(cfg: DictConfig) -> Any:
     return Pruning(storage, sweeper.study_name, cfg.sweep.trial, pruner, cfg.monitor)
 
 
-def _fail(result: dict[str, Any], message: str, code: int) -> None:
+def _failed(result: RunResult, message: str, code: int) -> RunResult:
     message = secrets.mask(message)
-    result |= {"status": "failed", "error": message}
     exit_codes.append(code)
     if code < 128 or is_first_process():  # a signal is said once, by the first of several
         print(f"error: {message}", file=sys.stderr)
+    return replace(result, status="failed", error=message)
 
 
 def main() -> int:

@@ -33,6 +33,7 @@ from omegaconf import DictConfig, OmegaConf
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.instantiate import make
 from recsys_lightning.runs.parameters import flat, identity
+from recsys_lightning.runs.record import RunResult
 from recsys_lightning.runs.secrets import mask, masked
 from recsys_lightning.sweeps.jobs import results
 from recsys_lightning.sweeps.locks import wait_for_jobs
@@ -243,17 +244,15 @@ class OptunaSweeper(Sweeper):
                 study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
 
     def _tell(
-        self, study: Any, number: int, by_trial: dict[int, dict[str, Any]], returned: float | None
+        self, study: Any, number: int, by_trial: dict[int, RunResult], returned: float | None
     ) -> bool:
         """Tell Optuna how a trial ended; returns whether it counts."""
         from optuna.trial import TrialState
 
         result = by_trial.get(number)
-        status = result["status"] if result else "failed" if returned is None else "done"
+        status = result.status if result else "failed" if returned is None else "done"
         if status == "done":
-            value = (
-                returned if result is None else result["metrics"].get(result["config"]["monitor"])
-            )
+            value = returned if result is None else result.metrics.get(result.config["monitor"])
             status = "failed" if value is None else "done"
         if status == "done":
             study.tell(number, value)
@@ -282,11 +281,11 @@ def _split_with(monitor: str, cutoffs: list[int], holdout: Any, source: Any) -> 
     return str(split.sha256)
 
 
-def _by_trial(folder: Path, study: str) -> dict[int, dict[str, Any]]:
+def _by_trial(folder: Path, study: str) -> dict[int, RunResult]:
     """The results of a study's jobs by the number of their trial; of two, the later one."""
     found = [result for _, result in results(folder)]
-    found.sort(key=lambda result: result.get("finished", "later: it died"))
-    of_jobs = [(result["config"]["sweep"], result) for result in found]
+    found.sort(key=lambda result: result.finished or "later: it died")
+    of_jobs = [(result.config["sweep"], result) for result in found]
     return {job["trial"]: result for job, result in of_jobs if job.get("study") == study}
 
 

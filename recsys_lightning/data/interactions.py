@@ -31,6 +31,17 @@ class Feature:
         return Feature(self.values[used], matrix[:, used])
 
 
+def tie_order(num_items: int) -> NDArray[np.int64]:
+    """(I,) a permutation of `0..I-1`, the same in every run: of equal items the lower comes first.
+
+    >>> tie_order(5)
+    array([4, 1, 0, 3, 2])
+    """
+    import torch
+
+    return torch.randperm(num_items, generator=torch.Generator().manual_seed(0)).numpy()
+
+
 @dataclass(frozen=True, eq=False)
 class Interactions:
     """An immutable `users x items` matrix of ones whose rows are kept in time order.
@@ -87,6 +98,14 @@ class Interactions:
     def popularity(self) -> NDArray[np.int64]:
         """(I,) users an item."""
         return np.bincount(self.indices, minlength=self.num_items)
+
+    def most_popular(self, k: int) -> NDArray[np.int64]:
+        """(k,) positions of the items with the most users, ties in `tie_order`; -1 after the last.
+
+        So does `functional.ranking.rank_items` recommend to a user without a history.
+        """
+        ranked = np.lexsort((tie_order(self.num_items), -self.popularity))[:k]
+        return np.pad(ranked, (0, k - len(ranked)), constant_values=-1)
 
     @cached_property
     def rows(self) -> NDArray[np.int32]:

@@ -1,6 +1,6 @@
 """What a sweep, or any set of runs, has shown: leaderboard, report, best configurations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from recsys_lightning.reports.leaderboard import (
 )
 from recsys_lightning.reports.rendering import as_html, as_markdown
 from recsys_lightning.reports.report import Report
-from recsys_lightning.runs.folder import read_json
+from recsys_lightning.runs.folder import RESULT, RunFolder
 from recsys_lightning.runs.parameters import NOT_THE_JOB
+from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import results
 from recsys_lightning.writing import replacing
 
@@ -35,7 +36,7 @@ def write_report(folder: Path, sources: Sequence[Path]) -> Report:
     runs = runs_table(sources, folder)
     if runs.empty or (runs.model == ENSEMBLE).all():
         places = ", ".join(map(str, sources))
-        raise InputError(f"{places}: no run there; expected folders with a result.json below them")
+        raise InputError(f"{places}: no run there; expected folders with a {RESULT} below them")
     monitor = _monitor(sources)
     board = leaderboard(runs, monitor)
     best = best_per_model(board)
@@ -50,7 +51,7 @@ def write_report(folder: Path, sources: Sequence[Path]) -> Report:
     ):
         _write(folder / name, text)
     for _, row in report.best_models.sort_values(monitor).iterrows():  # the best of all splits last
-        result = read_json(folder / row.best_run / "result.json")
+        result = RunResult.read(RunFolder(folder / row.best_run).result)
         (folder / "best").mkdir(exist_ok=True)
         command = f"python run.py --config-dir {folder} +best={row.model}"
         _write(folder / "best" / f"{row.model}.yaml", best_config(result, command))
@@ -60,25 +61,25 @@ def write_report(folder: Path, sources: Sequence[Path]) -> Report:
 def _monitor(sources: Sequence[Path]) -> str:
     """The metric that the runs watched; the most frequent one, if they differ."""
     monitors = [
-        result["config"]["monitor"]
+        result.config["monitor"]
         for source in sources
         for _, result in results(source)
-        if "config" in result
+        if result.config
     ]
     return max(monitors, key=monitors.count)
 
 
-def best_config(result: Mapping[str, Any], command: str) -> str:
+def best_config(result: RunResult, command: str) -> str:
     """A Hydra configuration that repeats a run.
 
     Args:
-        result: the content of its result.json.
+        result: what it says of itself.
         command: stands in the first line.
     """
-    choices, config = result["choices"], result["config"]
+    choices, config = result.choices, result.config
     groups = {group: choices[group] for group in ("data", "holdout", "model")}
     content: dict[str, Any] = {"hydra": {"mode": "RUN"}}  # an experiment may say MULTIRUN
-    for override in result["overrides"]:
+    for override in result.overrides:
         key = override.partition("=")[0].lstrip("+~")
         if key in choices and key not in ("sweep", "logger"):
             groups[key] = choices[key]

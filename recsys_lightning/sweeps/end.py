@@ -11,7 +11,7 @@ from rich.console import Console
 
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError
 from recsys_lightning.instantiate import make
-from recsys_lightning.runs.deaths import UNFINISHED
+from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.secrets import hide
 from recsys_lightning.sweeps.jobs import failures, results, splits
 from recsys_lightning.sweeps.locks import take_sweep, wait_for_jobs
@@ -45,8 +45,8 @@ class Sweep(Callback):
         Sweep.lock = take_sweep(Sweep.folder)
         hide_passwords(config)  # which the sweeper writes to multirun.yaml as it is
         for run, result in results(Sweep.folder):
-            if (run / UNFINISHED).exists():
-                print(f"in an earlier start: {run}: {result['error']}", file=sys.stderr)
+            if RunFolder(run).unfinished.exists():
+                print(f"in an earlier start: {run}: {result.error}", file=sys.stderr)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """End the sweep, and keep for run.py how."""

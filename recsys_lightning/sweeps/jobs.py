@@ -5,44 +5,42 @@ what is done and runs what failed or is missing.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from recsys_lightning.runs.deaths import KILLED, UNFINISHED, dead_run
-from recsys_lightning.runs.folder import ENSEMBLE_FILE, KEPT_OF_THE_BEST, read_json
+from recsys_lightning.runs.deaths import KILLED, dead_run
+from recsys_lightning.runs.folder import ENSEMBLE, RESULT, UNFINISHED, RunFolder
+from recsys_lightning.runs.record import EnsembleResult, RunResult
 from recsys_lightning.sweeps.locks import job_locks
 
 STARTED = "multirun.yaml"  # written by a sweep at every start
 
 
-def results(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def results(folder: Path) -> Iterator[tuple[Path, RunResult]]:
     """The runs below a folder, each with its result, in the order of their names.
 
     A run that died by a signal has the result that `deaths.dead_run` gives; one that is running
     is not among them.
     """
-    files = [*folder.rglob("result.json"), *folder.rglob(UNFINISHED)]
+    files = [*folder.rglob(RESULT), *folder.rglob(UNFINISHED)]
     for path in sorted(files, key=_natural):
         if path.name == UNFINISHED:
-            whole = (path.parent / "result.json").exists()
+            whole = RunFolder(path.parent).result.exists()
             if not whole and (died := dead_run(path.parent)):
                 yield path.parent, died
             continue
         with suppress(FileNotFoundError):  # made room in the meantime
-            yield path.parent, read_json(path)
+            yield path.parent, RunResult.read(path)
 
 
-def ensembles(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def ensembles(folder: Path) -> Iterator[tuple[Path, EnsembleResult]]:
     """The ensembles in and below a folder, each with the content of its ensemble.json."""
-    for path in sorted(folder.rglob(ENSEMBLE_FILE), key=_natural):
-        yield path.parent, read_json(path)
+    for path in sorted(folder.rglob(ENSEMBLE), key=_natural):
+        yield path.parent, EnsembleResult.read(path)
 
 
-def find_done(
-    folder: Path, job: str, split: Callable[[], str]
-) -> tuple[Path, dict[str, Any]] | None:
+def find_done(folder: Path, job: str, split: Callable[[], str]) -> tuple[Path, RunResult] | None:
     """The run of a sweep that has done the job already, on the split that it would have now.
 
     Args:
@@ -53,13 +51,13 @@ def find_done(
     done = [
         (run, result)
         for run, result in results(folder)
-        if result.get("job") == job and result["status"] == "done"
+        if result.job == job and result.status == "done"
     ]
     for run, result in done:
-        if result["split"] == split():
+        if result.split == split():
             return run, result
     for run, result in done:
-        there, here = str(result["split"])[:16], split()[:16]
+        there, here = str(result.split)[:16], split()[:16]
         print(f"done with another split ({there}, and now it is {here}), so run again: {run}")
     return None
 
@@ -69,17 +67,17 @@ def make_room(run: Path) -> None:
 
     A changed grid renumbers its jobs; changed data makes others of them.
     """
-    path = run / "result.json"
-    if path.exists() and (earlier := read_json(path))["status"] == "done":
-        aside = run.with_name(f"{run.name}-{earlier['job']}-{str(earlier['split'])[:8]}")
+    files = RunFolder(run)
+    if files.result.exists() and (earlier := RunResult.read(files.result)).status == "done":
+        aside = run.with_name(f"{run.name}-{earlier.job}-{str(earlier.split)[:8]}")
         aside.mkdir()
-        for name in (*KEPT_OF_THE_BEST, "metrics.csv", "tensorboard", "result.json"):
+        for path in (*files.large, files.metrics, files.tensorboard, files.result):
             with suppress(FileNotFoundError):
-                (run / name).rename(aside / name)
+                path.rename(aside / path.name)
 
 
 def drop_all_but_best(
-    folder: Path, ended: Mapping[str, Any], monitor: str, keep: int, *, minimize: bool = False
+    folder: Path, ended: RunResult, monitor: str, keep: int, *, minimize: bool = False
 ) -> None:
     """Delete lists and weights of a sweep's runs of a model on a split, except those of the best.
 
@@ -90,28 +88,28 @@ def drop_all_but_best(
         keep: how many.
         minimize: whether lower values are better.
     """
-    runs = [(run, result) for run, result in results(folder) if result["model"] == ended["model"]]
+    runs = [(run, result) for run, result in results(folder) if result.model == ended.model]
     done = [
         (run, result)
         for run, result in runs
-        if monitor in result["metrics"] and result["split"] == ended["split"]
+        if monitor in result.metrics and result.split == ended.split
     ]
-    done.sort(key=lambda of_run: of_run[1]["metrics"][monitor], reverse=not minimize)
-    pruned = [(run, result) for run, result in runs if result["status"] == "pruned"]
+    done.sort(key=lambda of_run: of_run[1].metrics[monitor], reverse=not minimize)
+    pruned = [(run, result) for run, result in runs if result.status == "pruned"]
     for run, _ in done[keep:] + pruned:
-        for name in KEPT_OF_THE_BEST:
-            if (run / name).is_dir():
-                shutil.rmtree(run / name, ignore_errors=True)
+        for path in RunFolder(run).large:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
             else:
-                (run / name).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
 
 def splits(folder: Path) -> dict[str, list[Path]]:
     """The splits of a sweep's finished runs, each with the runs on it, the latest finished last."""
-    done = [(run, result) for run, result in results(folder) if result["status"] == "done"]
+    done = [(run, result) for run, result in results(folder) if result.status == "done"]
     found: dict[str, list[Path]] = {}
-    for run, result in sorted(done, key=lambda of_run: of_run[1].get("finished") or ""):
-        found.setdefault(result["split"], []).append(run)
+    for run, result in sorted(done, key=lambda of_run: of_run[1].finished or ""):
+        found.setdefault(str(result.split), []).append(run)
     return found
 
 
@@ -119,7 +117,7 @@ def has_failed(folder: Path) -> bool:
     """Whether a job of this sweep has failed since it was started (and not in an earlier start)."""
     started = (folder / STARTED).stat().st_mtime_ns
     return any(
-        result["status"] == "failed" and _written(run) >= started for run, result in results(folder)
+        result.status == "failed" and _written(run) >= started for run, result in results(folder)
     )
 
 
@@ -129,13 +127,13 @@ def failures(folder: Path) -> list[tuple[Path, str]]:
     A job whose process died is one of them.
     """
     found = list(results(folder))
-    ended_well = {result.get("job") for _, result in found if result["status"] != "failed"}
+    ended_well = {result.job for _, result in found if result.status != "failed"}
     failed = [
-        (run, result["error"])
+        (run, str(result.error))
         for run, result in found
-        if result["status"] == "failed" and result.get("job") not in ended_well
+        if result.status == "failed" and result.job not in ended_well
     ]
-    ended = {result.get("job") for _, result in found}
+    ended = {result.job for _, result in found}
     for lock in job_locks(folder):
         started_now = lock.stat().st_mtime_ns >= (folder / STARTED).stat().st_mtime_ns
         if started_now and lock.name not in ended:
@@ -146,7 +144,7 @@ def failures(folder: Path) -> list[tuple[Path, str]]:
 
 def _written(run: Path) -> int:
     """When a run wrote its result, or, if it died, what it is; in nanoseconds."""
-    files = (run / "result.json", run / UNFINISHED)
+    files = (RunFolder(run).result, RunFolder(run).unfinished)
     return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
 
 

@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recsys_lightning.metrics.names import MetricName
+from recsys_lightning.runs.parameters import differing, flat
+from recsys_lightning.runs.record import EnsembleResult, RunResult
 from recsys_lightning.sweeps.jobs import results
-from recsys_lightning.tracking.base import parameters_of, scalars, warn
+from recsys_lightning.tracking.base import parameters_of, warn
 from recsys_lightning.tracking.wandb import WandB
 
 REPORT_FILES = ("leaderboard.csv", "runs.csv", "report.md", "report.html")
@@ -28,19 +31,25 @@ def log_report(folder: Path) -> None:
         _log_of_sweep(folder, "report", {}, lambda tracker: _log_files(tracker.run, folder, files))
 
 
-def log_ensemble(folder: Path, ensemble: Mapping[str, Any]) -> None:
+def log_ensemble(folder: Path, ensemble: EnsembleResult) -> None:
     """Log a sweep's ensemble as a W&B run in its group; what W&B refuses is warned of.
 
     Args:
         folder: the sweep's. Nothing is done if none of its jobs was logged to W&B.
-        ensemble: the content of ensemble.json.
+        ensemble: what it says of itself.
     """
-    settings = {key: ensemble[key] for key in ("model", "data", "seed", "fusion", "weights")}
-    members = {f"members.{told['name']}": told["weight"] for told in ensemble["members"]}
+    settings = {
+        "model": ensemble.model,
+        "data": ensemble.data,
+        "seed": ensemble.seed,
+        "fusion": ensemble.fusion,
+        "weights": ensemble.weights,
+    }
+    members = {f"members.{member['name']}": member["weight"] for member in ensemble.members}
 
     def log_content(tracker: WandB) -> None:
-        tracker.run.summary.update(dict(scalars({"gain": ensemble["gain"]})))
-        methods = ensemble["methods"]
+        tracker.run.summary.update(flat({"gain": ensemble.gain}))
+        methods = ensemble.methods
         names = list(methods[0]["metrics"])
         rows = [[told["fusion"], told["name"], *told["metrics"].values()] for told in methods]
         tracker.log_table("methods", ["fusion", "weights", *names], rows)
@@ -53,7 +62,7 @@ def _log_of_sweep(
     job_type: str,
     parameters: Mapping[str, Any],
     log_content: Callable[["WandB"], None],
-    result: Mapping[str, Any] | None = None,
+    result: EnsembleResult | None = None,
 ) -> None:
     """A W&B run about a whole sweep, in its group, set up as its jobs' runs were.
 
@@ -62,7 +71,7 @@ def _log_of_sweep(
         job_type: of the run.
         parameters: its configuration.
         log_content: told to it.
-        result: what to end it with, as a job is with result.json; None: as done.
+        result: what to end it with, as a job ends with its own; None: as done.
     """
     jobs = [job for _, job in results(folder)]
     options = next((o["wandb"] for o in map(_trackers_of, jobs) if "wandb" in o), None)
@@ -124,8 +133,8 @@ def build_report(folder: Path, project: str, entity: str) -> Any:
             return column
 
     jobs = [result for _, result in results(folder)]
-    monitor = jobs[0]["config"]["monitor"]
-    tested = monitor.replace("val/", "test/")
+    monitor = jobs[0].config["monitor"]
+    tested = str(MetricName.parse(monitor).at("test"))
     axes = [Parameter(wr.Config(name)) for name in _varied(jobs)]
     runs = wr.Runset(
         entity=entity,
@@ -159,17 +168,11 @@ def build_report(folder: Path, project: str, entity: str) -> Any:
     )
 
 
-def _trackers_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    return result["config"].get("logger") or {}
+def _trackers_of(result: RunResult) -> Mapping[str, Any]:
+    return result.config.get("logger") or {}
 
 
-def _varied(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The parameters that have more than one value among the jobs."""
-    told = [parameters_of(job) for job in jobs]
-    names = dict.fromkeys(name for parameters in told for name in parameters)
+def _varied(jobs: Sequence[RunResult]) -> list[str]:
+    """The parameters that differ among the jobs."""
     own = {"job", "git_commit"}
-    return [
-        name
-        for name in names
-        if name not in own and len({str(parameters.get(name)) for parameters in told}) > 1
-    ]
+    return [name for name in differing(list(map(parameters_of, jobs))) if name not in own]

@@ -5,8 +5,9 @@ import torch
 
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.functional.ranking import rank_items
+from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.runs.folder import write_json
-from recsys_lightning.runs.lists import read_split, user_values, write_lists
+from recsys_lightning.runs.lists import read_split, write_lists
 from recsys_lightning.runs.submission import write_submission
 from tests.conftest import make_interactions
 
@@ -54,9 +55,7 @@ def write_run(folder, split, skill, *, seed=0, model=None, order=None, splits=No
             for metric in (f"recall@{K}", f"ndcg@{K}", "recall@10"):
                 name = f"{stage.removesuffix('id')}/{metric}"
                 metrics[name] = float(np.nanmean(user_values(name, items.numpy(), held_out)))
-    write_submission(
-        folder / "submission.csv", order or x, items.int().numpy(), np.argsort(-x.popularity)[:K], K
-    )
+    write_submission(folder / "submission.csv", order or x, items.int().numpy(), K)
     files = split.write(splits or folder.parent / ".splits")
     assert read_split(files).sha256 == split.sha256
     result = {

@@ -14,7 +14,8 @@ from recsys_lightning.ensemble.build import Ensemble
 from recsys_lightning.ensemble.search import SEARCHES
 from recsys_lightning.errors import InputError
 from recsys_lightning.functional.bootstrap import paired_bootstrap
-from recsys_lightning.runs.lists import read_lists, user_values
+from recsys_lightning.metrics.of_lists import user_values
+from recsys_lightning.runs.lists import read_lists
 from recsys_lightning.runs.submission import violations
 from tests.ensemble.runs import K, make_split, write_run
 
@@ -58,7 +59,7 @@ def edit(run, **changes):
 
 
 def test_it_gains_and_writes_what_it_found(sweep, out):
-    result = Ensemble()([sweep], out)
+    result = Ensemble()([sweep], out).to_json()
     assert result == told(out)
     assert result["status"] == "done"
     assert result["model"] == "ensemble"
@@ -91,7 +92,7 @@ def test_it_gains_and_writes_what_it_found(sweep, out):
 
 
 def test_its_lists_are_kept_as_those_of_a_run(sweep, out):
-    result = Ensemble()([sweep], out)
+    result = Ensemble()([sweep], out).to_json()
     split = make_split()
     x = split.interactions
     lists = {
@@ -118,7 +119,7 @@ def test_the_submission_is_whole_and_in_order(sweep, out):
 
 
 def test_the_submission_is_made_of_the_final_lists_by_these_weights(sweep, out):
-    result = Ensemble(weights={"ease": 2.0, "easer": 0.5})([sweep], out)
+    result = Ensemble(weights={"ease": 2.0, "easer": 0.5})([sweep], out).to_json()
     assert [(m["name"], m["weight"]) for m in result["members"]] == [("ease", 1), ("easer", 0.25)]
     assert result["weights"] == "given"
     x = make_split().interactions
@@ -160,13 +161,17 @@ def test_the_template_has_its_way_and_users_nobody_knows_get_the_popular(sweep, 
     for run in ("0_ease", "1_recvae"):
         shutil.rmtree(sweep / run)
         write_run(sweep / run, split, 1.0, order=replace(x, submission_users=users))
-    result = Ensemble()([sweep / "0_ease", sweep / "1_recvae"], out)
+    result = Ensemble()([sweep / "0_ease", sweep / "1_recvae"], out).to_json()
     assert result["submission"] == {"unknown": 1, "short": 0}
     assert violations(out / "submission.csv", x, [str(user) for user in users], K) == []
     with (out / "submission.csv").open() as file:
         rows = list(csv.reader(file))[1:]
-    popular = x.items[np.argsort(-x.popularity, kind="stable")[:K]]
+    popular = x.items[x.most_popular(K)]
     assert [int(item) for user, item in rows if user == "7"] == popular.tolist()
+    for run in ("0_ease", "1_recvae"):  # the same as in the members' own submissions
+        with (sweep / run / "submission.csv").open() as file:
+            own = [int(item) for user, item in list(csv.reader(file))[1:] if user == "7"]
+        assert own == popular.tolist()
     refused([sweep], out, "different users, or in another order")
 
 
@@ -191,22 +196,22 @@ def test_lists_that_are_too_short_go_on_by_popularity(sweep, out):
 def test_the_best_runs_of_each_model(sweep, out):
     split = make_split()
     write_run(sweep / "4_ease", split, 2.0, seed=5)
-    result = Ensemble(weights="equal")([sweep], out)
+    result = Ensemble(weights="equal")([sweep], out).to_json()
     assert [m["folder"] for m in result["members"] if m["model"] == "ease"] == [
         str(sweep / "4_ease")
     ]
-    result = Ensemble(weights="equal", per_model=2)([sweep], out)
+    result = Ensemble(weights="equal", per_model=2)([sweep], out).to_json()
     assert [m["name"] for m in result["members"]] == [
         *("0_ease", "4_ease", "easer", "noise", "recvae"),
     ]
-    result = Ensemble(weights="equal")([sweep, sweep / "0_ease"], out)  # named, so in
+    result = Ensemble(weights="equal")([sweep, sweep / "0_ease"], out).to_json()  # named, so in
     assert "0_ease" in [m["name"] for m in result["members"]]
 
 
 def test_another_metric_and_fusion(sweep, out):
     result = Ensemble(fusion="combsum_zscore", metric=f"ndcg@{K}", weights="coordinate")(
         [sweep], out
-    )
+    ).to_json()
     assert list(result["gain"]) == [f"val/ndcg@{K}", f"test/ndcg@{K}"]
 
 
@@ -233,7 +238,7 @@ def test_a_failed_member_is_left_out_and_named(sweep, out, capsys):
 
 
 def test_weights_of_zero(sweep, out):
-    result = Ensemble(weights={"ease": 1.0, "easer": 0.0, "recvae": 0.5})([sweep], out)
+    result = Ensemble(weights={"ease": 1.0, "easer": 0.0, "recvae": 0.5})([sweep], out).to_json()
     assert [m["name"] for m in result["members"]] == ["ease", "recvae"]
     with pytest.raises(InputError, match=r"ensemble\.weights: all are 0"):
         Ensemble(weights={"ease": 0.0})
@@ -249,7 +254,7 @@ def test_without_a_test_set_there_is_nothing_to_confirm(tmp_path, out):
     split = make_split(test_items=0)
     for name in ("0_ease", "1_easer"):
         write_run(tmp_path / "sweep" / name, split, 1.0)
-    result = Ensemble()([tmp_path / "sweep"], out)
+    result = Ensemble()([tmp_path / "sweep"], out).to_json()
     assert list(result["gain"]) == [f"val/{METRIC}"]
     assert not [name for name in result["metrics"] if name.startswith("test/")]
 
@@ -322,7 +327,7 @@ class TestRefused:
 
     def test_a_result_that_is_none(self, sweep, out):
         (sweep / "0_ease/result.json").write_text("{")
-        refused([sweep], out, r"a result\.json in it cannot be read")
+        refused([sweep], out, r"0_ease/result\.json: cannot be read: ")
 
     def test_too_many_folds(self, sweep, out):
         refused([sweep], out, r"folds=200: only 150 users", folds=200)
@@ -358,7 +363,7 @@ def test_an_error_nobody_foresaw_leaves_no_submission(sweep, out, monkeypatch):
 
 
 def test_the_gain_is_that_of_the_lists(sweep, out):
-    result = Ensemble(weights="equal")([sweep], out)
+    result = Ensemble(weights="equal")([sweep], out).to_json()
     split = make_split()
     x = split.interactions
     files = [sweep / m["folder"] / "candidates/test.parquet" for m in result["members"]]
@@ -381,7 +386,7 @@ def test_the_mixer_is_kept_where_it_wins(tmp_path, out, informative):
     skills = (1.5, 0.0, 0.0) if informative else (0.3, 0.3, 0.3)
     for number, skill in enumerate(skills):
         write_run(tmp_path / "sweep" / f"{number}_m{number}", split, skill)
-    result = Ensemble(mixer=True, weights="equal")([tmp_path / "sweep"], out)
+    result = Ensemble(mixer=True, weights="equal")([tmp_path / "sweep"], out).to_json()
     values = {m["name"]: m["metrics"][f"val/{METRIC}"] for m in result["methods"]}
     assert list(values) == ["single", "equal", "mixer"]
     assert (values["mixer"] > values["equal"]) == informative
@@ -395,7 +400,7 @@ def test_twelve_members_make_an_ensemble_by_default(tmp_path, out):
     split = make_split()
     for number in range(12):
         write_run(tmp_path / f"{number}_m{number}", split, 0.5 + number / 20)
-    result = Ensemble()([tmp_path], out)
+    result = Ensemble()([tmp_path], out).to_json()
     assert "combination" in [method["name"] for method in result["methods"]]
     users = list(map(str, split.interactions.users))
     assert not violations(out / "submission.csv", split.interactions, users, K)
@@ -409,7 +414,7 @@ def test_a_method_that_refuses_costs_no_submission_unless_it_is_asked_for(
         raise InputError("too many members")
 
     monkeypatch.setitem(SEARCHES, name, refuses)
-    result = Ensemble()([sweep], out)
+    result = Ensemble()([sweep], out).to_json()
     assert name not in [m["name"] for m in result["methods"] if m["fusion"] == "rank"]
     assert f"{name} is left out of the ensemble's methods: too many members" in caplog.text
     assert (out / "submission.csv").exists()

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from recsys_lightning.report import main
-from recsys_lightning.runs.deaths import FAULT, UNFINISHED, dead_run, leaving_word
+from recsys_lightning.runs.deaths import dead_run, leaving_word
+from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import failures, results
 from tests.command import ROOT
 from tests.sweeps.test_sweep import command
@@ -16,7 +17,8 @@ from tests.sweeps.test_sweep import command
 DIES = """
 import os, pathlib, sys
 from recsys_lightning.runs.deaths import leaving_word
-with leaving_word(pathlib.Path(sys.argv[1]), {"model": "ease", "status": "done"}):
+from recsys_lightning.runs.record import RunResult
+with leaving_word(pathlib.Path(sys.argv[1]), RunResult(model="ease")):
     print("begun", flush=True)
     sys.stdin.readline()
     os.kill(os.getpid(), int(sys.argv[2]))
@@ -55,25 +57,25 @@ def test_the_signal_is_named_once_the_process_is_dead(name, tmp_path):
         process.stdin.write("\n")
     assert process.returncode == -number
     [(run, result)] = results(tmp_path)
-    assert (run, result["model"], result["status"]) == (tmp_path, "ease", "failed")
+    assert (run, result.model, result.status) == (tmp_path, "ease", "failed")
     expected = "SIGKILL: by the system because memory ran out" if name == "SIGKILL" else name
-    assert expected in result["error"]
+    assert expected in result.error
     if name != "SIGKILL":
-        assert " at <string>, line 7, in <module>; see " in result["error"]
+        assert " at <string>, line 8, in <module>; see " in result.error
 
 
 def test_a_result_stands_for_itself_and_an_end_leaves_nothing(tmp_path):
-    with leaving_word(tmp_path, {"model": "a"}):
-        assert {UNFINISHED, FAULT} <= set(os.listdir(tmp_path))
+    with leaving_word(tmp_path, RunResult(model="a")):
+        assert {"unfinished.json", "fault.log"} <= set(os.listdir(tmp_path))
     assert os.listdir(tmp_path) == []
-    with pytest.raises(ValueError, match="a mistake"), leaving_word(tmp_path, {"model": "a"}):
+    with pytest.raises(ValueError, match="a mistake"), leaving_word(tmp_path, RunResult(model="a")):
         raise ValueError("a mistake")
     assert os.listdir(tmp_path) == []
-    (tmp_path / UNFINISHED).write_text('{"model": "a"}')
+    (tmp_path / "unfinished.json").write_text('{"model": "a"}')
     (tmp_path / "result.json").write_text('{"status": "done"}')
-    assert [result["status"] for _, result in results(tmp_path)] == ["done"]
+    assert [result.status for _, result in results(tmp_path)] == ["done"]
     (tmp_path / "result.json").unlink()
-    (tmp_path / UNFINISHED).write_text('{"model": ')  # it died as it wrote
+    (tmp_path / "unfinished.json").write_text('{"model": ')  # it died as it wrote
     assert list(results(tmp_path)) == []
 
 

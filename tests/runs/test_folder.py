@@ -35,7 +35,10 @@ def test_ids_that_need_quotes_survive_and_short_lists_are_counted(tmp_path):
     )
     lists = np.array([[1, 2], [0, -1]])
     path = tmp_path / "submission.csv"
-    assert write_submission(path, x, lists, np.array([0, 1]), k=2) == (0, 1)
+    assert write_submission(path, x, lists, k=2) == {
+        "unknown": 0,
+        "short": 1,
+    }
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows == [["user", "item"], ["Cé", 'say "hi"'], ["Ann, B.", "x"], ["Ann, B.", "y"]]

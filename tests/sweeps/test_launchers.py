@@ -43,16 +43,16 @@ def wait_for(condition, process, seconds=120):
 
 
 def jobs_of(folder):
-    return [result["job"] for _, result in results(folder / "sweep")]
+    return [result.job for _, result in results(folder / "sweep")]
 
 
 def test_joblib_shares_out_the_threads_and_a_failure_is_told(tmp_path):
     done = sweep(tmp_path, *JOBLIB, "model=ease", "model.l2=1,-2,3", code=1)
     found = {run.name: result for run, result in results(tmp_path / "sweep")}
-    assert [found[f"{number}_ease"]["status"] for number in range(3)] == ["done", "failed", "done"]
+    assert [found[f"{number}_ease"].status for number in range(3)] == ["done", "failed", "done"]
     share = max(1, CORES // 2)
-    assert found["0_ease"]["threads"]["torch"] <= share
-    assert found["0_ease"]["threads"]["numba"] <= share
+    assert found["0_ease"].threads["torch"] <= share
+    assert found["0_ease"].threads["numba"] <= share
     assert "failed: " in done.stderr
     assert "model.l2=-2" in done.stderr
     assert (tmp_path / "sweep/report.html").exists()
@@ -87,7 +87,7 @@ def test_workers_report_to_a_study_in_a_database_and_are_pruned(tmp_path, pruner
     sweep(tmp_path, *options)
     study = optuna.load_study(study_name="sweep", storage=storage)
     states = [trial.state.name.replace("COMPLETE", "DONE").lower() for trial in study.trials]
-    statuses = [result["status"] for _, result in results(tmp_path / "sweep")]
+    statuses = [result.status for _, result in results(tmp_path / "sweep")]
     assert statuses == states
     assert set(states) == {"done", "pruned"}
     assert all(trial.intermediate_values for trial in study.trials)
@@ -146,7 +146,7 @@ def test_submitit_starts_a_process_a_job(tmp_path):
     sweep(tmp_path, "hydra/launcher=local", "model=ease,popularity")
     assert sorted(times(tmp_path)) == ["0_ease", "1_popularity"]
     for _, result in results(tmp_path / "sweep"):
-        assert result["threads"] == {"torch": 1, "numba": 1}
+        assert result.threads == {"torch": 1, "numba": 1}
     assert list((tmp_path / "sweep/.submitit").iterdir())
 
 

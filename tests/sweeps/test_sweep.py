@@ -57,7 +57,7 @@ def times(folder):
 def test_the_others_finish_the_failure_is_told_and_only_it_runs_again(tmp_path):
     overrides = ("model=ease,popularity", "holdout.valid_items=2,-2")
     done = sweep(tmp_path, *overrides, code=1)
-    statuses = {run.name: result["status"] for run, result in results(tmp_path / "sweep")}
+    statuses = {run.name: result.status for run, result in results(tmp_path / "sweep")}
     assert statuses == {
         "0_ease": "done",
         "1_ease": "failed",
@@ -97,7 +97,7 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     after = times(tmp_path)
     assert len(after) == 4
     assert all(after[name] == when for name, when in before.items())
-    l2 = [result["config"]["model"]["l2"] for _, result in results(tmp_path / "sweep")]
+    l2 = [result.config["model"]["l2"] for _, result in results(tmp_path / "sweep")]
     assert l2 == [1, 2, 3, 4]
 
 
@@ -112,7 +112,7 @@ def test_two_sweeps_at_once_do_not_disturb_each_other(tmp_path):
     ]
     assert [job.wait(timeout=300) for job in jobs] == [0, 0]
     for name, seed in (("a", 1), ("b", 2)):
-        seeds = [result["seed"] for _, result in results(tmp_path / name)]
+        seeds = [result.seed for _, result in results(tmp_path / name)]
         assert seeds == [seed, seed]
 
 
@@ -186,10 +186,10 @@ def test_a_sweep_of_changed_data_runs_again_and_is_kept_apart(tmp_path):
     changed = start("model=ease,popularity", "ensemble=rank")
     assert "done already" not in changed.stdout
     found = {run.name: result for run, result in results(tmp_path / "sweep")}
-    aside = f"0_ease-{first['job']}-{first['split'][:8]}"
+    aside = f"0_ease-{first.job}-{first.split[:8]}"
     assert list(found) == ["0_ease", aside, "1_popularity"]
     assert found[aside] == first
-    assert found["0_ease"]["split"] == found["1_popularity"]["split"] != first["split"]
+    assert found["0_ease"].split == found["1_popularity"].split != first.split
     assert "runs on 2 splits, whose figures do not compare" in changed.stdout
     assert changed.returncode == 2  # an ensemble of what?
     [line] = [line for line in changed.stderr.splitlines() if line.startswith("error: no ensemble")]
@@ -197,14 +197,14 @@ def test_a_sweep_of_changed_data_runs_again_and_is_kept_apart(tmp_path):
     assert not (tmp_path / "sweep/submission.csv").exists()
 
     path = tmp_path / "sweep/0_ease/result.json"
-    path.write_text(json.dumps(found["0_ease"] | {"split": "f" * 64}))
+    path.write_text(json.dumps(found["0_ease"].to_json() | {"split": "f" * 64}))
     last = start("model=ease,popularity")
     assert last.returncode == 0
     assert last.stdout.count("done with another split (ffffffffffffffff, and now it is ") == 1
     assert last.stdout.count("done already") == 1
-    jobs = [result["job"] for _, result in results(tmp_path / "sweep")]
+    jobs = [result.job for _, result in results(tmp_path / "sweep")]
     assert len(jobs) == 4
-    assert f"0_ease-{found['0_ease']['job']}-ffffffff" in os.listdir(tmp_path / "sweep")
+    assert f"0_ease-{found['0_ease'].job}-ffffffff" in os.listdir(tmp_path / "sweep")
 
 
 def test_a_sweep_over_callbacks_that_change_the_fit_runs_each(tmp_path):
@@ -214,8 +214,8 @@ def test_a_sweep_over_callbacks_that_change_the_fit_runs_each(tmp_path):
     fit = ("model=multi_dae", "max_epochs=1", "view.batch_size=20")
     sweep(tmp_path, *fit, f"{target}GradientAccumulationScheduler", steps)
     found = [result for _, result in results(tmp_path / "sweep")]
-    assert len({result["job"] for result in found}) == 2
-    assert found[0]["steps"] == 2 * found[1]["steps"]
+    assert len({result.job for result in found}) == 2
+    assert found[0].steps == 2 * found[1].steps
     done = sweep(tmp_path / "shown", *fit, "callbacks=none,default", "eval_batch_size=1024,7")
     assert done.stdout.count("done already") == 3
 
@@ -235,9 +235,9 @@ def test_optuna_searches_and_knows_the_results(tmp_path):
     sweep(tmp_path, *SPACE, "hydra.sweeper.n_trials=4")
     found = list(results(tmp_path / "sweep"))
     assert [run.name for run, _ in found] == [f"{number}_ease" for number in range(4)]
-    values = [result["metrics"]["val/recall@10"] for _, result in found]
+    values = [result.metrics["val/recall@10"] for _, result in found]
     assert trials(tmp_path) == [("COMPLETE", value) for value in values]
-    l2 = {result["config"]["model"]["l2"] for _, result in found}
+    l2 = {result.config["model"]["l2"] for _, result in found}
     assert len(l2) == 4
     assert all(1 <= value <= 100 for value in l2)
 
@@ -250,7 +250,7 @@ def test_the_other_samplers_search(sampler, tmp_path):
     )
     sweep(tmp_path, *options)
     assert [state for state, _ in trials(tmp_path)] == ["COMPLETE"] * 4
-    models = [result["config"]["model"] for _, result in results(tmp_path / "sweep")]
+    models = [result.config["model"] for _, result in results(tmp_path / "sweep")]
     assert len({(model["l2"], model["dropout"]) for model in models}) == 4
 
 
@@ -267,7 +267,7 @@ def test_optuna_completes_the_total_after_a_kill(tmp_path):
     assert all(after[name] == when for name, when in before.items())
     done = [value for state, value in trials(tmp_path) if state == "COMPLETE"]
     assert len(done) == len(after) == 6
-    jobs = [result["job"] for _, result in results(tmp_path / "sweep")]
+    jobs = [result.job for _, result in results(tmp_path / "sweep")]
     assert len(set(jobs)) == 6  # nothing twice
 
 
@@ -294,7 +294,7 @@ def test_a_hopeless_trial_is_pruned_and_no_failure(tmp_path):
         "model.lr=tag(log,interval(0.00000001,0.1))",
     )
     sweep(tmp_path, *options)
-    statuses = {run.name: result["status"] for run, result in results(tmp_path / "sweep")}
+    statuses = {run.name: result.status for run, result in results(tmp_path / "sweep")}
     assert "failed" not in statuses.values()
     assert [state for state, _ in trials(tmp_path)].count("PRUNED") == sum(
         status == "pruned" for status in statuses.values()
@@ -315,11 +315,11 @@ MODELS = sorted(path.stem for path in (ROOT / "conf/model").glob("*.yaml"))
 def test_every_search_space_runs_two_trials(model, tmp_path):
     sweep(tmp_path, f"sweep={model}", "hydra.sweeper.n_trials=2", "max_epochs=1")
     found = list(results(tmp_path / "sweep"))
-    assert [(result["model"], result["status"]) for _, result in found] == [(model, "done")] * 2
-    assert len({result["job"] for _, result in found}) == 2
+    assert [(result.model, result.status) for _, result in found] == [(model, "done")] * 2
+    assert len({result.job for _, result in found}) == 2
 
 
 def test_seeds_of_any_model(tmp_path):
     sweep(tmp_path, "sweep=seeds", "model=popularity")
-    assert [result["seed"] for _, result in results(tmp_path / "sweep")] == [1, 2, 3, 4, 5]
-    assert len({result["repeated"] for _, result in results(tmp_path / "sweep")}) == 1
+    assert [result.seed for _, result in results(tmp_path / "sweep")] == [1, 2, 3, 4, 5]
+    assert len({result.repeated for _, result in results(tmp_path / "sweep")}) == 1

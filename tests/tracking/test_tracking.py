@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import results
 from recsys_lightning.tracking.base import end
 from recsys_lightning.tracking.csv import CSV
@@ -175,13 +176,13 @@ def test_every_job_is_a_wandb_run_of_the_sweeps_group(swept):
     for told, (_, result) in zip(jobs, results(swept.folder), strict=True):
         assert told.config["model"] == "ease"
         assert told.config["data"] == "synthetic"
-        assert told.config["split"] == result["split"]
-        assert told.config["git_commit"] == result["git_commit"]
+        assert told.config["split"] == result.split
+        assert told.config["git_commit"] == result.git_commit
         assert not [key for key in told.config if key.startswith("logger")]
         assert not any(isinstance(v, dict | list) for k, v in told.config.items() if k != "_wandb")
-        assert told.summary["status"] == result["status"]
-        assert told.summary["error"] == result["error"]
-        assert result["metrics"].items() <= told.summary.items()
+        assert told.summary["status"] == result.status
+        assert told.summary["error"] == result.error
+        assert result.metrics.items() <= told.summary.items()
     assert "model.l2=-1" in jobs[1].summary["error"]
 
 
@@ -189,9 +190,9 @@ def test_the_report_is_a_wandb_run_of_the_same_group(swept):
     [told] = [told for told in wandb_runs(swept.folder) if told.job_type == "report"]
     assert (told.group, told.exit_code) == ("my sweep", 0)
     best = max(
-        result["metrics"]["val/recall@10"]
+        result.metrics["val/recall@10"]
         for _, result in results(swept.folder)
-        if result["status"] == "done"
+        if result.status == "done"
     )
     assert told.summary["best/val/recall@10"] == pytest.approx(best)
     assert told.summary["runs/_type"] == told.summary["leaderboard/_type"] == "table-file"
@@ -272,8 +273,8 @@ def test_no_report_where_no_job_was_logged_to_wandb(swept, tmp_path, monkeypatch
     for name in ("leaderboard.csv", "report.md"):
         (tmp_path / name).write_text((swept.folder / name).read_text())
     [(_, result), *_] = results(swept.folder)
-    result["config"]["logger"].pop("wandb")
-    (tmp_path / "result.json").write_text(json.dumps(result))
+    result.config["logger"].pop("wandb")
+    result.write(tmp_path / "result.json")
     log_report(tmp_path)
     assert not (tmp_path / "wandb").exists()
 
@@ -419,7 +420,7 @@ def test_a_pruned_trial_is_no_failed_wandb_run(tmp_path):
 
     tracker = WandB("recsys_lightning", None, "train", "offline", [])
     tracker.begin(tmp_path / "0_ease", tmp_path, {"model.l2": 1.0})
-    end([tracker], {"status": "pruned", "error": None, "split": "a", "metrics": {}, "seconds": {}})
+    end([tracker], RunResult(status="pruned", split="a"))
     wandb.teardown()  # its file is complete when W&B's process has ended
     [told] = wandb_runs(tmp_path)
     assert (told.exit_code, told.summary["status"], told.config["split"]) == (0, "pruned", "a")
