@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "models": {"errors", "data", "functional", "memory", "nn", "recommender", "families"},
     "runs": {"errors", "writing", "data", "metrics", "runs"},
     "sweeps": {
-        *("errors", "instantiate", "runs", "sweeps"),
+        *("errors", "instantiate", "session", "runs", "sweeps"),
         *("ensemble", "reports", "tracking"),  # the end of a sweep
     },
     "tracking": {"errors", "interruption", "metrics", "runs", "sweeps", "tracking"},
@@ -45,11 +45,20 @@ MAY_IMPORT = {
         *("errors", "data", "functional", "processes", "recommender", "checkpoints", "runs"),
         "callbacks",
     },
+    "session": {"errors"},
+    "assembly": {"errors", "instantiate", "runs", "tracking", "callbacks", "experiment"},
+    "job": {
+        *("errors", "instantiate", "interruption", "processes", "session", "runs", "sweeps"),
+        *("tracking", "assembly"),
+    },
     "report": {"errors", "interruption", "reports"},
     "submission": {"errors", "data", "runs"},
 }
 
-MAY_USE_HYDRA = {"instantiate.py", "runs/stored.py", "sweeps/end.py"}
+MAY_USE_HYDRA = {
+    *("instantiate.py", "assembly.py", "job.py"),
+    *("runs/stored.py", "sweeps/end.py"),
+}
 
 
 def imports(path: Path) -> set[str]:
@@ -122,6 +131,10 @@ def test_one_module_says_where_the_files_of_a_run_stand(path):
         assert spelled(path) == set()
     else:
         assert len(spelled(path)) > 5  # the test sees them
+
+
+def test_the_entry_point_is_an_entry_and_nothing_else():
+    assert len((PACKAGE.parent / "run.py").read_text().splitlines()) < 80
 
 
 def test_reading_and_splitting_imports_nothing_heavy():

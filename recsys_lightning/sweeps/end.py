@@ -3,7 +3,7 @@
 import logging
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
@@ -13,6 +13,7 @@ from recsys_lightning.errors import BAD_INPUT, FAILED, InputError
 from recsys_lightning.instantiate import make
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.secrets import hide
+from recsys_lightning.session import session
 from recsys_lightning.sweeps.jobs import failures, results, splits
 from recsys_lightning.sweeps.locks import take_sweep, wait_for_jobs
 from recsys_lightning.tracking.wandb import tell_how_to_sync
@@ -25,32 +26,22 @@ class Sweep(Callback):
     """Keeps other starts of a sweep away from its folder, and ends it: see `end_sweep`.
 
     Hydra makes a warning of what a callback raises, and exits with 0; run.py exits with the
-    `exit_code`. Hydra does not call `on_multirun_end` where a launcher raised; run.py does.
-
-    Attributes:
-        folder: of the multirun in this process; None in a single run.
-        config: without what the sweep varies; the ensemble at its end is configured there.
-        lock: of the folder, kept until the process ends.
-        exit_code: a failure's, unless the end of the sweep says otherwise.
+    session's code. Hydra does not call `on_multirun_end` where a launcher raised; run.py does.
     """
-
-    folder: Path | None = None
-    config: DictConfig
-    lock: TextIO | None = None
-    exit_code = FAILED
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Take the folder, when nothing of an earlier start is at work in it."""
-        Sweep.folder, Sweep.config = Path(config.hydra.sweep.dir), config
-        Sweep.lock = take_sweep(Sweep.folder)
+        folder = Path(config.hydra.sweep.dir)
+        now = session()
+        now.sweep, now.config, now.lock = folder, config, take_sweep(folder)
         hide_passwords(config)  # which the sweeper writes to multirun.yaml as it is
-        for run, result in results(Sweep.folder):
+        for run, result in results(folder):
             if RunFolder(run).unfinished.exists():
                 print(f"in an earlier start: {run}: {result.error}", file=sys.stderr)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """End the sweep, and keep for run.py how."""
-        Sweep.exit_code = end_sweep(Path(config.hydra.sweep.dir), config)
+        session().sweep_code = end_sweep(Path(config.hydra.sweep.dir), config)
 
 
 def hide_passwords(config: DictConfig) -> None:
