@@ -29,8 +29,9 @@ from recsys_lightning.runs.parameters import job_hash, split_of
 from recsys_lightning.runs.provenance import git_commit, versions
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.session import session
-from recsys_lightning.sweeps.jobs import drop_all_but_best, find_done, has_failed, make_room
-from recsys_lightning.sweeps.locks import take_job
+from recsys_lightning.sweeps.jobs import find_done, has_failed, make_room, mark_failed, running
+from recsys_lightning.sweeps.keep import drop_all_but_best
+from recsys_lightning.sweeps.locks import JobLock
 from recsys_lightning.tracking import base as tracking
 from recsys_lightning.tracking.wandb import tell_how_to_sync
 
@@ -66,12 +67,14 @@ def run_job(cfg: DictConfig) -> float | None:
     if cfg.sweep.fail_fast and has_failed(sweep_folder):
         print(f"not started, as another job has failed: {folder}")
         return None
-    with take_job(sweep_folder, str(result.job), folder):
-        if found := find_done(sweep_folder, str(result.job), lambda: _split_of(cfg, data)):
+    job = str(result.job)
+    with JobLock(sweep_folder, job) as lock:
+        if found := find_done(lock.runs, job, lambda: _split_of(cfg, data)):
             print(f"done already: {found[0]}")
             return found[1].metrics.get(cfg.monitor)
-        make_room(folder)
-        with word:
+        make_room(sweep_folder, folder)
+        lock.name(folder)
+        with running(sweep_folder, job, folder), word:
             return record(cfg, folder, result, sweep_folder)
 
 
@@ -165,7 +168,10 @@ def record(
         tell_how_to_sync(folder)
     else:
         minimize = HydraConfig.get().sweeper.get("direction") == "minimize"
-        drop_all_but_best(sweep_folder, result, cfg.monitor, cfg.sweep.keep, minimize=minimize)
+        if result.status == "failed":
+            mark_failed(sweep_folder)
+        monitor, keep = cfg.monitor, cfg.sweep.keep
+        drop_all_but_best(sweep_folder, folder, result, monitor, keep, minimize=minimize)
     if interruption:
         raise interruption  # ends a sweep, too
     return result.metrics.get(cfg.monitor)

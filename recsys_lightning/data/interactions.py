@@ -35,7 +35,7 @@ def tie_order(num_items: int) -> NDArray[np.int64]:
     """(I,) a permutation of `0..I-1`, the same in every run: of equal items the lower comes first.
 
     >>> tie_order(5)
-    array([4, 1, 0, 3, 2])
+    array([4, 0, 1, 3, 2])
     """
     import torch
 

@@ -45,6 +45,7 @@ from recsys_lightning.runs.lists import read_split
 from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb
 from recsys_lightning.runs.provenance import git_commit, versions
 from recsys_lightning.runs.record import EnsembleResult
+from recsys_lightning.sweeps.jobs import Runs
 
 log = logging.getLogger(__name__)
 
@@ -104,11 +105,14 @@ class Ensemble:
         self.depth, self.k0, self.folds, self.max_members = depth, k0, folds, max_members
         self.per_model, self.mixer, self.seed = per_model, mixer, seed
 
-    def __call__(self, folders: Sequence[Path], out: Path) -> EnsembleResult:
+    def __call__(
+        self, folders: Sequence[Path], out: Path, runs: Runs | None = None
+    ) -> EnsembleResult:
         """Read, search, fuse; write lists as a run does, `submission.csv` and `ensemble.json`.
 
         Args:
             folders: of runs, or above them.
+            runs: those that were read already.
             out: where to write. Whatever is raised, ensemble.json says so, and no submission and
                 no lists are left there, not even those of an earlier ensemble.
 
@@ -126,7 +130,7 @@ class Ensemble:
         clock = Stopwatch()
         forget_peak_rss()
         try:
-            self._build(folders, out, clock, found)
+            self._build(folders, out, runs or Runs(), clock, found)
         except BaseException as error:
             said = f"{type(error).__name__}: {error}"
             found |= {
@@ -147,11 +151,16 @@ class Ensemble:
         return result
 
     def _build(
-        self, folders: Sequence[Path], out: Path, clock: Stopwatch, found: dict[str, Any]
+        self,
+        folders: Sequence[Path],
+        out: Path,
+        runs: Runs,
+        clock: Stopwatch,
+        found: dict[str, Any],
     ) -> None:
         """Do all that a call does, and fill in what is `found` on the way."""
         with clock("load"):
-            members, failed = find_members(folders, self.metric, self.per_model)
+            members, failed = find_members(folders, self.metric, self.per_model, runs)
             first = members[0].result
             found |= {
                 "data": first.data,

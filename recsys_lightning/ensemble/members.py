@@ -17,9 +17,7 @@ from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.runs.folder import RESULT, RunFolder
 from recsys_lightning.runs.lists import Lists, read_lists
 from recsys_lightning.runs.record import RunResult
-from recsys_lightning.sweeps.jobs import results
-
-Run = tuple[Path, RunResult]  # its folder, and what it says of itself
+from recsys_lightning.sweeps.jobs import Run, Runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +52,7 @@ class Stage(NamedTuple):
 
 
 def find_members(
-    folders: Sequence[Path], metric: str | None, per_model: int
+    folders: Sequence[Path], metric: str | None, per_model: int, runs: Runs | None = None
 ) -> tuple[list[Member], list[tuple[Path, str]]]:
     """The runs to fuse, in an order that does not depend on where they were found.
 
@@ -63,6 +61,7 @@ def find_members(
             `per_model` of each model are.
         metric: by which they are the best; None: the runs' `monitor`.
         per_model: runs of a model.
+        runs: those that were read already.
 
     Returns:
         the members, and the failed runs, each with its error.
@@ -74,7 +73,7 @@ def find_members(
     swept: dict[Path, Run] = {}
     failed: dict[Path, Run] = {}
     for folder in folders:
-        found = _results(folder)
+        found = _results(folder, runs or Runs())
         if not found:
             raise InputError(f"{folder}: there is no run in it (no {RESULT})")
         for run, result in found:
@@ -163,10 +162,10 @@ def _order(run: Run) -> tuple[Any, ...]:
     return result.model, result.seed, result.job, str(folder)
 
 
-def _results(folder: Path) -> list[Run]:
+def _results(folder: Path, runs: Runs) -> list[Run]:
     """The runs in and below a folder; reading them tells about any file that is none."""
     try:
-        found = list(results(folder))
+        found = runs.below(folder)
     except OSError as error:
         raise InputError(f"{folder}: a {RESULT} in it cannot be read: {error}") from error
     for run, result in found:

@@ -16,8 +16,8 @@ from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.runs.folder import RunFolder, relative
 from recsys_lightning.runs.lists import read_lists, read_split
 from recsys_lightning.runs.parameters import differing, flat, of_the_job
-from recsys_lightning.runs.record import Result, read_result
-from recsys_lightning.sweeps.jobs import ensembles, results
+from recsys_lightning.runs.record import Result
+from recsys_lightning.sweeps.jobs import Runs, ensembles
 
 ENSEMBLE = "ensemble"  # as a model's name
 
@@ -28,12 +28,13 @@ _COSTS = ("peak_rss_mb", "parameters", "best_epoch")
 _OF_ANY_RUN = {"run", *_OF_A_RESULT, "split", "options", "job", "repeated", "seconds", *_COSTS}
 
 
-def runs_table(folders: Sequence[Path], base: Path) -> pd.DataFrame:
+def runs_table(folders: Sequence[Path], base: Path, known: Runs | None = None) -> pd.DataFrame:
     """A row a run below the folders, in the order in which they finished; then the ensembles.
 
     Args:
         folders: where to look; a run found twice counts once.
         base: what the column `run` is relative to.
+        known: runs that were read already.
 
     Returns:
         Columns `run`, `model`, `status`, `error`, `seed`, `data`, `split`, `options` (what
@@ -41,7 +42,8 @@ def runs_table(folders: Sequence[Path], base: Path) -> pd.DataFrame:
         (equal but for the seed), the metrics, `seconds`, `peak_rss_mb`, `parameters`,
         `best_epoch`, and a column for each option.
     """
-    found = {run.resolve(): result for folder in folders for run, result in results(folder)}
+    known = known or Runs()
+    found = {run.resolve(): of for folder in folders for run, of in known.below(folder)}
     ordered = sorted(found.items(), key=lambda item: item[1].finished or "")
     configs = [flat(of_the_job(result.config or {})) for _, result in ordered]
     models = [result.model for _, result in ordered]
@@ -135,13 +137,16 @@ def best_per_model(board: pd.DataFrame) -> pd.DataFrame:
     return board.drop_duplicates(["split", "model"]).reset_index(drop=True)
 
 
-def differences(best: pd.DataFrame, folder: Path, monitor: str) -> pd.DataFrame:
+def differences(
+    best: pd.DataFrame, folder: Path, monitor: str, known: Runs | None = None
+) -> pd.DataFrame:
     """The best model of each split against the others, user by user.
 
     Args:
         best: as `best_per_model` returns it.
         folder: what its `best_run` is relative to.
         monitor: the metric, of validation; the test set's is compared, too, where there is one.
+        known: runs that were read already.
 
     Returns:
         A row a metric and other model: `metric`, `better`, `other`, the mean `difference` over
@@ -156,7 +161,7 @@ def differences(best: pd.DataFrame, folder: Path, monitor: str) -> pd.DataFrame:
         runs = {
             str(model): folder / run for model, run in zip(group.model, group.best_run, strict=True)
         }
-        first = read_result(next(iter(runs.values())))
+        first = (known or Runs()).of(next(iter(runs.values())))
         files = Path(first.split_files or "")
         if len(runs) < 2 or first.split_files is None or not files.is_dir():
             continue

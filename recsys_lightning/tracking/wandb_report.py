@@ -8,14 +8,14 @@ from typing import Any
 from recsys_lightning.metrics.names import MetricName
 from recsys_lightning.runs.parameters import differing, flat
 from recsys_lightning.runs.record import EnsembleResult, RunResult
-from recsys_lightning.sweeps.jobs import results
+from recsys_lightning.sweeps.jobs import Runs
 from recsys_lightning.tracking.base import parameters_of, warn
 from recsys_lightning.tracking.wandb import WandB
 
 REPORT_FILES = ("leaderboard.csv", "runs.csv", "report.md", "report.html")
 
 
-def log_report(folder: Path) -> None:
+def log_report(folder: Path, runs: Runs) -> None:
     """Log a sweep's report as a W&B run in its group, and as a W&B Report where one can be saved.
 
     Logged are those of these files that are there: `leaderboard.csv` and `runs.csv` as tables, with
@@ -25,18 +25,24 @@ def log_report(folder: Path) -> None:
 
     Args:
         folder: the sweep's. Nothing is done if none of its jobs was logged to W&B.
+        runs: read already.
     """
     files = [file for name in REPORT_FILES if (file := folder / name).is_file()]
     if files:
-        _log_of_sweep(folder, "report", {}, lambda tracker: _log_files(tracker.run, folder, files))
+
+        def log_content(tracker: WandB) -> None:
+            _log_files(tracker.run, folder, files, runs)
+
+        _log_of_sweep(folder, runs, "report", {}, log_content)
 
 
-def log_ensemble(folder: Path, ensemble: EnsembleResult) -> None:
+def log_ensemble(folder: Path, ensemble: EnsembleResult, runs: Runs) -> None:
     """Log a sweep's ensemble as a W&B run in its group; what W&B refuses is warned of.
 
     Args:
         folder: the sweep's. Nothing is done if none of its jobs was logged to W&B.
         ensemble: what it says of itself.
+        runs: read already.
     """
     settings = {
         "model": ensemble.model,
@@ -54,11 +60,12 @@ def log_ensemble(folder: Path, ensemble: EnsembleResult) -> None:
         rows = [[told["fusion"], told["name"], *told["metrics"].values()] for told in methods]
         tracker.log_table("methods", ["fusion", "weights", *names], rows)
 
-    _log_of_sweep(folder, "ensemble", settings | members, log_content, ensemble)
+    _log_of_sweep(folder, runs, "ensemble", settings | members, log_content, ensemble)
 
 
 def _log_of_sweep(
     folder: Path,
+    runs: Runs,
     job_type: str,
     parameters: Mapping[str, Any],
     log_content: Callable[["WandB"], None],
@@ -68,12 +75,13 @@ def _log_of_sweep(
 
     Args:
         folder: the sweep's.
+        runs: read already.
         job_type: of the run.
         parameters: its configuration.
         log_content: told to it.
         result: what to end it with, as a job ends with its own; None: as done.
     """
-    jobs = [job for _, job in results(folder)]
+    jobs = [job for _, job in runs.below(folder)]
     options = next((o["wandb"] for o in map(_trackers_of, jobs) if "wandb" in o), None)
     if options is None:
         return
@@ -92,7 +100,7 @@ def _log_of_sweep(
         warn(tracker, error)
 
 
-def _log_files(run: Any, folder: Path, files: Sequence[Path]) -> None:
+def _log_files(run: Any, folder: Path, files: Sequence[Path], runs: Runs) -> None:
     import pandas
     import wandb
 
@@ -110,17 +118,18 @@ def _log_files(run: Any, folder: Path, files: Sequence[Path]) -> None:
         if file.suffix == ".md":
             run.notes = file.read_text()
     if not run.offline and importlib.util.find_spec("wandb_workspaces"):
-        report = build_report(folder, run.project, run.entity)
+        report = build_report(folder, run.project, run.entity, runs)
         print(f"W&B report: {report.save().url}")
 
 
-def build_report(folder: Path, project: str, entity: str) -> Any:
+def build_report(folder: Path, project: str, entity: str, runs: Runs) -> Any:
     """A `wandb_workspaces` Report of a sweep: not saved, and built without a login.
 
     Args:
         folder: the sweep's.
         project: of W&B.
         entity: a user or team; "" where there is no login.
+        runs: read already.
     """
     import wandb_workspaces.expr as expr
     import wandb_workspaces.reports.v2 as wr
@@ -132,11 +141,11 @@ def build_report(folder: Path, project: str, entity: str) -> Any:
             column.accessor = f"config:{name}.value"  # a dot in it is no nesting
             return column
 
-    jobs = [result for _, result in results(folder)]
+    jobs = [result for _, result in runs.below(folder)]
     monitor = jobs[0].config["monitor"]
     tested = str(MetricName.parse(monitor).at("test"))
     axes = [Parameter(wr.Config(name)) for name in _varied(jobs)]
-    runs = wr.Runset(
+    of_sweep = wr.Runset(
         entity=entity,
         project=project,
         name=folder.name,
@@ -164,7 +173,7 @@ def build_report(folder: Path, project: str, entity: str) -> Any:
         project=project,
         entity=entity,
         title=f"Sweep {folder.name}",
-        blocks=[*told, wr.H2("Runs"), wr.PanelGrid(runsets=[runs], panels=panels)],
+        blocks=[*told, wr.H2("Runs"), wr.PanelGrid(runsets=[of_sweep], panels=panels)],
     )
 
 

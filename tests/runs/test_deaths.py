@@ -105,7 +105,7 @@ def dead(told):
 def test_a_sweep_that_dies_with_its_job_names_it_when_started_or_reported_again(tmp_path, capsys):
     folder = tmp_path / "sweep"
     assert crashing(tmp_path).returncode == -signal.SIGSEGV
-    [(run, error)] = failures(folder)
+    [(run, error)] = failures(folder, list(results(folder)))
     assert run == folder / "1_popularity"
     assert "died by SIGSEGV" in error
     assert main([str(folder)]) == 0

@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from recsys_lightning.callbacks.pruning import open_storage
-from recsys_lightning.sweeps.jobs import drop_all_but_best, find_done, make_room, results
+from recsys_lightning.sweeps.jobs import find_done, make_room, results
 from tests.command import ROOT
 from tests.runs.test_parameters import write_ratings
 
@@ -127,42 +127,29 @@ def test_a_job_is_done_on_the_split_that_it_would_have_now(tmp_path, capsys):
     write_result(tmp_path / "10_a", job="x", split="old")
     write_result(tmp_path / "11_a", job="x", split="new")
     assert [run.name for run, _ in results(tmp_path)] == ["9_b", "10_a", "11_a"]
-    assert find_done(tmp_path, "x", lambda: "new")[0].name == "11_a"
-    assert find_done(tmp_path, "x", lambda: "old")[0].name == "10_a"
+    runs = [tmp_path / name for name in ("9_b", "10_a", "11_a", "12_gone")]
+    assert find_done(runs, "x", lambda: "new")[0].name == "11_a"
+    assert find_done(runs, "x", lambda: "old")[0].name == "10_a"
     assert capsys.readouterr().out == ""
-    assert find_done(tmp_path, "x", lambda: "other") is None
+    assert find_done(runs, "x", lambda: "other") is None
     out = capsys.readouterr().out
     assert out.count("done with another split") == 2
 
     def no_split():
         raise AssertionError("made for nothing")
 
-    assert find_done(tmp_path, "y", no_split) is None
+    assert find_done(runs, "y", no_split) is None
 
 
 def test_what_is_done_is_moved_aside_and_what_failed_is_not(tmp_path):
     write_result(tmp_path / "0_ease", job="x", split="old")
     (tmp_path / "0_ease" / "submission.csv").touch()
-    make_room(tmp_path / "0_ease")
+    make_room(tmp_path, tmp_path / "0_ease")
     assert [run.name for run, _ in results(tmp_path)] == ["0_ease-x-old"]
     assert (tmp_path / "0_ease-x-old" / "submission.csv").exists()
     write_result(tmp_path / "1_ease", job="x", status="failed")
-    make_room(tmp_path / "1_ease")
+    make_room(tmp_path, tmp_path / "1_ease")
     assert (tmp_path / "1_ease" / "result.json").exists()
-
-
-@pytest.mark.parametrize("minimize", [False, True])
-def test_the_best_of_each_model_and_split_keep_their_lists(minimize, tmp_path):
-    runs = [("ease", "s", 0.1), ("ease", "s", 0.3), ("ease", "t", 0.01), ("ease", "t", 0.02)]
-    runs += [("popularity", "s", 0.05), ("popularity", "s", 0.04)]
-    for number, (model, split, value) in enumerate(runs):
-        told = {"model": model, "split": split, "metrics": {"val/recall@10": value}}
-        write_result(tmp_path / str(number), **told)
-        (tmp_path / str(number) / "submission.csv").touch()
-    for _, result in list(results(tmp_path)):  # as each of them ends
-        drop_all_but_best(tmp_path, result, "val/recall@10", 1, minimize=minimize)
-    kept = sorted(path.parent.name for path in tmp_path.glob("*/submission.csv"))
-    assert kept == (["0", "2", "5"] if minimize else ["1", "3", "4"])
 
 
 def test_a_sweep_of_changed_data_runs_again_and_is_kept_apart(tmp_path):

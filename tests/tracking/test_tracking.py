@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from recsys_lightning.runs.record import RunResult
-from recsys_lightning.sweeps.jobs import results
+from recsys_lightning.sweeps.jobs import Runs, results
 from recsys_lightning.tracking.base import end
 from recsys_lightning.tracking.csv import CSV
 from recsys_lightning.tracking.wandb import WandB
@@ -247,7 +247,7 @@ def test_mlflow_in_a_database_has_every_job(swept):
 
 @pytest.mark.filterwarnings("ignore:Pydantic V1 style")  # of wandb_workspaces itself
 def test_a_report_is_built_for_wandb_without_a_login(swept):
-    report = build_report(swept.folder, "recsys_lightning", "")._to_model()
+    report = build_report(swept.folder, "recsys_lightning", "", Runs())._to_model()
     spec = json.loads(report.spec.model_dump_json(by_alias=True))
     [text] = [block["content"] for block in spec["blocks"] if block["type"] == "markdown-block"]
     assert text == (swept.folder / "report.md").read_text()
@@ -275,7 +275,7 @@ def test_no_report_where_no_job_was_logged_to_wandb(swept, tmp_path, monkeypatch
     [(_, result), *_] = results(swept.folder)
     result.config["logger"].pop("wandb")
     result.write(tmp_path / "result.json")
-    log_report(tmp_path)
+    log_report(tmp_path, Runs())
     assert not (tmp_path / "wandb").exists()
 
 
