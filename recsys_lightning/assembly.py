@@ -9,12 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError
 from recsys_lightning.instantiate import make, resolved
 from recsys_lightning.runs.console import describe, summarise
@@ -23,6 +25,8 @@ from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.meter import Stopwatch
 from recsys_lightning.runs.parameters import flat
 from recsys_lightning.tracking import base as tracking
+
+CONF = Path(__file__).parents[1] / "conf"
 
 # a fit may be resumed with other ones
 MAY_CHANGE = {
@@ -33,6 +37,21 @@ MAY_CHANGE = {
     "trainer.enable_progress_bar",
     "trainer.enable_model_summary",
 }
+
+
+def load(overrides: Sequence[str]) -> Interactions:
+    """The data of a configuration without a run; relative paths are from the working directory.
+
+    Args:
+        overrides: as for run.py.
+
+    Raises:
+        InputError: the files or the options are wrong.
+    """
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", list(overrides))
+    interactions: Interactions = make(config.data).load()
+    return interactions
 
 
 def run(

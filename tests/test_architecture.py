@@ -46,7 +46,7 @@ MAY_IMPORT = {
         "callbacks",
     },
     "session": {"errors"},
-    "assembly": {"errors", "instantiate", "runs", "tracking", "callbacks", "experiment"},
+    "assembly": {"errors", "instantiate", "data", "runs", "tracking", "callbacks", "experiment"},
     "job": {
         *("errors", "instantiate", "interruption", "processes", "session", "runs", "sweeps"),
         *("tracking", "assembly"),
@@ -135,6 +135,17 @@ def test_one_module_says_where_the_files_of_a_run_stand(path):
 
 def test_the_entry_point_is_an_entry_and_nothing_else():
     assert len((PACKAGE.parent / "run.py").read_text().splitlines()) < 80
+
+
+def test_the_public_functions_import_nothing_until_they_are_called():
+    [docstring, *body] = ast.parse((PACKAGE / "__init__.py").read_text()).body
+    assert isinstance(docstring, ast.Expr)
+    roots = {node.module.partition(".")[0] for node in body if isinstance(node, ast.ImportFrom)}
+    assert roots == {"collections", "pathlib", "typing"}
+    functions = [node for node in body if isinstance(node, ast.FunctionDef)]
+    for node in functions:
+        assert ast.get_docstring(node), node.name
+    assert len(functions) + 4 == len(body)  # three imports, and those of types
 
 
 def test_reading_and_splitting_imports_nothing_heavy():
