@@ -1,5 +1,6 @@
 """One run, or a job of a sweep: whether it is done already, and what is said of it in the end."""
 
+import json
 import logging
 import os
 import sys
@@ -88,7 +89,8 @@ def _head(cfg: DictConfig) -> tuple[RunResult, dict[str, Any] | None]:
     config = resolved(cfg)
     data: dict[str, Any] | None = None
     with suppress(InputError, OSError, HydraException, OmegaConfBaseException):
-        data = make(cfg.holdout).identity(make(cfg.data))
+        source, holdout = _source_and_holdout(cfg, config)
+        data = holdout.identity(source)
     known = config, choices, data
     result = RunResult(
         model=choices["model"],
@@ -101,6 +103,22 @@ def _head(cfg: DictConfig) -> tuple[RunResult, dict[str, Any] | None]:
         overrides=secrets.masked(overrides),
     )
     return result, data
+
+
+_made: dict[str, tuple[Any, Any]] = {}  # source and holdout by their configurations
+
+
+def _source_and_holdout(cfg: DictConfig, config: dict[str, Any]) -> tuple[Any, Any]:
+    """Made once in a process for equal configurations: making takes longer than all else here.
+
+    Args:
+        cfg: of the job.
+        config: the same, resolved.
+    """
+    key = json.dumps([config["data"], config["holdout"]], default=str)
+    if key not in _made:
+        _made[key] = make(cfg.data), make(cfg.holdout)
+    return _made[key]
 
 
 def _split_of(cfg: DictConfig, data: dict[str, Any] | None) -> str:
