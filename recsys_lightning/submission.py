@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recsys_lightning.data.sources.encoding import plain
 from recsys_lightning.errors import BAD_INPUT, InputError
-from recsys_lightning.runs.folder import ENSEMBLE, RESULT
+from recsys_lightning.runs.folder import ENSEMBLE, RESULT, RunFolder
 from recsys_lightning.runs.record import read_result
 from recsys_lightning.runs.submission import read_order, told, violations
 
@@ -49,12 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _split_beside(file: Path) -> tuple[Path, str]:
     """The folder of a run's split, and its SHA-256."""
-    try:
-        result = read_result(file.parent)
-    except InputError as error:
-        raise InputError(f"{error}, which says what users have seen: give --split") from None
+    beside = RunFolder(file.parent)
+    if not (beside.result.is_file() or beside.ensemble.is_file()):
+        raise InputError(
+            f"{file}: no {RESULT} or {ENSEMBLE} beside it that says what users have seen; name the "
+            "split's folder (--split)"
+        )
+    result = read_result(file.parent)
     if result.split_files is None or result.split is None:
-        raise InputError(f"{file.parent}: its result has no split: give --split")
+        raise InputError(f"{file.parent}: its result has no split; name its folder (--split)")
     return Path(result.split_files), result.split
 
 

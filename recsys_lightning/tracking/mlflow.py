@@ -48,8 +48,9 @@ class MLflow(Tracker):
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # tells of every try
         self.folder = folder
-        tags = {"git_commit": parameters["git_commit"], "job": parameters["job"]}
-        tags |= {"sweep": sweep.name} if sweep else {}
+        about = {key: parameters[key] for key in ("git_commit", "job")}
+        about["sweep"] = sweep and sweep.name
+        tags = {key: value for key, value in about.items() if value}  # no commit, no sweep
         values = [mlflow.entities.Param(name, str(value)) for name, value in parameters.items()]
         try:
             self.client = mlflow.MlflowClient(self.tracking_uri)

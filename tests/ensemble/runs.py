@@ -1,9 +1,14 @@
-"""Folders of finished runs, as run.py leaves them, without the training."""
+"""Folders of finished runs, as run.py leaves them, without the training; and what is refused."""
+
+import json
 
 import numpy as np
+import pytest
 import torch
 
 from recsys_lightning.data.holdout import RandomHoldout
+from recsys_lightning.ensemble.build import Ensemble
+from recsys_lightning.errors import InputError
 from recsys_lightning.functional.ranking import rank_items
 from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.runs.folder import write_json
@@ -77,3 +82,25 @@ def write_run(folder, split, skill, *, seed=0, model=None, order=None, splits=No
     }
     write_json(folder / "result.json", result | told)
     return folder
+
+
+def told(out):
+    return json.loads((out / "ensemble.json").read_text())
+
+
+def refused(folders, out, match, **options):
+    """The message; and neither a submission nor half a file is left."""
+    out.mkdir(exist_ok=True)
+    (out / "candidates").mkdir(exist_ok=True)
+    for name in ("submission.csv", "candidates/valid.parquet"):
+        (out / name).write_text("of an earlier ensemble")
+    with pytest.raises(InputError, match=match) as caught:
+        Ensemble(**options)(folders, out)
+    assert sorted(path.name for path in out.iterdir()) == ["ensemble.json"]
+    assert told(out)["status"] == "failed"
+    assert told(out)["error"] == str(caught.value)
+
+
+def edit(run, **changes):
+    path = run / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))

@@ -1,4 +1,4 @@
-"""The ensemble of runs on disk: what it writes, and what it refuses."""
+"""The ensemble of runs on disk: what it writes."""
 
 import csv
 import json
@@ -17,45 +17,9 @@ from recsys_lightning.functional.bootstrap import paired_bootstrap
 from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.runs.lists import read_lists
 from recsys_lightning.runs.submission import violations
-from tests.ensemble.runs import K, make_split, write_run
+from tests.ensemble.runs import K, edit, make_split, refused, told, write_run
 
 METRIC = f"recall@{K}"
-
-
-@pytest.fixture
-def sweep(tmp_path):
-    """Three runs that know something and one that knows nothing."""
-    split = make_split()
-    for name, skill in (("0_ease", 1.0), ("1_recvae", 0.9), ("2_easer", 0.8), ("3_noise", 0.0)):
-        write_run(tmp_path / "sweep" / name, split, skill)
-    return tmp_path / "sweep"
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "out"
-
-
-def told(out):
-    return json.loads((out / "ensemble.json").read_text())
-
-
-def refused(folders, out, match, **options):
-    """The message; and neither a submission nor half a file is left."""
-    out.mkdir(exist_ok=True)
-    (out / "candidates").mkdir(exist_ok=True)
-    for name in ("submission.csv", "candidates/valid.parquet"):
-        (out / name).write_text("of an earlier ensemble")
-    with pytest.raises(InputError, match=match) as caught:
-        Ensemble(**options)(folders, out)
-    assert sorted(path.name for path in out.iterdir()) == ["ensemble.json"]
-    assert told(out)["status"] == "failed"
-    assert told(out)["error"] == str(caught.value)
-
-
-def edit(run, **changes):
-    path = run / "result.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def test_it_gains_and_writes_what_it_found(sweep, out):
@@ -257,101 +221,6 @@ def test_without_a_test_set_there_is_nothing_to_confirm(tmp_path, out):
     result = Ensemble()([tmp_path / "sweep"], out).to_json()
     assert list(result["gain"]) == [f"val/{METRIC}"]
     assert not [name for name in result["metrics"] if name.startswith("test/")]
-
-
-class TestRefused:
-    def test_different_splits(self, sweep, out):
-        write_run(sweep / "4_other", make_split(seed=1), 1.0)
-        refused([sweep], out, "the runs have 2 different splits: .*4_other")
-        named = [sweep / "0_ease", sweep / "4_other"]
-        refused(named, out, "0_ease and .*4_other have different splits")
-
-    def test_the_better_runs_of_an_earlier_split(self, sweep, out):
-        """Of the best of each model, all would be on the earlier split."""
-        for number, model in enumerate(("ease", "recvae", "easer", "noise")):
-            write_run(sweep / f"{number}_{model}-before", make_split(seed=1), 2.0, model=model)
-        refused([sweep], out, "the runs have 2 different splits")
-
-    def test_candidates_of_other_data(self, sweep, out):
-        path = sweep / "0_ease/candidates/valid.parquet"
-        table = parquet.read_table(path)
-        items = table["item"].to_numpy() + 5000
-        parquet.write_table(table.set_column(1, "item", [items]), path)
-        refused([sweep], out, r"0_ease/candidates/valid\.parquet: item \d+ is not in the split")
-
-    def test_candidates_of_another_run(self, sweep, out):
-        shutil.copy(sweep / "3_noise/candidates/valid.parquet", sweep / "0_ease/candidates")
-        refused([sweep], out, r"0_ease/candidates/valid\.parquet: its lists have val/recall@5")
-
-    @pytest.mark.parametrize("stage", ["valid", "test", "final"])
-    def test_missing_users(self, sweep, out, stage):
-        path = sweep / f"1_recvae/candidates/{stage}.parquet"
-        table = parquet.read_table(path)
-        parquet.write_table(table.filter(table["user"].to_numpy() > 102), path)
-        refused([sweep], out, rf"{stage}\.parquet: no list for 3 of 150 users, such as 100")
-
-    @pytest.mark.parametrize("stage", ["valid", "test", "final"])
-    def test_an_unreadable_parquet(self, sweep, out, stage):
-        path = sweep / f"1_recvae/candidates/{stage}.parquet"
-        path.write_bytes(path.read_bytes()[:100])
-        refused([sweep], out, rf"1_recvae/candidates/{stage}\.parquet: cannot be read as parquet")
-
-    def test_seen_items(self, sweep, out):
-        for run in sweep.glob("[0-9]*"):  # those of test have been refused by their metric
-            shutil.copy(run / "candidates/valid.parquet", run / "candidates/final.parquet")
-        refused([sweep], out, r"submission\.csv, line \d+: user \d+ has seen item")
-
-    def test_duplicates(self, sweep, out):
-        shutil.copytree(sweep / "0_ease", sweep.parent / "again")
-        refused([sweep, sweep.parent / "again"], out, r"are the same job \(ease-0\): leave one out")
-
-    @pytest.mark.parametrize(
-        ("key", "value", "match"),
-        [
-            ("test_history", "train", "test_history=train"),
-            ("recommend", {"k": 7}, r"recommend\.k=7"),
-            ("monitor", "val/recall@10", "monitor=val/recall@10"),
-        ],
-    )
-    def test_runs_that_do_not_go_together(self, sweep, out, key, value, match):
-        config = json.loads((sweep / "3_noise/result.json").read_text())["config"]
-        edit(sweep / "3_noise", config=config | {key: value})
-        refused([sweep], out, match)
-
-    def test_runs_without_validation(self, sweep, out):
-        edit(sweep / "3_noise", metrics={})
-        refused([sweep], out, "has no val/recall@5.*choose a holdout with validation items")
-
-    def test_no_run(self, tmp_path, out):
-        refused([tmp_path / "nowhere"], out, "nowhere: there is no run in it")
-
-    def test_a_result_that_is_none(self, sweep, out):
-        (sweep / "0_ease/result.json").write_text("{")
-        refused([sweep], out, r"0_ease/result\.json: cannot be read: ")
-
-    def test_too_many_folds(self, sweep, out):
-        refused([sweep], out, r"folds=200: only 150 users", folds=200)
-
-    def test_the_folder_of_a_run(self, sweep):
-        with pytest.raises(InputError, match="0_ease is the folder of a run"):
-            Ensemble()([sweep], sweep / "0_ease")
-        assert (sweep / "0_ease/submission.csv").exists()
-
-    @pytest.mark.parametrize(
-        ("options", "match"),
-        [
-            ({"fusion": "votes"}, "ensemble.fusion=votes: expected one of rank, "),
-            ({"weights": "bayes"}, "ensemble.weights=bayes: expected one of best, single"),
-            ({"weights": {"ease": -1}}, "ensemble.weights.ease=-1: expected a number"),
-            ({"depth": 0}, "ensemble.depth=0"),
-            ({"folds": 1}, "ensemble.folds=1"),
-            ({"k0": -1}, "ensemble.k0=-1"),
-            ({"per_model": 0}, "ensemble.per_model=0"),
-        ],
-    )
-    def test_options(self, options, match):
-        with pytest.raises(InputError, match=match):
-            Ensemble(**options)
 
 
 def test_an_error_nobody_foresaw_leaves_no_submission(sweep, out, monkeypatch):
