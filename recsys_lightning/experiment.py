@@ -165,9 +165,8 @@ class Experiment:
         files = {"evaluate": path, "recommend": path}
         if path.is_dir():
             run = RunFolder(path)
-            files = {"evaluate": run.best, "recommend": run.best}
-            if run.final.is_file():
-                files["recommend"] = run.final
+            final = run.final if run.final.is_file() else run.best
+            files = {"evaluate": run.best, "recommend": final}
         model = None
         asked = [part for part in (self.split.valid, self.split.test) if part.num_interactions]
         if asked:

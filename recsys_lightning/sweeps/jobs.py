@@ -22,12 +22,20 @@ FAILURE = ".failure"  # touched whenever a job fails
 KEPT = ".kept"  # see `sweeps.keep`
 
 
-def results(folder: Path) -> Iterator[tuple[Path, RunResult]]:
+Known = dict[tuple[Path, int], RunResult]  # by file, and when it was written
+
+
+def results(folder: Path, known: Known | None = None) -> Iterator[tuple[Path, RunResult]]:
     """The runs below a folder, each with its result, in the order of their names.
 
     A run that died by a signal has the result that `deaths.dead_run` gives; one that is running
     is not among them.
+
+    Args:
+        folder: where to look.
+        known: those that were read before; they are not read again, and those that are read join.
     """
+    known = {} if known is None else known
     files = [*folder.rglob(RESULT), *folder.rglob(UNFINISHED)]
     for path in sorted(files, key=natural_order):
         if path.name == UNFINISHED:
@@ -36,7 +44,10 @@ def results(folder: Path) -> Iterator[tuple[Path, RunResult]]:
                 yield path.parent, died
             continue
         with suppress(FileNotFoundError):  # made room in the meantime
-            yield path.parent, RunResult.read(path)
+            key = path, path.stat().st_mtime_ns
+            if key not in known:
+                known[key] = RunResult.read(path)
+            yield path.parent, known[key]
 
 
 def ensembles(folder: Path) -> Iterator[tuple[Path, EnsembleResult]]:
