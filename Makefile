@@ -7,7 +7,7 @@ RUNS ?= outputs
 SWEEP ?= multirun/models
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint types check format leaderboard sweep dashboard submission check-submission test-ray bench bench-startup bench-linear bench-large bench-autoencoders bench-ensemble bench-sweep lock clean
+.PHONY: help install run test test-slow test-gpu lint types check format leaderboard sweep dashboard submission check-submission test-ray bench bench-startup bench-linear bench-large bench-autoencoders bench-ensemble bench-sweep lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 20
@@ -23,10 +23,13 @@ run: install ## Recommend real movies: python run.py with its defaults (ARGS="mo
 	$(BIN)/python run.py $(ARGS)
 
 test: install ## All fast tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
 
 test-slow: install ## Statistical checks
 	$(BIN)/python -m pytest -m slow
+
+test-gpu: install ## Every model on CUDA beside a CPU
+	$(BIN)/python -m pytest -m gpu -rs
 
 test-ray: ## hydra/launcher=ray, in an environment of its own: it wants older packages
 	$(PYTHON) -m venv .venv-ray

@@ -11,8 +11,8 @@ from recsys_lightning.report import main
 from recsys_lightning.runs.deaths import dead_run, leaving_word
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import failures, results
-from tests.command import ROOT
-from tests.sweeps.test_sweep import command
+from tests.command import ROOT, true_python
+from tests.sweeps.test_sweep import arguments, sweep
 
 DIES = """
 import os, pathlib, sys
@@ -83,13 +83,9 @@ def crashing(tmp_path, *overrides):
     """Three jobs; the second dies by a segmentation fault."""
     (tmp_path / "crashing.py").write_text(CRASH)
     callback = ("+callbacks.x._target_=crashing.Crash", "+callbacks.x.signal=0,11,0")
-    return subprocess.run(
-        command(tmp_path, "model=popularity", *callback, *overrides),
-        cwd=ROOT,
+    return true_python(  # the signal is the interpreter's own, and a fork has no PYTHONPATH
+        *arguments(tmp_path, "model=popularity", *callback, *overrides),
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=300,
     )
 
 
@@ -114,10 +110,8 @@ def test_a_sweep_that_dies_with_its_job_names_it_when_started_or_reported_again(
     assert "2 runs: 1 done, 1 failed" in text or "2 runs: 1 failed, 1 done" in text
     assert "| 1_popularity | popularity | no result: died by SIGSEGV" in text
 
-    again = subprocess.run(  # without the job that dies: it stays a failure
-        command(tmp_path, "model=popularity", "seed=1"), cwd=ROOT, capture_output=True, text=True
-    )
-    assert again.returncode == 1
+    # without the job that dies: it stays a failure
+    again = sweep(tmp_path, "model=popularity", "seed=1", code=1)
     assert dead(again.stderr) == ["in an earlier start", "failed"]
 
 

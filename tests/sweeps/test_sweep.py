@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import optuna
@@ -13,6 +11,7 @@ import pytest
 from recsys_lightning.callbacks.pruning import open_storage
 from recsys_lightning.sweeps.jobs import find_done, make_room, results
 from tests.command import ROOT
+from tests.forked import forked_python, start_forked
 from tests.runs.test_parameters import write_ratings
 
 SMALL = (
@@ -27,24 +26,15 @@ SMALL = (
 )
 
 
-def command(folder, *overrides):
+def arguments(folder, *overrides):
     return [
-        *(
-            sys.executable,
-            "run.py",
-            "-m",
-            *SMALL,
-            *overrides,
-            f"hydra.sweep.dir={folder / 'sweep'}",
-        ),
+        *("run.py", "-m", *SMALL, *overrides, f"hydra.sweep.dir={folder / 'sweep'}"),
         *(f"split_dir={folder / 'splits'}", f"data.cache_dir={folder / 'cache'}"),
     ]
 
 
-def sweep(folder, *overrides, code=0):
-    done = subprocess.run(
-        command(folder, *overrides), cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+def sweep(folder, *overrides, code=0, python=forked_python):
+    done = python(*arguments(folder, *overrides))
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
@@ -52,6 +42,19 @@ def sweep(folder, *overrides, code=0):
 def times(folder):
     """When each job wrote its result."""
     return {path.parent.name: path.stat().st_mtime_ns for path in folder.rglob("result.json")}
+
+
+def kill_after(number, folder, *overrides, kill=os.kill):
+    """Start a sweep, and kill it after so many results; `kill=os.killpg` kills its workers, too."""
+    job = start_forked(*arguments(folder, *overrides))
+    end = time.monotonic() + 120
+    while len(times(folder)) < number:
+        assert job.is_alive(), "it ended before"
+        assert time.monotonic() < end, "too late"
+        time.sleep(0.01)
+    kill(job.pid, signal.SIGKILL)
+    job.join()
+    return job.pid
 
 
 def test_the_others_finish_the_failure_is_told_and_only_it_runs_again(tmp_path):
@@ -84,13 +87,7 @@ def test_fail_fast_starts_no_further_job(tmp_path):
 
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     overrides = ("model=ease", "model.l2=1,2,3,4")
-    with subprocess.Popen(
-        command(tmp_path, *overrides), cwd=ROOT, stdout=subprocess.DEVNULL
-    ) as job:
-        while len(times(tmp_path)) < 2:
-            assert job.poll() is None
-            time.sleep(0.01)
-        os.kill(job.pid, signal.SIGKILL)
+    kill_after(2, tmp_path, *overrides)
     before = times(tmp_path)
     assert len(before) < 4
     sweep(tmp_path, *overrides)
@@ -103,14 +100,12 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
 
 def test_two_sweeps_at_once_do_not_disturb_each_other(tmp_path):
     jobs = [
-        subprocess.Popen(
-            command(tmp_path / name, "model=ease,popularity", f"seed={seed}"),
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-        )
+        start_forked(*arguments(tmp_path / name, "model=ease,popularity", f"seed={seed}"))
         for name, seed in (("a", 1), ("b", 2))
     ]
-    assert [job.wait(timeout=300) for job in jobs] == [0, 0]
+    for job in jobs:
+        job.join(300)
+    assert [job.exitcode for job in jobs] == [0, 0]
     for name, seed in (("a", 1), ("b", 2)):
         seeds = [result.seed for _, result in results(tmp_path / name)]
         assert seeds == [seed, seed]
@@ -158,10 +153,8 @@ def test_a_sweep_of_changed_data_runs_again_and_is_kept_apart(tmp_path):
     data = ("data=files", f"data.path={ratings}")
 
     def start(*overrides):
-        given = [o for o in command(tmp_path, *overrides) if o not in SMALL[:5]]
-        return subprocess.run(
-            [*given, *data], cwd=ROOT, capture_output=True, text=True, timeout=300
-        )
+        given = [o for o in arguments(tmp_path, *overrides) if o not in SMALL[:5]]
+        return forked_python(*given, *data)
 
     assert start("model=ease").returncode == 0
     os.utime(ratings, (0, 0))
@@ -243,11 +236,7 @@ def test_the_other_samplers_search(sampler, tmp_path):
 
 def test_optuna_completes_the_total_after_a_kill(tmp_path):
     options = (*SPACE, "hydra.sweeper.n_trials=6")
-    with subprocess.Popen(command(tmp_path, *options), cwd=ROOT, stdout=subprocess.DEVNULL) as job:
-        while len(times(tmp_path)) < 2:
-            assert job.poll() is None
-            time.sleep(0.01)
-        os.kill(job.pid, signal.SIGKILL)
+    kill_after(2, tmp_path, *options)
     before = times(tmp_path)
     sweep(tmp_path, *options)
     after = times(tmp_path)

@@ -16,7 +16,8 @@ from recsys_lightning.runs.record import RunResult
 from recsys_lightning.tracking.base import end
 from recsys_lightning.tracking.csv import CSV
 from recsys_lightning.tracking.wandb import WandB
-from tests.command import ROOT, run
+from tests.command import ROOT, run, true_python
+from tests.forked import forked_python, start_forked
 from tests.tracking.logs import PASSWORD, SMALL, environment, free_port, wandb_runs
 
 
@@ -38,28 +39,24 @@ def test_a_resumed_csv_keeps_the_whole_lines_of_earlier_epochs(tmp_path):
 
 
 def test_ctrl_c_ends_the_wandb_run_as_failed(tmp_path, home):
-    with subprocess.Popen(
-        [
-            *(sys.executable, "run.py", *SMALL, "model=multi_dae", "max_epochs=900"),
-            *("patience=900", "logger=wandb", f"hydra.run.dir={tmp_path}/run"),
-            *(f"split_dir={tmp_path}/s", f"data.cache_dir={tmp_path}/c"),
-        ],
-        cwd=ROOT,
+    (out := tmp_path / "out").touch()
+    process = start_forked(
+        *("run.py", *SMALL, "model=multi_dae", "max_epochs=900"),
+        *("patience=900", "logger=wandb", f"hydra.run.dir={tmp_path}/run"),
+        *(f"split_dir={tmp_path}/s", f"data.cache_dir={tmp_path}/c"),
         env=environment(home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        while not (tmp_path / "run/checkpoints/last.ckpt").exists():
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+        out=out,
+    )
+    while not (tmp_path / "run/checkpoints/last.ckpt").exists():
+        assert process.is_alive()
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    assert process.exitcode == 130
     [told] = wandb_runs(tmp_path / "run")
     assert told.exit_code == 1
     assert told.summary["error"].startswith("interrupted by SIGINT during fit: in epoch")
-    assert "wandb sync" in out
+    assert "wandb sync" in out.read_text()
 
 
 def test_a_pruned_trial_is_no_failed_wandb_run(tmp_path):
@@ -113,6 +110,7 @@ def test_a_missing_package_is_told_before_the_data_is_read(package, tmp_path, ho
         *("data=files", "data.path=/nowhere.csv", f"logger={package}"),
         folder=tmp_path / "run",
         code=2,
+        python=true_python,  # for sitecustomize
         **environment(home, PYTHONPATH=str(tmp_path)),
     )
     told = f"error: logger={package} needs {package}: pip install -e '.[{package}]'"
@@ -120,15 +118,6 @@ def test_a_missing_package_is_told_before_the_data_is_read(package, tmp_path, ho
 
 
 SWEEPS = sorted((ROOT / "conf/wandb_sweep").glob("*.yaml"))
-IN_TURN = """
-import json, runpy, sys
-for arguments in json.loads(sys.argv[1]):
-    sys.argv = ["run.py", *arguments]
-    try:
-        runpy.run_path("run.py", run_name="__main__")
-    except SystemExit as ended:
-        assert ended.code == 0, arguments
-"""
 
 
 def command_of(path: Path) -> list[str]:
@@ -167,19 +156,14 @@ def test_the_commands_of_the_wandb_sweeps_run(tmp_path, home):
         f"data.cache_dir={tmp_path}/c",
     )
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    disabled = environment(home, WANDB_MODE="disabled", PATH=path)
     by_hand, *others = [
         [*command_of(path), *small, f"hydra.run.dir={tmp_path}/{path.stem}"] for path in SWEEPS
     ]
-    in_turn = [sys.executable, "-c", IN_TURN, json.dumps([words[3:] for words in others])]
-    for command in (by_hand, in_turn):
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=environment(home, WANDB_MODE="disabled", PATH=path),
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+    subprocess.run(by_hand, cwd=ROOT, env=disabled, check=True, timeout=300)
+    for command in others:
+        assert command[:3] == ["/usr/bin/env", "python", "run.py"]
+        done = forked_python(*command[2:], env=disabled)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     for told in SWEEPS:
         result = json.loads((tmp_path / told.stem / "result.json").read_text())

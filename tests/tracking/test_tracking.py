@@ -15,7 +15,8 @@ import pytest
 
 from recsys_lightning.sweeps.jobs import Runs, results
 from recsys_lightning.tracking.wandb_report import build_report, log_report
-from tests.command import ROOT, run
+from tests.command import run
+from tests.forked import forked_python
 from tests.tracking.logs import PASSWORD, SMALL, environment, free_port, wandb_runs
 
 
@@ -50,20 +51,14 @@ def starting_server(tmp_path_factory, home):
 def swept(tmp_path_factory, home):
     """Three jobs, one of which fails, and the ensemble of the others; all trackers."""
     folder = tmp_path_factory.mktemp("swept")
-    done = subprocess.run(
-        [
-            *(sys.executable, "run.py", "-m", *SMALL, "model=ease", "model.l2=2,-1,5"),
-            "logger=[csv,wandb,tensorboard,mlflow]",
-            f"logger.mlflow.tracking_uri=sqlite:///{folder}/mlflow.db",
-            *("ensemble=rank", "ensemble.per_model=2"),
-            f"hydra.sweep.dir={folder}/my sweep",
-            *(f"split_dir={folder}/splits", f"data.cache_dir={folder}/cache"),
-        ],
-        cwd=ROOT,
+    done = forked_python(
+        *("run.py", "-m", *SMALL, "model=ease", "model.l2=2,-1,5"),
+        "logger=[csv,wandb,tensorboard,mlflow]",
+        f"logger.mlflow.tracking_uri=sqlite:///{folder}/mlflow.db",
+        *("ensemble=rank", "ensemble.per_model=2"),
+        f"hydra.sweep.dir={folder}/my sweep",
+        *(f"split_dir={folder}/splits", f"data.cache_dir={folder}/cache"),
         env=environment(home),
-        capture_output=True,
-        text=True,
-        timeout=300,
     )
     assert done.returncode == 1, done.stdout + done.stderr
     return SimpleNamespace(
