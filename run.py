@@ -33,7 +33,7 @@ from recsys_lightning.runs.deaths import leaving_word
 from recsys_lightning.runs.examples import examples_of, positions_of
 from recsys_lightning.runs.folder import write_json
 from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb
-from recsys_lightning.runs.parameters import job_hash, split_of
+from recsys_lightning.runs.parameters import is_neutral, job_hash, split_of
 from recsys_lightning.runs.provenance import git_commit, versions
 from recsys_lightning.runs.stored import with_stored_run
 from recsys_lightning.sweeps.end import Sweep, end_sweep
@@ -306,7 +306,11 @@ def _fit_settings(cfg: DictConfig) -> dict[str, Any]:
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     named = tracking.scalars({key: config[key] for key in ("seed", "view", "trainer")})
-    return {k: v for k, v in named if k not in MAY_CHANGE and not k.endswith("_target_")}
+    return {
+        key: value
+        for key, value in named
+        if not (key in MAY_CHANGE or key.endswith("_target_") or is_neutral(key, value))
+    }
 
 
 def _what_next(interruption: Interrupted, sweep_folder: Path | None) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torchmetrics import MetricCollection
 
-from recsys_lightning.checkpoints import FittedOn
+from recsys_lightning.checkpoints import FittedOn, has_shape
 from recsys_lightning.data.batches import Query
 from recsys_lightning.data.datamodule import RecommendationData
 from recsys_lightning.data.interactions import Interactions
@@ -40,12 +40,18 @@ class Recommender(pl.LightningModule):
     Everything in a checkpoint is tensors and plain Python: it loads with `weights_only=True`,
     without the data.
 
+    A model is built from numbers. One with `uses_features` takes two lists beside U and I:
+    `features`, names of item features, for which its users may ask by `model.features` (null: all
+    that the data has), and `num_values`, how many values each has.
+
     Args:
         num_users: U.
         num_items: I.
     """
 
-    resumable = True  # whether an interrupted fit can be gone on with
+    resumable = True  # whether an interrupted fit can be resumed
+    uses_features = False
+    unjudged_epochs = 0  # the first ones, such as pre-training: neither validated nor the best
     popularity: Tensor
     tie_order: Tensor
     lr: float  # of Adam; the gradient families take them as hyper-parameters
@@ -53,8 +59,10 @@ class Recommender(pl.LightningModule):
 
     def __init__(self, *, num_users: int, num_items: int) -> None:
         super().__init__()
+        self.shapes: dict[str, tuple[int | str, ...]] = {}  # of `register_from_data`
         self.save_hyperparameters(logger=False)  # loggers get the whole configuration
         self.num_users, self.num_items = num_users, num_items
+        self.features: Sequence[str] = self.hparams.get("features") or ()
         self.fitted_on: FittedOn | None = None  # kept in the checkpoint: its users and items
         self.settings: dict[str, Any] = {}  # kept, too: what a resumed fit must have in common
         self.measured: dict[str, float] = {}  # the latest value of every metric, in full precision
@@ -79,6 +87,35 @@ class Recommender(pl.LightningModule):
 
     # What is given
 
+    def register_from_data(
+        self, name: str, *shape: int | str, dtype: torch.dtype = torch.float32
+    ) -> None:
+        """A buffer for `prepare` to assign, of a shape that only the data knows.
+
+        A checkpoint loads without the data: the buffer takes the stored tensor's shape, and its
+        precision where it is floating-point.
+
+        Args:
+            name: of the buffer.
+            shape: a number where the sizes fix it, else a name such as "nnz"; what has one name is
+                equal in all tensors of the model.
+            dtype: of the buffer.
+        """
+        self.shapes[name] = shape
+        size = [0 if isinstance(length, str) else length for length in shape]
+        self.register_buffer(name, torch.empty(size, dtype=dtype))  # untouched: takes no memory
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Make room for what only the checkpoint knows the shape or precision of."""
+        lengths: dict[str, int] = {}
+        for name, shape in self.shapes.items():
+            stored, buffer = state_dict.get(f"{prefix}{name}"), getattr(self, name)
+            if stored is None or not has_shape(stored, shape, lengths):
+                continue  # an error of torch's
+            if (stored.shape, stored.dtype) != (buffer.shape, buffer.dtype):
+                setattr(self, name, torch.empty_like(stored, device=buffer.device))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     @property
     def datamodule(self) -> RecommendationData:
         """The data of the run that the model is in."""
@@ -96,7 +133,7 @@ class Recommender(pl.LightningModule):
     def setup(self, stage: str) -> None:  # noqa: D102
         if stage == "fit":
             train = self.datamodule.train
-            self.fitted_on = FittedOn.of(train)
+            self.fitted_on = FittedOn.of(train, self.features)
             self.popularity = torch.from_numpy(train.popularity).float().to(self.device)
             self.prepare(train)
             on_cpu = self.trainer.strategy.root_device.type == "cpu"

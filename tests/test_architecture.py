@@ -35,9 +35,10 @@ MAY_IMPORT = {
     "reports": {"errors", "data", "functional", "ensemble", "runs", "sweeps", "reports"},
     "callbacks": {"errors", "recommender", "runs"},
     "instantiate": {"errors"},
+    "fitting": {"errors", "data", "recommender", "checkpoints", "callbacks"},
     "experiment": {
         *("errors", "data", "functional", "processes", "recommender", "checkpoints", "runs"),
-        "callbacks",
+        *("callbacks", "fitting"),
     },
     "report": {"errors", "interruption", "reports"},
     "submission": {"errors", "data", "runs"},

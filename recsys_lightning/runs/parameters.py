@@ -25,6 +25,8 @@ NOT_THE_JOB = frozenset(
         *("trainer.log_every_n_steps", "trainer.default_root_dir", "trainer.profiler"),
     }
 )
+# keys that came after jobs were recorded, with the value that leaves a job as it was
+NEUTRAL = {"trainer.check_val_every_n_epoch": 1, "trainer.gradient_clip_val": None}
 # callbacks that show a fit and do not change it, by the end of their class's name
 SHOWN_BY = (
     *("ProgressBar", "ModelSummary"),
@@ -99,6 +101,11 @@ def identity(
     return {"version": VERSION, "choices": chosen, "data": data, "config": kept}
 
 
+def is_neutral(key: str, value: Any) -> bool:
+    """Whether a setting is as it was before its key existed."""
+    return key in NEUTRAL and value == NEUTRAL[key]
+
+
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as dotted keys; lists as text, so that they can be compared and written.
 
@@ -138,7 +145,8 @@ def _kept(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Without what is not the job's, and with classes in place of their paths."""
     kept: dict[str, Any] = {}
     for key, value in config.items():
-        if f"{prefix}{key}" in NOT_THE_JOB:
+        dotted = f"{prefix}{key}"
+        if dotted in NOT_THE_JOB or is_neutral(dotted, value):
             continue
         inside = f"{prefix}{key}."
         if isinstance(value, Mapping):
