@@ -36,6 +36,7 @@ from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb
 from recsys_lightning.runs.parameters import is_neutral, job_hash, split_of
 from recsys_lightning.runs.provenance import git_commit, versions
 from recsys_lightning.runs.stored import with_stored_run
+from recsys_lightning.starts import digests
 from recsys_lightning.sweeps.end import Sweep, end_sweep
 from recsys_lightning.sweeps.jobs import drop_all_but_best, find_done, has_failed, make_room
 from recsys_lightning.sweeps.locks import take_job
@@ -110,6 +111,7 @@ def run(
             patience=cfg.patience,
             refit=cfg.refit,
             ckpt_path=cfg.ckpt_path,
+            init_from=OmegaConf.to_container(cfg)["init_from"],
             test_history=cfg.test_history,
             eval_batch_size=cfg.eval_batch_size,
             num_candidates=cfg.recommend.candidates,
@@ -194,7 +196,8 @@ def _head(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, Any] | None]:
     data: dict[str, Any] | None = None
     with suppress(InputError, OSError, HydraException, OmegaConfBaseException):
         data = make(cfg.holdout).identity(make(cfg.data))
-    known = config, choices, data
+    identified = config | {"init_from": digests(config["init_from"])}
+    known = identified, choices, data
     return {
         "status": "done",
         "error": None,
@@ -305,7 +308,8 @@ def _fit_settings(cfg: DictConfig) -> dict[str, Any]:
     """What decides, beside data and model, on what a fit does: seed, batches, precision, ..."""
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
-    named = tracking.scalars({key: config[key] for key in ("seed", "view", "trainer")})
+    chosen = {key: config[key] for key in ("seed", "view", "trainer")}
+    named = tracking.scalars(chosen | {"init_from": digests(config["init_from"])})
     return {
         key: value
         for key, value in named

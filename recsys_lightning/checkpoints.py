@@ -65,15 +65,11 @@ class FittedOn:
         >>> fitted_on.rows_of(np.array(["u1", "3"]))
         array([-1,  0])
         """
-        known, rows = self.users, self.rows
-        if known.dtype.kind != users.dtype.kind:  # one of the two holds ids that are not numbers
-            known, users = known.astype(np.str_), users.astype(np.str_)
-            order = known.argsort()
-            known, rows = known[order], rows[order]
-        if not len(known):
-            return np.full(len(users), -1)
-        place = np.searchsorted(known, users).clip(max=len(known) - 1)
-        return np.where(known[place] == users, rows[place], -1)
+        return _found(self.users, self.rows, users)
+
+    def item_rows_of(self, items: NDArray[Any]) -> NDArray[np.int64]:
+        """(I,) the positions of some items by their original ids; -1 for an unknown one."""
+        return _found(self.items, np.arange(len(self.items)), items)
 
     def state(self) -> dict[str, Any]:
         """As tensors and plain Python, for a checkpoint."""
@@ -93,6 +89,18 @@ class FittedOn:
         users, items = (np.asarray(state[name]) for name in ("users", "items"))
         features = state.get("features", ())  # earlier versions had none
         return FittedOn(users, state["rows"].numpy(), items, state["sha256"], features)
+
+
+def _found(known: NDArray[Any], rows: NDArray[np.int64], asked: NDArray[Any]) -> NDArray[np.int64]:
+    """The rows of the ids that are asked for, by those of the known ids, sorted; else -1."""
+    if known.dtype.kind != asked.dtype.kind:  # one of the two holds ids that are not numbers
+        known, asked = known.astype(np.str_), asked.astype(np.str_)
+        order = known.argsort()
+        known, rows = known[order], rows[order]
+    if not len(known):
+        return np.full(len(asked), -1)
+    place = np.searchsorted(known, asked).clip(max=len(known) - 1)
+    return np.where(known[place] == asked, rows[place], -1)
 
 
 def _plain(ids: NDArray[Any]) -> Any:

@@ -40,6 +40,7 @@ from recsys_lightning.recommender import Recommender
 from recsys_lightning.runs.lists import write_lists
 from recsys_lightning.runs.meter import Stopwatch
 from recsys_lightning.runs.submission import write_submission
+from recsys_lightning.starts import InitFrom, starts_of
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Options:
     patience: int | None  # epochs without a better one before the fit stops
     refit: bool
     ckpt_path: str | None
+    init_from: InitFrom
     test_history: str
     eval_batch_size: int
     num_candidates: int  # recommend.candidates, the K of candidates/*.parquet
@@ -126,6 +128,10 @@ class Experiment:
         check_range(
             "recommend.candidates", options.num_candidates, low=options.num_recommended, whole=True
         )
+        if options.init_from and options.ckpt_path not in (None, RESUME):
+            raise InputError(
+                "init_from and ckpt_path: a checkpoint is not fitted; give one of them"
+            )
         self.outcome = Outcome()
 
     def run(self) -> Outcome:
@@ -203,6 +209,13 @@ class Experiment:
         model.settings = dict(self.options.settings)
         return model
 
+    def _starting_model(self, split: Split) -> Recommender:
+        """A fresh model that has what `init_from` names."""
+        model = self._model(split)
+        init_from, accepted = self.options.init_from, model.starts_from
+        model.starts = starts_of(init_from, type(model).__name__, accepted, split.interactions)
+        return model
+
     def _fit(self, data: RecommendationData) -> tuple[Recommender, int, ListCollector | None]:
         """Fit, and return to the best epoch.
 
@@ -210,7 +223,10 @@ class Experiment:
             the model; its epoch, from 1; and its lists of the validation set, if they are still
             there because that epoch was the last one validated.
         """
-        model = self._model(data.split)
+        model = self._starting_model(data.split)
+        for start in model.starts.values():
+            for part in (self.split.valid, self.split.test):
+                check_no_leak(start.file, start.fitted_on, self.split.train, part)
         resumed_from = None
         if self.options.ckpt_path:
             resumed_from, data.first_epoch = self._resumable(model)
@@ -242,7 +258,7 @@ class Experiment:
     def _refit(self, epochs: int) -> Recommender:
         """A fresh model fitted on everything for as many epochs as were best."""
         everything = self._data(NoHoldout().split(self.split.interactions))
-        model = self._model(everything.split)
+        model = self._starting_model(everything.split)
         trainer = self._build_trainer(
             callbacks=[StopAfter(epochs)],  # of as many planned: schedules stay the same
             logged=False,

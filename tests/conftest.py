@@ -103,6 +103,7 @@ def run_experiment(folder, split, model, *, view=None, trainer=None, **options):
                 "patience": None,
                 "refit": True,
                 "ckpt_path": None,
+                "init_from": None,
                 "test_history": "train_valid",
                 "eval_batch_size": 7,
                 "num_candidates": 15,

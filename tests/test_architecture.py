@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "data": {"errors", "data"},
     "metrics": {"errors", "functional", "metrics"},
     "checkpoints": {"errors", "data"},
-    "recommender": {"errors", "data", "functional", "metrics", "checkpoints"},
+    "starts": {"errors", "data", "checkpoints"},
+    "recommender": {"errors", "data", "functional", "metrics", "checkpoints", "starts"},
     "nn": {"data", "functional", "nn"},
     "families": {"errors", "data", "functional", "memory", "recommender"},
     "models": {"errors", "data", "functional", "memory", "nn", "recommender", "families"},
@@ -38,7 +39,7 @@ MAY_IMPORT = {
     "fitting": {"errors", "data", "recommender", "checkpoints", "callbacks"},
     "experiment": {
         *("errors", "data", "functional", "processes", "recommender", "checkpoints", "runs"),
-        *("callbacks", "fitting"),
+        *("callbacks", "fitting", "starts"),
     },
     "report": {"errors", "interruption", "reports"},
     "submission": {"errors", "data", "runs"},

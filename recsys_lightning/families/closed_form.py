@@ -83,7 +83,7 @@ class ClosedForm(Recommender):
 
     def solve(self) -> None:
         """Turn the statistics of all users into `self.weight`, or whatever `score` needs."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no solve(): write it")
 
     def begin(self) -> None:
         """Allocate the statistics."""

@@ -26,7 +26,11 @@ NOT_THE_JOB = frozenset(
     }
 )
 # keys that came after jobs were recorded, with the value that leaves a job as it was
-NEUTRAL = {"trainer.check_val_every_n_epoch": 1, "trainer.gradient_clip_val": None}
+NEUTRAL = {
+    "init_from": None,
+    "trainer.check_val_every_n_epoch": 1,
+    "trainer.gradient_clip_val": None,
+}
 # callbacks that show a fit and do not change it, by the end of their class's name
 SHOWN_BY = (
     *("ProgressBar", "ModelSummary"),

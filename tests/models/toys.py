@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import embedding, softplus
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 
 from recsys_lightning.data.views.sampler import Draw, EvenBatches
@@ -159,6 +160,9 @@ class ToyFeatures(ToyPairs):
         joint = hstack([interactions.features[name].matrix for name in self.features]).tocsr()
         self.bags = torch.from_numpy(joint.indices.astype(np.int32))
         self.bag_offsets = torch.from_numpy(joint.indptr.astype(np.int64))
+        if start := self.starts.get("toy"):
+            start.copy_items("items.weight", into=self.items.weight)
+            start.copy_users("users.weight", into=self.users.weight)
 
     def tables(self):
         lengths = self.bag_offsets.diff().clamp(min=1)[:, None]
@@ -181,4 +185,12 @@ class ToyCounts(ClosedForm):
         return query.history.dense(self.num_items) @ self.weight
 
 
-TOYS = (ToyCounts, ToyPairs, ToyGraph, ToyFeatures)
+class ToyScheduled(ToyPairs):
+    """ToyPairs with a linear warm-up over the first half of the plan."""
+
+    def schedule(self, optimizer):
+        half = self.planned_steps / 2
+        return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / half))
+
+
+TOYS = (ToyCounts, ToyPairs, ToyGraph, ToyFeatures, ToyScheduled)
