@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from recsys_lightning.data.holdout import RandomHoldout
-from tests.command import run
+from tests.command import run, true_python
 from tests.conftest import run_experiment, two_tastes, with_features
 from tests.models import test_contract as contract
 
@@ -70,6 +70,7 @@ def test_the_command_runs_it(conf, tmp_path):
     done = run(
         *("--config-dir", str(conf), "model=my_counts", "trainer.accelerator=cpu"),
         folder=tmp_path / "run",
+        python=true_python,  # for its path
         PYTHONPATH=f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
     )
     assert done.result["metrics"]["val/recall@10"] > 0.05
