@@ -1,6 +1,6 @@
 """Interactions: who consumed what, in which order, and what is known of the items."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 
 from recsys_lightning.data.core import Core
 from recsys_lightning.data.joins import Join
+from recsys_lightning.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,17 @@ class Feature:
         matrix = self.matrix[items]
         used = np.bincount(matrix.indices, minlength=len(self.values)) > 0
         return Feature(self.values[used], matrix[:, used])
+
+
+def tie_order(num_items: int) -> NDArray[np.int64]:
+    """(I,) a permutation of `0..I-1`, the same in every run: of equal items the lower comes first.
+
+    >>> tie_order(5)
+    array([4, 0, 1, 3, 2])
+    """
+    import torch
+
+    return torch.randperm(num_items, generator=torch.Generator().manual_seed(0)).numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +100,14 @@ class Interactions:
         """(I,) users an item."""
         return np.bincount(self.indices, minlength=self.num_items)
 
+    def most_popular(self, k: int) -> NDArray[np.int64]:
+        """(k,) positions of the items with the most users, ties in `tie_order`; -1 after the last.
+
+        So does `functional.ranking.rank_items` recommend to a user without a history.
+        """
+        ranked = np.lexsort((tie_order(self.num_items), -self.popularity))[:k]
+        return np.pad(ranked, (0, k - len(ranked)), constant_values=-1)
+
     @cached_property
     def rows(self) -> NDArray[np.int32]:
         """(N,) the user position of every interaction."""
@@ -98,6 +118,22 @@ class Interactions:
         """(U, I) float32 CSR of ones; rows in time order, so its indices are not sorted."""
         ones = np.ones(self.num_interactions, dtype=np.float32)
         return csr_array((ones, self.indices, self.indptr), shape=(self.num_users, self.num_items))
+
+    def feature_sizes(self, names: Sequence[str] | None = None) -> dict[str, int]:
+        """The number of values of some item features by name; of all of them if None.
+
+        Raises:
+            InputError: one that the data lacks.
+        """
+        for name in [names] if isinstance(names, str) else names or ():
+            if name not in self.features or name == names:
+                has = ", ".join(self.features) or "none"
+                raise InputError(
+                    f"model.features={names}: expected a list of item features that the data has "
+                    f"({has}), or null for all of them"
+                )
+        chosen = self.features if names is None else names
+        return {name: len(self.features[name].values) for name in chosen}
 
     def select(self, mask: NDArray[np.bool_]) -> "Interactions":
         """The interactions where `mask` (N,) holds; same users, items and order."""

@@ -1,9 +1,6 @@
 """A split: every interaction in one of five parts, and what these mean to a model."""
 
 import hashlib
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.writing import making_folder
 
 TRAIN, VALID, TEST, VALID_KNOWN, TEST_KNOWN = range(5)
 PARTS = ("train", "valid", "test", "valid_known", "test_known")
@@ -119,9 +117,7 @@ class Split:
             return target
         from pyarrow import DictionaryArray, array, parquet, table
 
-        folder.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".split-", dir=folder))
-        try:
+        with making_folder(target) as scratch:
             for number, name in enumerate(PARTS):
                 part = self._select(number)
                 if not part.num_interactions and name not in ALWAYS_WRITTEN:
@@ -133,12 +129,4 @@ class Split:
                 if part.times is not None:
                     columns["time"] = array(part.times)
                 parquet.write_table(table(columns), scratch / f"{name}.parquet")
-            os.chmod(scratch, 0o755)
-            try:
-                scratch.rename(target)
-            except OSError:  # another job of the sweep was faster
-                if not target.exists():
-                    raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
         return target

@@ -16,22 +16,11 @@ import pytest
 
 from recsys_lightning.sweeps.jobs import results
 from tests.command import ROOT
-from tests.sweeps.test_sweep import SMALL, SPACE, command, sweep, times, trials
+from tests.sweeps.test_sweep import SMALL, SPACE, kill_after, sweep, times, trials
 from tests.test_configs import composed
 
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 CORES = len(os.sched_getaffinity(0))
-
-
-def start(folder, *overrides):
-    """The sweep in a process group of its own."""
-    return subprocess.Popen(
-        command(folder, *overrides),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
 
 
 def wait_for(condition, process, seconds=120):
@@ -43,43 +32,36 @@ def wait_for(condition, process, seconds=120):
 
 
 def jobs_of(folder):
-    return [result["job"] for _, result in results(folder / "sweep")]
+    return [result.job for _, result in results(folder / "sweep")]
 
 
 def test_joblib_shares_out_the_threads_and_a_failure_is_told(tmp_path):
     done = sweep(tmp_path, *JOBLIB, "model=ease", "model.l2=1,-2,3", code=1)
     found = {run.name: result for run, result in results(tmp_path / "sweep")}
-    assert [found[f"{number}_ease"]["status"] for number in range(3)] == ["done", "failed", "done"]
+    assert [found[f"{number}_ease"].status for number in range(3)] == ["done", "failed", "done"]
     share = max(1, CORES // 2)
-    assert found["0_ease"]["threads"]["torch"] <= share
-    assert found["0_ease"]["threads"]["numba"] <= share
+    assert found["0_ease"].threads["torch"] <= share
+    assert found["0_ease"].threads["numba"] <= share
     assert "failed: " in done.stderr
     assert "model.l2=-2" in done.stderr
     assert (tmp_path / "sweep/report.html").exists()
 
 
-def test_optuna_runs_trials_at_once(tmp_path):
-    options = (*SPACE, "hydra/launcher=joblib", "hydra.sweeper.n_jobs=2")
-    sweep(tmp_path, *options, "hydra.sweeper.n_trials=4")
-    assert [state for state, _ in trials(tmp_path)] == ["COMPLETE"] * 4
-    assert len(set(jobs_of(tmp_path))) == 4
-
-
 @pytest.mark.parametrize(
-    "pruner",
+    ("launcher", "pruner"),
     [
-        ("median", "n_startup_trials=1", "n_warmup_steps=0"),
-        ("hyperband", "min_resource=1", "max_resource=4"),
+        (("hydra.sweeper.n_jobs=2", *JOBLIB), ("median", "n_startup_trials=1", "n_warmup_steps=0")),
+        ((), ("hyperband", "min_resource=1", "max_resource=4")),
     ],
-    ids=lambda pruner: pruner[0],
+    ids=["median, in workers", "hyperband"],
 )
-def test_workers_report_to_a_study_in_a_database_and_are_pruned(tmp_path, pruner):
+def test_trials_report_to_a_study_in_a_database_and_are_pruned(launcher, pruner, tmp_path):
     name, *settings = pruner
     storage = f"sqlite:///{tmp_path}/study.db"
     options = (
         *("hydra/sweeper=optuna", f"hydra/sweeper/pruner={name}", "hydra/sweeper/sampler=random"),
         *(f"hydra.sweeper.pruner.{setting}" for setting in settings),
-        *("hydra.sweeper.n_trials=6", "hydra.sweeper.n_jobs=2", *JOBLIB),
+        *("hydra.sweeper.n_trials=6", *launcher),
         f"hydra.sweeper.storage='{storage}'",
         *("model=multi_dae", "max_epochs=4", "view.batch_size=20"),
         "model.lr=tag(log,interval(0.00000001,0.1))",
@@ -87,7 +69,7 @@ def test_workers_report_to_a_study_in_a_database_and_are_pruned(tmp_path, pruner
     sweep(tmp_path, *options)
     study = optuna.load_study(study_name="sweep", storage=storage)
     states = [trial.state.name.replace("COMPLETE", "DONE").lower() for trial in study.trials]
-    statuses = [result["status"] for _, result in results(tmp_path / "sweep")]
+    statuses = [result.status for _, result in results(tmp_path / "sweep")]
     assert statuses == states
     assert set(states) == {"done", "pruned"}
     assert all(trial.intermediate_values for trial in study.trials)
@@ -95,10 +77,7 @@ def test_workers_report_to_a_study_in_a_database_and_are_pruned(tmp_path, pruner
 
 def test_killed_with_its_workers_a_sweep_goes_on_where_it_was(tmp_path):
     overrides = (*JOBLIB, "model=ease", "model.l2=1,2,3,4,5,6")
-    job = start(tmp_path, *overrides)
-    wait_for(lambda: len(times(tmp_path)) >= 2, job)
-    os.killpg(job.pid, signal.SIGKILL)
-    job.wait()
+    kill_after(2, tmp_path, *overrides, kill=os.killpg)
     before = times(tmp_path)
     sweep(tmp_path, *overrides)
     after = times(tmp_path)
@@ -109,14 +88,11 @@ def test_killed_with_its_workers_a_sweep_goes_on_where_it_was(tmp_path):
 
 def test_workers_that_outlive_their_sweep_do_nothing_twice(tmp_path):
     overrides = (*JOBLIB, "model=multi_dae", "max_epochs=3", "model.dropout=0.1,0.2,0.3,0.4")
-    job = start(tmp_path, *overrides)
-    wait_for(lambda: len(times(tmp_path)) >= 1, job)
-    os.kill(job.pid, signal.SIGKILL)  # the parent alone
-    job.wait()
+    killed = kill_after(1, tmp_path, *overrides)
     before = times(tmp_path)
-    sweep(tmp_path, *overrides)
+    sweep(tmp_path, *overrides[len(JOBLIB) :])  # one by one: beside those workers it is enough
     with suppress(ProcessLookupError):
-        os.killpg(job.pid, signal.SIGKILL)  # idle by now, and some would stay
+        os.killpg(killed, signal.SIGKILL)  # idle by now, and some would stay
     after = times(tmp_path)
     assert len(after) == 4
     assert all(after[name] == when for name, when in before.items())
@@ -130,10 +106,7 @@ def test_optuna_completes_its_total_after_a_kill_under_joblib(tmp_path):
         "hydra.sweeper.n_jobs=2",
         "hydra.sweeper.n_trials=6",
     )
-    job = start(tmp_path, *options)
-    wait_for(lambda: len(times(tmp_path)) >= 2, job)
-    os.killpg(job.pid, signal.SIGKILL)
-    job.wait()
+    kill_after(2, tmp_path, *options, kill=os.killpg)
     before = times(tmp_path)
     sweep(tmp_path, *options)
     after = times(tmp_path)
@@ -146,7 +119,7 @@ def test_submitit_starts_a_process_a_job(tmp_path):
     sweep(tmp_path, "hydra/launcher=local", "model=ease,popularity")
     assert sorted(times(tmp_path)) == ["0_ease", "1_popularity"]
     for _, result in results(tmp_path / "sweep"):
-        assert result["threads"] == {"torch": 1, "numba": 1}
+        assert result.threads == {"torch": 1, "numba": 1}
     assert list((tmp_path / "sweep/.submitit").iterdir())
 
 
@@ -186,7 +159,7 @@ def test_make_sweep_goes_through_the_models_and_tells_a_failure(tmp_path):
         (
             *SMALL,
             "max_epochs=1",
-            "hydra.sweeper.n_trials=2",
+            "hydra.sweeper.n_trials=1",
             f"split_dir={tmp_path}/splits",
             f"data.cache_dir={tmp_path}/cache",
         )
@@ -197,7 +170,7 @@ def test_make_sweep_goes_through_the_models_and_tells_a_failure(tmp_path):
     )
     assert done.returncode != 0
     assert "nosuch" in done.stderr
-    assert len(list((tmp_path / "multi_ease").glob("*/result.json"))) == 2
+    assert len(list((tmp_path / "multi_ease").glob("*/result.json"))) == 1
     assert not subprocess.run([*target, "MODELS=multi_ease"], cwd=ROOT).returncode
 
 
