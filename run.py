@@ -69,6 +69,8 @@ def run(
     console = Console(quiet=int(os.environ.get("LOCAL_RANK", 0)) > 0)
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise InputError(f"{missing[0]}=???: a value is missing; give it on the command line")
+    if cfg.jobs is not None:
+        raise InputError("jobs: a list of several runs: give -m; or jobs=null, for a single one")
     if cfg.get("ensemble"):
         if HydraConfig.get().mode != RunMode.MULTIRUN:
             raise InputError(
