@@ -7,7 +7,7 @@ RUNS ?= outputs
 SWEEP ?= multirun/models
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint types check format leaderboard sweep dashboard submission check-submission test-ray bench bench-startup bench-linear bench-large bench-autoencoders bench-ensemble lock clean
+.PHONY: help install run test test-slow test-gpu lint types check format leaderboard sweep dashboard submission check-submission test-ray bench bench-startup bench-linear bench-large bench-autoencoders bench-ensemble bench-sweep lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 20
@@ -23,10 +23,13 @@ run: install ## Recommend real movies: python run.py with its defaults (ARGS="mo
 	$(BIN)/python run.py $(ARGS)
 
 test: install ## All fast tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
 
 test-slow: install ## Statistical checks
 	$(BIN)/python -m pytest -m slow
+
+test-gpu: install ## Every model on CUDA beside a CPU
+	$(BIN)/python -m pytest -m gpu -rs
 
 test-ray: ## hydra/launcher=ray, in an environment of its own: it wants older packages
 	$(PYTHON) -m venv .venv-ray
@@ -65,7 +68,7 @@ submission: install ## The contest's line-up on the small sample's good ratings:
 check-submission: install ## Check FILE=submission.csv: header, ids, items a user, distinct, unseen; TEMPLATE=... for the order, SPLIT=... for the data
 	$(BIN)/python -m recsys_lightning.submission $(FILE) $(if $(TEMPLATE),--template $(TEMPLATE)) $(if $(SPLIT),--split $(SPLIT))
 
-bench: bench-startup bench-linear bench-autoencoders bench-ensemble ## Speed and memory beside peer libraries; on a quiet machine
+bench: bench-startup bench-linear bench-autoencoders bench-ensemble bench-sweep ## Speed and memory beside peer libraries; on a quiet machine
 
 bench-startup: install ## The default run, its fits, its imports, and --help
 	$(BIN)/python experiments/benchmark_startup/benchmark.py $(ARGS)
@@ -83,6 +86,9 @@ bench-autoencoders: install ## The autoencoders beside plain PyTorch and RecBole
 
 bench-ensemble: install ## The ensemble of eight runs of the contest's size
 	$(BIN)/python experiments/benchmark_ensemble/benchmark.py
+
+bench-sweep: install ## A sweep of 1,000 finished jobs, started again
+	$(BIN)/python experiments/benchmark_sweep/benchmark.py $(ARGS)
 
 lock: install ## Write the versions of .venv to requirements.lock
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock

@@ -33,8 +33,9 @@ from omegaconf import DictConfig, OmegaConf
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.instantiate import make
 from recsys_lightning.runs.parameters import flat, identity
+from recsys_lightning.runs.record import RunResult
 from recsys_lightning.runs.secrets import mask, masked
-from recsys_lightning.sweeps.jobs import results
+from recsys_lightning.sweeps.jobs import Known, results
 from recsys_lightning.sweeps.locks import wait_for_jobs
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class OptunaSweeper(Sweeper):
         self.sampler, self.pruner, self.direction = sampler, pruner, direction
         self.storage, self.study_name = storage, study_name
         self.n_trials, self.n_jobs, self.params = n_trials, n_jobs, params
+        self.known: Known = {}
 
     def setup(  # noqa: D102
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -124,7 +126,7 @@ class OptunaSweeper(Sweeper):
                 log.exception("the launcher failed")
                 broken, values = error, [None] * len(trials)
                 wait_for_jobs(folder)
-            by_trial = _by_trial(folder, self.study_name)
+            by_trial = self._by_trial(folder)
             for trial, value in zip(trials, values, strict=True):
                 counts = self._tell(study, trial.number, by_trial, value)
                 failed_now, in_a_row = failed_now + (not counts), 0 if counts else in_a_row + 1
@@ -239,7 +241,7 @@ class OptunaSweeper(Sweeper):
         """Of an earlier start: tell how trials ended, queue again what failed or was killed."""
         from optuna.trial import TrialState
 
-        by_trial = _by_trial(folder, self.study_name)
+        by_trial = self._by_trial(folder)
         for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
             self._tell(study, trial.number, by_trial, None)
         again = {t.user_attrs.get("again") for t in study.get_trials(deepcopy=False)}
@@ -247,18 +249,25 @@ class OptunaSweeper(Sweeper):
             if trial.number not in again:
                 study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
 
+    def _by_trial(self, folder: Path) -> dict[int, RunResult]:
+        """The results of the study's jobs by the number of their trial; of two, the later one."""
+        found = [result for _, result in results(folder, self.known)]
+        found.sort(key=lambda result: result.finished or "later: it died")
+        of_jobs = [(result.config["sweep"], result) for result in found]
+        return {
+            job["trial"]: result for job, result in of_jobs if job.get("study") == self.study_name
+        }
+
     def _tell(
-        self, study: Any, number: int, by_trial: dict[int, dict[str, Any]], returned: float | None
+        self, study: Any, number: int, by_trial: dict[int, RunResult], returned: float | None
     ) -> bool:
         """Tell Optuna how a trial ended; returns whether it counts."""
         from optuna.trial import TrialState
 
         result = by_trial.get(number)
-        status = result["status"] if result else "failed" if returned is None else "done"
+        status = result.status if result else "failed" if returned is None else "done"
         if status == "done":
-            value = (
-                returned if result is None else result["metrics"].get(result["config"]["monitor"])
-            )
+            value = returned if result is None else result.metrics.get(result.config["monitor"])
             status = "failed" if value is None else "done"
         if status == "done":
             study.tell(number, value)
@@ -285,14 +294,6 @@ def _split_with(monitor: str, cutoffs: list[int], holdout: Any, source: Any) -> 
             "by; choose another holdout, or holdout.valid_items=10"
         )
     return str(split.sha256)
-
-
-def _by_trial(folder: Path, study: str) -> dict[int, dict[str, Any]]:
-    """The results of a study's jobs by the number of their trial; of two, the later one."""
-    found = [result for _, result in results(folder)]
-    found.sort(key=lambda result: result.get("finished", "later: it died"))
-    of_jobs = [(result["config"]["sweep"], result) for result in found]
-    return {job["trial"]: result for job, result in of_jobs if job.get("study") == study}
 
 
 def _finished(study: Any) -> int:

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError
 
-WEIGHTS = {"evaluate": "best.ckpt", "recommend": "final.ckpt"}  # of a run's folder
-
 
 @dataclass(frozen=True, eq=False)
 class FittedOn:

@@ -15,7 +15,6 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from recsys_lightning.callbacks.candidates import ListCollector
 from recsys_lightning.callbacks.fitting import MovableCheckpoint, StopAfter, WholeCheckpoints
 from recsys_lightning.checkpoints import (
-    WEIGHTS,
     check_items,
     check_model,
     check_no_leak,
@@ -29,6 +28,7 @@ from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError, Interrupted, check_range
 from recsys_lightning.processes import is_first_process
 from recsys_lightning.recommender import Recommender
+from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.lists import write_lists
 from recsys_lightning.runs.meter import Stopwatch
 from recsys_lightning.runs.submission import write_submission
@@ -55,31 +55,34 @@ class Options:
 
 @dataclass
 class Outcome:
-    """What a run found, apart from the files it wrote.
+    """What a run found, apart from the files it wrote; names are those of `runs.record.RunResult`.
 
     Attributes:
         metrics: by name, such as `val/recall@10`.
         standard_errors: over users, of the same names where there is one.
-        num_evaluated: users by stage.
+        users: evaluated, by stage.
         best_epoch: from 1; the one whose weights were evaluated.
         steps: optimiser steps of the fit.
         parameters: numbers that the model holds, parameters and buffers.
         checkpoints: of a run that did not fit, the files that were evaluated and recommended from.
         final: (U, K) ranked item positions from all interactions.
-        num_unknown: users of the submission that the data does not know.
-        num_short: users with fewer unseen items than asked for.
+        submission: users of the submission whom the data does not know, `unknown`, and those with
+            fewer unseen items than asked for, `short`.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
     standard_errors: dict[str, float] = field(default_factory=dict)
-    num_evaluated: dict[str, int] = field(default_factory=dict)
+    users: dict[str, int] = field(default_factory=dict)
     best_epoch: int = 0
     steps: int = 0
     parameters: int = 0
     checkpoints: dict[str, str] = field(default_factory=dict)
     final: NDArray[np.int32] | None = None
-    num_unknown: int = 0
-    num_short: int = 0
+    submission: dict[str, int] = field(default_factory=dict)
+
+    def for_result(self) -> dict[str, Any]:
+        """All but the lists, by name."""
+        return {name: value for name, value in vars(self).items() if name != "final"}
 
 
 class Experiment:
@@ -111,6 +114,7 @@ class Experiment:
         clock: Stopwatch,
     ) -> None:
         self.folder, self.split, self.view, self.clock = folder, split, view, clock
+        self.files = RunFolder(folder)
         self._build_model, self._build_trainer, self.options = build_model, build_trainer, options
         check_range("seed", options.seed, low=0, whole=True)
         if options.patience is not None:
@@ -158,10 +162,11 @@ class Experiment:
         Of a folder the best epoch is evaluated, and the model that was fitted again on everything
         recommends, where there is one: so did the run itself.
         """
-        files = dict.fromkeys(WEIGHTS, path)
+        files = {"evaluate": path, "recommend": path}
         if path.is_dir():
-            best, final = (path / "checkpoints" / name for name in WEIGHTS.values())
-            files = {"evaluate": best, "recommend": final if final.is_file() else best}
+            run = RunFolder(path)
+            final = run.final if run.final.is_file() else run.best
+            files = {"evaluate": run.best, "recommend": final}
         model = None
         asked = [part for part in (self.split.valid, self.split.test) if part.num_interactions]
         if asked:
@@ -208,8 +213,8 @@ class Experiment:
         if has_valid and self.options.monitor not in names:
             raise InputError(f"monitor={self.options.monitor}: expected one of {', '.join(names)}")
         best = MovableCheckpoint(
-            dirpath=self.folder / "checkpoints",
-            filename="best",
+            dirpath=self.files.checkpoints,
+            filename=self.files.best.stem,
             monitor=self.options.monitor if has_valid else None,
             mode="max",
             save_weights_only=True,
@@ -219,8 +224,8 @@ class Experiment:
         callbacks: list[pl.Callback] = [best, lists]
         if model.resumable:
             last = MovableCheckpoint(
-                dirpath=self.folder / "checkpoints",
-                filename="last",
+                dirpath=self.files.checkpoints,
+                filename=self.files.last.stem,
                 save_on_train_epoch_end=True,
                 enable_version_counter=False,
             )
@@ -243,7 +248,8 @@ class Experiment:
         _leave_process_group()
         self.outcome.steps = trainer.global_step
         checkpoint, _ = open_checkpoint(Path(best.best_model_path))
-        model.load_state_dict(checkpoint["state_dict"])
+        if model.resumable:  # else these are the weights that it has: of its only epoch
+            model.load_state_dict(checkpoint["state_dict"])
         kept = not several and lists.at == (checkpoint["epoch"], checkpoint["global_step"])
         return model, checkpoint["epoch"] + 1, lists if kept else None
 
@@ -258,7 +264,7 @@ class Experiment:
             enable_checkpointing=False,
         )
         _train(trainer, model, everything)
-        trainer.save_checkpoint(self.folder / "checkpoints" / WEIGHTS["recommend"])
+        trainer.save_checkpoint(self.files.final)
         _leave_process_group()
         return model
 
@@ -285,7 +291,7 @@ class Experiment:
 
     def _resumable(self, model: Recommender) -> tuple[Path, int]:
         """The checkpoint that an interrupted fit of the same model left, and the next epoch."""
-        file = self.folder / "checkpoints" / "last.ckpt"
+        file = self.files.last
         if not file.is_file():
             raise InputError(
                 f"ckpt_path={RESUME}: no checkpoint at {file}; name the interrupted run's folder "
@@ -303,17 +309,16 @@ class Experiment:
             trainer: of the fit that was interrupted; None: another stage was.
             best: its best checkpoint so far.
         """
-        folder = self.folder / "checkpoints"
         from_best = f"with ckpt_path={self.folder} the best epoch is evaluated and recommends"
         if trainer is None or best is None:
-            file = folder / WEIGHTS["evaluate"]
+            file = self.files.best
             return f"{file} is kept: {from_best}" if file.is_file() else "nothing is kept"
         epoch = f"in epoch {trainer.current_epoch + 1}"
         if best.best_model_score is None or not best.best_model_path:
             return f"{epoch}, before the first was complete: nothing is kept"
         score = f"the best so far ({self.options.monitor} {best.best_model_score:.4f}) is"
         resume = f"To resume: the same command with hydra.run.dir={self.folder} ckpt_path={RESUME}"
-        if (folder / "last.ckpt").is_file():
+        if self.files.last.is_file():
             from_best = f"{resume}; {from_best}"
         return f"{epoch}; {score} {best.best_model_path}. {from_best}"
 
@@ -339,7 +344,7 @@ class Experiment:
                     lists = self._ask(model, data, stage)
             with self.clock("write"):
                 self._write(name, data, lists)
-            self.outcome.num_evaluated[name] = len(data.users(name))
+            self.outcome.users[name] = len(data.users(name))
         self.outcome.metrics = dict(model.measured)
         self.outcome.standard_errors = {
             name: value for name, value in model.standard_errors.items() if np.isfinite(value)
@@ -353,9 +358,7 @@ class Experiment:
             x, k = self.split.interactions, self.options.num_recommended
             self.outcome.parameters = sum(v.numel() for v in model.state_dict().values())
             self.outcome.final = lists.items
-            self.outcome.num_unknown, self.outcome.num_short = write_submission(
-                self.folder / "submission.csv", x, lists.items, np.argsort(-x.popularity)[:k], k
-            )
+            self.outcome.submission = write_submission(self.files.submission, x, lists.items, k)
 
     def _ask(self, model: Recommender, data: RecommendationData, stage: str) -> ListCollector:
         """Lists of all queries of `validate`, `test` or `predict`, on one device.
@@ -373,7 +376,7 @@ class Experiment:
         return lists
 
     def _write(self, name: str, data: RecommendationData, lists: ListCollector) -> None:
-        path = self.folder / "candidates" / f"{name}.parquet"
+        path = self.files.candidates(name)
         write_lists(path, data.interactions, data.users(name), lists.items, lists.scores)
 
 

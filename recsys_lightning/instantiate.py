@@ -9,6 +9,13 @@ from omegaconf import DictConfig, OmegaConf
 from recsys_lightning.errors import InputError
 
 
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """A configuration as plain Python, without interpolations."""
+    content = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
 def make(config: DictConfig, **overrides: Any) -> Any:
     """Instantiate, with the user's mistake in place of Hydra's wrapping of it."""
     try:

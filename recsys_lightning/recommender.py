@@ -13,7 +13,7 @@ from torchmetrics import MetricCollection
 
 from recsys_lightning.checkpoints import FittedOn
 from recsys_lightning.data.batches import Query
-from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.interactions import Interactions, tie_order
 from recsys_lightning.functional.ranking import hits, rank_items
 from recsys_lightning.metrics.ranking import UserMean, ranking_metrics
 
@@ -59,8 +59,7 @@ class Recommender(pl.LightningModule):
         self.measured: dict[str, float] = {}  # the latest value of every metric, in full precision
         self.standard_errors: dict[str, float] = {}
         self.register_buffer("popularity", torch.zeros(num_items))
-        ties = torch.randperm(num_items, generator=torch.Generator().manual_seed(0))
-        self.register_buffer("tie_order", ties)
+        self.register_buffer("tie_order", torch.from_numpy(tie_order(num_items)))
         self.evaluate_at(cutoffs=[min(10, num_items)], list_length=10)
 
     # What a model author writes

@@ -1,13 +1,14 @@
 """The check of a submission: `python -m recsys_lightning.submission FILE`, exit 2 if it fails."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from recsys_lightning.data.sources.encoding import plain
 from recsys_lightning.errors import BAD_INPUT, InputError
+from recsys_lightning.runs.folder import ENSEMBLE, RESULT, RunFolder
+from recsys_lightning.runs.record import read_result
 from recsys_lightning.runs.submission import read_order, told, violations
 
 
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--split",
         type=Path,
         help="folder of the run's train, valid and test.parquet; by default that of the "
-        "result.json or ensemble.json beside the file",
+        f"{RESULT} or {ENSEMBLE} beside the file",
     )
     parser.add_argument("--template", type=Path, help="a file with the users in their order")
     parser.add_argument("-k", type=int, default=10, help="items a user (10)")
@@ -48,14 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _split_beside(file: Path) -> tuple[Path, str]:
     """The folder of a run's split, and its SHA-256."""
-    for name in ("ensemble.json", "result.json"):
-        if (path := file.parent / name).is_file():
-            result = json.loads(path.read_text())
-            return Path(result["split_files"]), result["split"]
-    raise InputError(
-        f"{file}: no result.json or ensemble.json beside it that tells what users have seen; "
-        "name the split's folder (--split)"
-    )
+    beside = RunFolder(file.parent)
+    if not (beside.result.is_file() or beside.ensemble.is_file()):
+        raise InputError(
+            f"{file}: no {RESULT} or {ENSEMBLE} beside it that says what users have seen; name the "
+            "split's folder (--split)"
+        )
+    result = read_result(file.parent)
+    if result.split_files is None or result.split is None:
+        raise InputError(f"{file.parent}: its result has no split; name its folder (--split)")
+    return Path(result.split_files), result.split
 
 
 if __name__ == "__main__":

@@ -1,33 +1,46 @@
-"""Runs the real command, as a user would."""
+"""Runs the real commands, as a user would: in forks, or where that would not show it, by Python."""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from subprocess import CompletedProcess
 
-ROOT = Path(__file__).parent.parent
+from tests.forked import ROOT, forked_python
 
 
-def run(*overrides: str, folder: Path, code: int = 0, **environment: str) -> "Done":
-    """`python run.py` with a run folder, data cache and splits of its own; checks the exit code."""
-    command = [
-        sys.executable,
-        "run.py",
-        *overrides,
-        f"hydra.run.dir={folder}",
-        f"split_dir={folder.parent / 'splits'}",
-    ]
-    if not any(override.startswith("data.cache_dir") for override in overrides):
-        command.append(f"data.cache_dir={folder.parent / 'cache'}")
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=os.environ | {"COLUMNS": "120"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
+def true_python(
+    *arguments: str,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 300,
+) -> CompletedProcess[str]:
+    """`python *arguments` by an interpreter of its own, which takes seconds to import.
+
+    For what a fork cannot show: what is imported and said by the way, variables that are read at
+    the start, processes that are started by the command, and what the README's reader types.
+    """
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout
     )
+
+
+def run(
+    *overrides: str,
+    folder: Path,
+    code: int = 0,
+    python: Callable[..., CompletedProcess[str]] = forked_python,
+    **environment: str,
+) -> "Done":
+    """`python run.py` with a run folder, data cache and splits of its own; checks the exit code."""
+    arguments = ["run.py", *overrides, f"hydra.run.dir={folder}"]
+    arguments.append(f"split_dir={folder.parent / 'splits'}")
+    if not any(override.startswith("data.cache_dir") for override in overrides):
+        arguments.append(f"data.cache_dir={folder.parent / 'cache'}")
+    done = python(*arguments, env=os.environ | {"COLUMNS": "120"} | environment)
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return Done(folder, done.stdout, done.stderr)
 

@@ -1,6 +1,7 @@
 """Who may import whom, and what is never imported before it is needed."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,35 +16,49 @@ MAY_IMPORT = {
     "processes": set(),
     "interruption": {"errors"},
     "memory": {"errors"},
+    "writing": set(),
     "functional": {"errors", "functional"},
-    "data": {"errors", "data"},
-    "metrics": {"errors", "functional", "metrics"},
+    "data": {"errors", "writing", "data"},
+    "metrics": {"errors", "data", "functional", "metrics"},
     "checkpoints": {"errors", "data"},
     "recommender": {"errors", "data", "functional", "metrics", "checkpoints"},
     "nn": {"data", "functional", "nn"},
     "families": {"errors", "data", "functional", "memory", "recommender"},
     "models": {"errors", "data", "functional", "memory", "nn", "recommender", "families"},
-    "runs": {"errors", "data", "functional", "runs"},
+    "runs": {"errors", "writing", "data", "metrics", "runs"},
     "sweeps": {
-        *("errors", "instantiate", "runs", "sweeps"),
+        *("errors", "instantiate", "session", "runs", "sweeps"),
         *("ensemble", "reports", "tracking"),  # the end of a sweep
     },
-    "tracking": {"errors", "interruption", "runs", "sweeps", "tracking"},
+    "tracking": {"errors", "interruption", "metrics", "runs", "sweeps", "tracking"},
     "ensemble": {
-        *("errors", "data", "functional", "metrics", "runs", "sweeps", "interruption", "ensemble"),
+        *("errors", "writing", "interruption", "data", "functional", "metrics", "runs", "sweeps"),
+        "ensemble",
     },
-    "reports": {"errors", "data", "functional", "ensemble", "runs", "sweeps", "reports"},
-    "callbacks": {"errors", "recommender", "runs"},
+    "reports": {
+        *("errors", "writing", "data", "functional", "metrics", "runs", "sweeps", "ensemble"),
+        "reports",
+    },
+    "callbacks": {"errors", "writing", "recommender", "runs"},
     "instantiate": {"errors"},
     "experiment": {
         *("errors", "data", "functional", "processes", "recommender", "checkpoints", "runs"),
         "callbacks",
     },
+    "session": {"errors"},
+    "assembly": {"errors", "instantiate", "data", "runs", "tracking", "callbacks", "experiment"},
+    "job": {
+        *("errors", "instantiate", "interruption", "processes", "session", "runs", "sweeps"),
+        *("tracking", "assembly"),
+    },
     "report": {"errors", "interruption", "reports"},
     "submission": {"errors", "data", "runs"},
 }
 
-MAY_USE_HYDRA = {"instantiate.py", "runs/stored.py", "sweeps/end.py"}
+MAY_USE_HYDRA = {
+    *("instantiate.py", "assembly.py", "job.py"),
+    *("runs/stored.py", "sweeps/end.py"),
+}
 
 
 def imports(path: Path) -> set[str]:
@@ -79,6 +94,58 @@ def test_imports_point_downwards(path):
 )
 def test_models_never_import_models(path):
     assert not [name for name in imports(path) if name.startswith("recsys_lightning.models")]
+
+
+# names of files and folders of a run: `runs/folder.py` alone says where each stands
+OF_A_RUN = re.compile(
+    r"(?<![\w-])((result|ensemble|unfinished)\.json|(submission|metrics)\.csv|fault\.log|\w+\.ckpt)"
+)
+
+
+def spelled(path: Path) -> set[str]:
+    """The names of a run's files in a module's strings, docstrings aside."""
+    tree = ast.parse(path.read_text())
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    strings = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said
+    ]
+    joined = [
+        node.right.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
+        if isinstance(node.right, ast.Constant)
+    ]
+    folders = {"candidates", "checkpoints", "tensorboard"}.intersection(joined)
+    return folders.union(found[0] for text in strings for found in OF_A_RUN.finditer(text))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*sorted(PACKAGE.rglob("*.py")), PACKAGE.parent / "run.py"],
+    ids=lambda path: str(path.relative_to(PACKAGE.parent)),
+)
+def test_one_module_says_where_the_files_of_a_run_stand(path):
+    if path != PACKAGE / "runs" / "folder.py":
+        assert spelled(path) == set()
+    else:
+        assert len(spelled(path)) > 5  # the test sees them
+
+
+def test_the_entry_point_is_an_entry_and_nothing_else():
+    assert len((PACKAGE.parent / "run.py").read_text().splitlines()) < 80
+
+
+def test_the_public_functions_import_nothing_until_they_are_called():
+    [docstring, *body] = ast.parse((PACKAGE / "__init__.py").read_text()).body
+    assert isinstance(docstring, ast.Expr)
+    roots = {node.module.partition(".")[0] for node in body if isinstance(node, ast.ImportFrom)}
+    assert roots == {"collections", "pathlib", "typing"}
+    functions = [node for node in body if isinstance(node, ast.FunctionDef)]
+    for node in functions:
+        assert ast.get_docstring(node), node.name
+    assert len(functions) + 4 == len(body)  # three imports, and those of types
 
 
 def test_reading_and_splitting_imports_nothing_heavy():

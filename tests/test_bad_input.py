@@ -103,6 +103,10 @@ def test_an_unknown_key(refused):
         ("model.dropout=1", "model.dropout=1"),
         ("metrics.k=[0]", "metrics.k"),
         ("holdout.valid_items=-3", "holdout.valid_items"),
+        (
+            "holdout.test_items=0 holdout.valid_share=0.1",
+            "holdout.test_items=0, holdout.valid_share=0.1: expected numbers of items, or shares",
+        ),
         ("recommend.users=[99999]", "recommend.users"),
         ("monitor=val/recall@7", "val/recall@10"),
         ("model=multi_dae model.hidden_dims=[600,0]", "model.hidden_dims[1]=0"),
@@ -143,6 +147,22 @@ def test_a_template_with_unknown_users_is_served_the_popular_items(tmp_path):
     assert done.result["submission"]["unknown"] == 1
     lines = (done.folder / "submission.csv").read_text().splitlines()[1:]
     assert [line.split(",")[0] for line in lines] == ["5"] * 10 + ["888"] * 10
+
+
+def test_users_who_left_the_k_core_are_served_the_popular_items_that_stayed(tmp_path):
+    (tmp_path / "ratings.csv").write_text(GOOD + "777,3,1\n778,9999,1\n")
+    (tmp_path / "template.csv").write_text("user,item\n778,0\n5,0\n888,0\n777,0\n")
+    done = run(
+        *(o.format(tmp=tmp_path) for o in RATINGS),
+        *("model=popularity", "data.min_user_interactions=2", "data.min_item_interactions=2"),
+        f"data.submission_template={tmp_path}/template.csv",
+        folder=tmp_path / "run",
+    )
+    assert "1,200 of 1,202 interactions, 30 of 32 users, 60 of 61 items stay" in done.out
+    assert done.result["submission"]["unknown"] == 3
+    rows = [line.split(",") for line in (done.folder / "submission.csv").read_text().split()[1:]]
+    assert [user for user, _ in rows] == [u for u in ("778", "5", "888", "777") for _ in range(10)]
+    assert "9999" not in {item for _, item in rows}
 
 
 def test_no_room_in_memory_is_told_with_remedies(refused):

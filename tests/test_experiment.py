@@ -178,7 +178,7 @@ def test_submission_keeps_the_template_order_and_falls_back_on_popularity(tmp_pa
     lines = (tmp_path / "submission.csv").read_text().splitlines()[1:]
     assert [line.split(",")[0] for line in lines] == ["102", "102", "999", "999", "100", "100"]
     assert lines[2] == "999,1001"  # the most popular
-    assert experiment.outcome.num_unknown == 1
+    assert experiment.outcome.submission["unknown"] == 1
 
 
 def test_a_stored_run_evaluates_to_the_same_without_fitting(split, tmp_path):

@@ -3,15 +3,13 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from importlib import import_module
 
 import pytest
 
 from recsys_lightning.errors import Interrupted
 from recsys_lightning.interruption import SIGNALS, signals_kill, signals_raise, signals_wait
-from tests.command import ROOT
+from tests.forked import forked_python
 from tests.test_run import SMALL
 
 
@@ -67,11 +65,11 @@ runpy.run_path("run.py", run_name="__main__")
 
 
 def strike(*overrides, folder, multirun=False, **where):
-    command = [sys.executable, "-c", STRIKE.format(**where), *SMALL, *overrides]
+    command = ["-c", STRIKE.format(**where), *SMALL, *overrides]
     command += [f"hydra.{'sweep' if multirun else 'run'}.dir={folder}"]
     command += [f"split_dir={folder.parent}/s", f"data.cache_dir={folder.parent}/c"]
     command += ["-m"] if multirun else []
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = forked_python(*command)
     assert "Traceback" not in done.stderr
     return done
 

@@ -5,8 +5,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from itertools import pairwise
 
 import nbformat
@@ -14,7 +12,7 @@ import pytest
 from nbclient import NotebookClient
 from traitlets.config import Config
 
-from tests.command import ROOT
+from tests.forked import ROOT, forked_python
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EDA_FIGURES = ["activity", "popularity", "tail", "time", "sessions"]
@@ -126,13 +124,13 @@ def test_eda_of_bare_pairs_skips_what_is_not_there(tmp_path):
 def runs(tmp_path_factory):
     """Three models on movielens_small and their ensemble, by the real command."""
     folder = tmp_path_factory.mktemp("runs")
-    command = [sys.executable, "run.py", "-m", "model=popularity,ease,multi_dae", "max_epochs=3"]
+    command = ["run.py", "-m", "model=popularity,ease,multi_dae", "max_epochs=3"]
     command += ["data=movielens_small", "data.min_rating=4", "refit=false", "callbacks=none"]
     command += ["trainer.enable_progress_bar=false", "logger=none"]
     command += ["ensemble=rank", "ensemble.weights={ease: 1, popularity: 0.4}"]
     command += [f"hydra.sweep.dir={folder / 'sweep'}", f"split_dir={folder / 'splits'}"]
     command += [f"data.cache_dir={folder / 'cache'}"]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    assert forked_python(*command).returncode == 0
     return folder / "sweep"
 
 

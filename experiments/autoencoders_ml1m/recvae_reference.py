@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recsys_lightning.runs.lists import read_split, user_values
+from recsys_lightning.metrics.of_lists import user_values
+from recsys_lightning.runs.lists import read_split
 
 BATCH, PATIENCE, K = 500, 15, 10
 

@@ -23,8 +23,9 @@ from recsys_lightning.ensemble.fusion import RULES, make_fusion
 from recsys_lightning.ensemble.members import find_members, read_stage
 from recsys_lightning.ensemble.search import Objective, combination, draw_folds
 from recsys_lightning.functional.ranking import rank_items
+from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.runs.folder import write_json
-from recsys_lightning.runs.lists import read_split, user_values, write_lists
+from recsys_lightning.runs.lists import read_split, write_lists
 from recsys_lightning.runs.submission import write_submission
 
 ROOT = Path(__file__).parent.parent.parent
@@ -86,8 +87,7 @@ def make_members(scratch):
                 values = user_values(METRIC, items, held_out)
                 result["metrics"][key] = float(np.nanmean(values))
             else:
-                popular = np.argsort(-history.popularity)[:10]
-                write_submission(folder / "submission.csv", history, items, popular, 10)
+                write_submission(folder / "submission.csv", history, items, 10)
     for folder, result in zip(folders, results, strict=True):
         write_json(folder / "result.json", result)
     return folders
@@ -129,7 +129,7 @@ def made_up(history, held_out):
 def print_fusions(folders):
     """One fusion of all lists with its metric, and one of a search's evaluations."""
     members, _ = find_members(folders, None, 1)
-    split = read_split(Path(members[0].result["split_files"]), members[0].result["split"])
+    split = read_split(Path(members[0].result.split_files), members[0].result.split)
     stage = read_stage("valid", members, split)
     weights = np.linspace(0.5, 1, MEMBERS, dtype=np.float32)[None]
     fold = draw_folds(split.valid.num_users, 5, 0)
@@ -157,7 +157,7 @@ def print_fusions(folders):
 def print_combinations(folders):
     """The search for the best combination of up to six of many members: the eight, over again."""
     members, _ = find_members(folders, None, 1)
-    split = read_split(Path(members[0].result["split_files"]))
+    split = read_split(Path(members[0].result.split_files))
     stage = read_stage("valid", members, split)
     fold = draw_folds(split.valid.num_users, 5, 0)
     print("\n| members | combination | members in it | recall@10 in sample |\n|---|---|---|---|")

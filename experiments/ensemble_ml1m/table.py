@@ -19,8 +19,8 @@ def main(folder):
     print("| member | val recall@10 | test recall@10 | test ndcg@10 | seconds |")
     print("|---|---|---|---|---|")
     for _, result in results(folder):
-        values = " | ".join(figure(result["metrics"][key]) for key in KEYS)
-        print(f"| `{result['model']}` | {values} | {sum(result['seconds'].values()):.0f} |")
+        values = " | ".join(figure(result.metrics[key]) for key in KEYS)
+        print(f"| `{result.model}` | {values} | {sum(result.seconds.values()):.0f} |")
     fused = read_json(folder / "ensemble.json")
     print(
         f"\n| fusion | weights | val, cross-fitted | gain over `{fused['best_single']['name']}` ",
@@ -42,7 +42,7 @@ def main(folder):
 def print_overlap(folder):
     """How much the members' lists of validation have in common."""
     members, _ = find_members([folder], None, 1)
-    split = read_split(Path(members[0].result["split_files"]), members[0].result["split"])
+    split = read_split(Path(members[0].result.split_files), members[0].result.split)
     stage = read_stage("valid", members, split)
     names = " | ".join(f"`{member.name}`" for member in members)
     print(f"\n| items in both first tens / in any | {names} |")

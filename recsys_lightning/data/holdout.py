@@ -5,30 +5,19 @@ one another, in one draw (never re-seeded a user, which would hide the same posi
 long histories), and from a seed of its own, so that models of different seeds share one split.
 """
 
-import hashlib
 import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.split import TEST, VALID, Split
 from recsys_lightning.errors import InputError, check_range
 
 log = logging.getLogger(__name__)
-
-TRAIN, VALID, TEST, VALID_KNOWN, TEST_KNOWN = range(5)
-PARTS = ("train", "valid", "test", "valid_known", "test_known")
-ALWAYS_WRITTEN = PARTS[:3]  # also where they are empty
 
 Clock = Callable[[str], AbstractContextManager[None]]
 
@@ -45,130 +34,6 @@ class Source(Protocol):
     def identity(self) -> dict[str, Any]:
         """What the data is, in plain values that JSON can hold."""
         ...
-
-
-class Question(NamedTuple):
-    """What an evaluation asks: given what is known of the users, which items come next?
-
-    Attributes:
-        trained: what a model has learned from.
-        known: the users' histories, which are in no list.
-        asked: what the lists should find; None where nothing is hidden.
-    """
-
-    trained: Interactions
-    known: Interactions
-    asked: Interactions | None
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Every interaction in one of five disjoint parts.
-
-    Models learn from `train`; `valid` and `test` are asked for. What is known then is `train` (at
-    test `valid`, too), and of users whom no model learns from `valid_known` and `test_known`, which
-    are empty where the users who are asked for are those who are trained on.
-
-    Attributes:
-        interactions: all of them.
-        part: (N,) int8 aligned with `interactions.indices`, positions in `PARTS`.
-        num_too_short: users whose history is too short for the holdout: trained on, not evaluated.
-    """
-
-    interactions: Interactions
-    part: NDArray[np.int8]
-    num_too_short: int = 0
-
-    @cached_property
-    def train(self) -> Interactions:
-        """What models learn from."""
-        return self._select(TRAIN)
-
-    @cached_property
-    def valid(self) -> Interactions:
-        """What is asked for at validation."""
-        return self._select(VALID)
-
-    @cached_property
-    def test(self) -> Interactions:
-        """What is asked for at test time."""
-        return self._select(TEST)
-
-    def question(self, stage: str, test_history: str = "train_valid") -> Question:
-        """What is asked at a stage.
-
-        Args:
-            stage: `valid`, `test`, or `final`: everything is known and nothing hidden.
-            test_history: `train` keeps the validation items unknown at test time, too.
-        """
-        if stage == "valid":
-            return Question(self.train, self._known(TRAIN, VALID_KNOWN), self.valid)
-        if stage == "test":
-            also = (VALID,) if test_history == "train_valid" else ()
-            known = self._known(TRAIN, *also, VALID_KNOWN, TEST_KNOWN)
-            return Question(self.train, known, self.test)
-        return Question(self.train, self.interactions, None)
-
-    def _known(self, *parts: int) -> Interactions:
-        present = [part for part in parts if part == TRAIN or (self.part == part).any()]
-        return self.train if present == [TRAIN] else self._select(*present)
-
-    def _select(self, *parts: int) -> Interactions:
-        return self.interactions.select(np.isin(self.part, parts))
-
-    @cached_property
-    def sha256(self) -> str:
-        """Equal for equal ids, interactions and parts, whatever order the file had them in."""
-        x = self.interactions
-        entries = (self.part.copy(), x.indices.copy(), x.indptr)  # sorted in place
-        parts = csr_array(entries, (x.num_users, x.num_items))
-        parts.sort_indices()
-        digest = hashlib.sha256()
-        for array in (x.users, x.items, parts.indptr, parts.indices, parts.data):
-            digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
-
-    def write(self, folder: Path) -> Path:
-        """Write a Parquet file a part (user, item, time; original ids), unless they are there.
-
-        `train`, `valid` and `test.parquet` are what `holdout=files` reads; `valid_known` and
-        `test_known.parquet` are written where these parts hold anything.
-
-        Args:
-            folder: the split's files go to a folder in it, named by the hash.
-
-        Returns:
-            The folder of the files.
-        """
-        target = folder / self.sha256[:16]
-        if target.exists():
-            return target
-        from pyarrow import DictionaryArray, array, parquet, table
-
-        folder.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".split-", dir=folder))
-        try:
-            for number, name in enumerate(PARTS):
-                part = self._select(number)
-                if not part.num_interactions and name not in ALWAYS_WRITTEN:
-                    continue
-                columns = {
-                    "user": DictionaryArray.from_arrays(part.rows, array(part.users)),
-                    "item": DictionaryArray.from_arrays(part.indices, array(part.items)),
-                }
-                if part.times is not None:
-                    columns["time"] = array(part.times)
-                parquet.write_table(table(columns), scratch / f"{name}.parquet")
-            os.chmod(scratch, 0o755)
-            try:
-                scratch.rename(target)
-            except OSError:  # another job of the sweep was faster
-                if not target.exists():
-                    raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-        return target
 
 
 class Holdout:
@@ -198,7 +63,7 @@ class Holdout:
         Raises:
             InputError: it cannot be said what the data is.
         """
-        options = dict(vars(self))
+        options = {key: value for key, value in vars(self).items() if value is not None}
         return {"holdout": type(self).__name__, "options": options, "data": source.identity()}
 
     def split(self, interactions: Interactions) -> Split:
@@ -214,9 +79,11 @@ class NoHoldout(Holdout):
 
 
 class RandomHoldout(Holdout):
-    """`valid_items` random interactions a user for validation, `test_items` others for test.
+    """Random interactions of a user for validation and others for test: so many, or a share.
 
-    A user keeps at least half of the history, or is not evaluated.
+    `valid_items` and `test_items`, each 10 where no share is given: a user keeps at least half of
+    the history, or is not evaluated. `valid_share` and `test_share` in their place, 0 where only
+    the other is given: rounded by `share_counts`, and a user keeps at least one interaction.
 
     >>> toy = Interactions(
     ...     users=np.array([7]), items=np.arange(6), indptr=np.array([0, 6]),
@@ -224,13 +91,43 @@ class RandomHoldout(Holdout):
     ...     submission_users=np.array([7]))
     >>> RandomHoldout(valid_items=2, test_items=1, seed=0).split(toy).part
     array([2, 1, 0, 1, 0, 0], dtype=int8)
+    >>> RandomHoldout(valid_share=0.4, test_share=0.2, seed=0).split(toy).part
+    array([0, 1, 1, 2, 0, 0], dtype=int8)
     """
 
-    def __init__(self, valid_items: int = 10, test_items: int = 10, seed: int = 0) -> None:
-        _check_counts(valid_items, test_items, seed)
-        self.valid_items, self.test_items, self.seed = valid_items, test_items, seed
+    def __init__(
+        self,
+        valid_items: int | None = None,
+        test_items: int | None = None,
+        seed: int = 0,
+        valid_share: float | None = None,
+        test_share: float | None = None,
+    ) -> None:
+        self.valid_items, self.test_items = valid_items, test_items
+        self.valid_share, self.test_share = valid_share, test_share
+        if valid_share is None and test_share is None:
+            self.valid_items = 10 if valid_items is None else valid_items
+            self.test_items = 10 if test_items is None else test_items
+            _check_counts(self.valid_items, self.test_items)
+        else:
+            self._check_shares()
+            self.valid_share, self.test_share = float(valid_share or 0), float(test_share or 0)
+        check_range("holdout.seed", seed, low=0, whole=True)
+        self.seed = seed
+
+    def _check_shares(self) -> None:
+        given = {key: value for key, value in vars(self).items() if value is not None}
+        keys = ", ".join(f"holdout.{key}={value}" for key, value in given.items())
+        if self.valid_items is not None or self.test_items is not None:
+            raise InputError(f"{keys}: expected numbers of items, or shares, but not both")
+        for key, share in given.items():
+            check_range(f"holdout.{key}", share, low=0, high=1, open_high=True)
+        if round(sum(given.values()), 9) >= 1:
+            raise InputError(f"{keys}: expected less than 1 together; the rest is to train on")
 
     def split(self, interactions: Interactions) -> Split:  # noqa: D102
+        if self.valid_share is not None and self.test_share is not None:
+            return _hold_out_shares(interactions, self.valid_share, self.test_share, self.seed)
         wanted = np.full((interactions.num_users, 2), (self.valid_items, self.test_items))
         return _hold_out(interactions, np.zeros_like(wanted), wanted, self.seed)
 
@@ -365,6 +262,57 @@ def _hold_out(
         number_part = np.where(number < drawn[users, 0], VALID, TEST)
         part[interactions.indptr[users] + position[users]] = number_part
     return Split(interactions, part, num_too_short=int((~long_enough).sum()))
+
+
+def share_counts(
+    lengths: NDArray[np.int64], valid_share: float, test_share: float
+) -> NDArray[np.int64]:
+    """How many interactions go to validation and to test, as RecBole splits by ratio.
+
+    Each share is rounded down; then test, and after it validation, takes one where its share is
+    less than one interaction, as long as two or more are left to train on. So published tables of
+    8:1:1 have equally many (`RS: [0.8, 0.1, 0.1]`, `group_by: user`; RecBole, data/dataset.py).
+
+    Args:
+        lengths: (U,) of the histories.
+        valid_share: of a history.
+        test_share: of a history; both together are less than 1.
+
+    Returns:
+        (U, 2) for validation and for test.
+
+    >>> share_counts(np.array([1, 2, 3, 9, 10, 19, 20]), 0.1, 0.1).T
+    array([[0, 0, 1, 1, 1, 1, 2],
+           [0, 1, 1, 1, 1, 1, 2]])
+    """
+    exact = lengths[:, None] * np.array([valid_share, test_share])
+    counts = np.floor(exact).astype(np.int64)
+    for part in (1, 0):
+        left = lengths - counts.sum(axis=1)
+        counts[:, part] += (exact[:, part] > 0) & (exact[:, part] < 1) & (left > 1)
+    return counts
+
+
+def _hold_out_shares(
+    interactions: Interactions, valid_share: float, test_share: float, seed: int
+) -> Split:
+    """Shuffle every history; the first interactions are test's, the next validation's."""
+    lengths, rows = interactions.lengths, interactions.rows
+    counts = share_counts(lengths, valid_share, test_share)
+    held = counts.sum(axis=1)
+    if valid_share + test_share > 0 and not held.any():
+        raise InputError(
+            f"holdout.valid_share={valid_share}, holdout.test_share={test_share}: no user is long "
+            f"enough: the longest history has {lengths.max(initial=0)} interactions, and one is "
+            "kept to train on. Use holdout=none"
+        )
+    # a stable sort of row + random number shuffles within the rows: rounding mixes no two of them
+    order = np.argsort(rows + np.random.default_rng(seed).random(len(rows)), kind="stable")
+    place = np.arange(len(order)) - interactions.indptr[rows]  # in the user's shuffled history
+    part = np.zeros(len(order), dtype=np.int8)
+    part[order[place < held[rows]]] = VALID
+    part[order[place < counts[rows, 1]]] = TEST
+    return Split(interactions, part, num_too_short=int((held == 0).sum()))
 
 
 def draw_distinct(

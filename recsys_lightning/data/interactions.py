@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from recsys_lightning.data.core import Core
 from recsys_lightning.data.joins import Join
 
 
@@ -22,6 +23,23 @@ class Feature:
 
     values: NDArray[np.str_]
     matrix: csr_array
+
+    def of(self, items: NDArray[np.bool_]) -> "Feature":
+        """The feature of the items where `items` (I,) holds, with the values that these have."""
+        matrix = self.matrix[items]
+        used = np.bincount(matrix.indices, minlength=len(self.values)) > 0
+        return Feature(self.values[used], matrix[:, used])
+
+
+def tie_order(num_items: int) -> NDArray[np.int64]:
+    """(I,) a permutation of `0..I-1`, the same in every run: of equal items the lower comes first.
+
+    >>> tie_order(5)
+    array([4, 0, 1, 3, 2])
+    """
+    import torch
+
+    return torch.randperm(num_items, generator=torch.Generator().manual_seed(0)).numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +60,7 @@ class Interactions:
         submission_users: original ids of the users to recommend to, in the order of the submission
             (the template's, else of first appearance in the ratings); may name unknown users.
         joins: how well the ids of the files agree that all this was read from.
+        core: the k-core that this is of what was read; None: it is all of it.
     """
 
     users: NDArray
@@ -53,6 +72,7 @@ class Interactions:
     features: Mapping[str, Feature]
     submission_users: NDArray
     joins: tuple[Join, ...] = ()
+    core: Core | None = None
 
     @property
     def num_users(self) -> int:
@@ -79,6 +99,14 @@ class Interactions:
         """(I,) users an item."""
         return np.bincount(self.indices, minlength=self.num_items)
 
+    def most_popular(self, k: int) -> NDArray[np.int64]:
+        """(k,) positions of the items with the most users, ties in `tie_order`; -1 after the last.
+
+        So does `functional.ranking.rank_items` recommend to a user without a history.
+        """
+        ranked = np.lexsort((tie_order(self.num_items), -self.popularity))[:k]
+        return np.pad(ranked, (0, k - len(ranked)), constant_values=-1)
+
     @cached_property
     def rows(self) -> NDArray[np.int32]:
         """(N,) the user position of every interaction."""
@@ -98,6 +126,24 @@ class Interactions:
             indptr=kept,
             indices=self.indices[mask],
             times=None if self.times is None else self.times[mask],
+        )
+
+    def without_unused(self) -> "Interactions":
+        """Without the users, items and features' values that no interaction has.
+
+        `submission_users` stay as they are: who leaves is unknown from then on.
+        """
+        users, items = self.lengths > 0, self.popularity > 0
+        position = np.cumsum(items, dtype=np.int32) - np.int32(1)
+        features = {name: feature.of(items) for name, feature in self.features.items()}
+        return replace(
+            self,
+            users=self.users[users],
+            items=self.items[items],
+            indptr=np.concatenate([[0], self.indptr[1:][users]]),
+            indices=position[self.indices],
+            titles=None if self.titles is None else self.titles[items],
+            features={name: feature for name, feature in features.items() if len(feature.values)},
         )
 
     def gather(self, users: NDArray[np.integer]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

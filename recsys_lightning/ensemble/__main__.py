@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {interruption}: the same command starts again", file=sys.stderr)
         return interruption.code
     show(Console(), result, out)
-    return FAILED if result["left_out"] else 0
+    return FAILED if result.left_out else 0
 
 
 def _weights(text: str) -> str | dict[str, float]:

@@ -41,10 +41,13 @@ from recsys_lightning.ensemble.search import (
 )
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.functional.bootstrap import paired_bootstrap
-from recsys_lightning.runs.folder import relative, write_json
-from recsys_lightning.runs.lists import read_split, user_values
+from recsys_lightning.metrics.of_lists import user_values
+from recsys_lightning.runs.folder import RunFolder, relative
+from recsys_lightning.runs.lists import read_split
 from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb
 from recsys_lightning.runs.provenance import git_commit, versions
+from recsys_lightning.runs.record import EnsembleResult
+from recsys_lightning.sweeps.jobs import Runs
 
 log = logging.getLogger(__name__)
 
@@ -110,56 +113,67 @@ class Ensemble:
         self.depth, self.k0, self.folds, self.max_members = depth, k0, folds, max_members
         self.per_model, self.seeds, self.mixer, self.seed = per_model, seeds, mixer, seed
 
-    def __call__(self, folders: Sequence[Path], out: Path) -> dict[str, Any]:
+    def __call__(
+        self, folders: Sequence[Path], out: Path, runs: Runs | None = None
+    ) -> EnsembleResult:
         """Read, search, fuse; write lists as a run does, `submission.csv` and `ensemble.json`.
 
         Args:
             folders: of runs, or above them.
+            runs: those that were read already.
             out: where to write. Whatever is raised, ensemble.json says so, and no submission and
                 no lists are left there, not even those of an earlier ensemble.
 
         Returns:
-            the content of ensemble.json.
+            what ensemble.json says.
 
         Raises:
             InputError: the runs cannot be fused.
         """
-        if (out / "result.json").exists():
+        if RunFolder(out).result.exists():
             raise InputError(f"{out} is the folder of a run: write the ensemble to another")
         out.mkdir(parents=True, exist_ok=True)
         clear(out)
-        result: dict[str, Any] = {"status": "done", "error": None, "model": "ensemble"}
+        found: dict[str, Any] = {"status": "done", "model": "ensemble"}  # fields of the result
         clock = Stopwatch()
         forget_peak_rss()
         try:
-            self._build(folders, out, clock, result)
+            self._build(folders, out, runs or Runs(), clock, found)
         except BaseException as error:
             said = f"{type(error).__name__}: {error}"
-            result |= {
+            found |= {
                 "status": "failed",
                 "error": str(error) if isinstance(error, InputError) else said,
             }
             clear(out)
             raise
         finally:
-            result |= {
+            found |= {
                 "seconds": clock.seconds,
                 "peak_rss_mb": peak_rss_mb(),
                 "versions": versions(),
                 "git_commit": git_commit(Path(__file__).parent),
             }
-            write_json(out / "ensemble.json", result)
+            result = EnsembleResult(**found)
+            result.write(RunFolder(out).ensemble)
         return result
 
     def _build(
-        self, folders: Sequence[Path], out: Path, clock: Stopwatch, result: dict[str, Any]
+        self,
+        folders: Sequence[Path],
+        out: Path,
+        runs: Runs,
+        clock: Stopwatch,
+        found: dict[str, Any],
     ) -> None:
-        """Do all that a call does, and fill in `result` on the way."""
+        """Do all that a call does, and fill in what is `found` on the way."""
         with clock("load"):
-            members, failed = find_members(folders, self.metric, self.per_model, self.seeds)
+            members, failed = find_members(folders, self.metric, self.per_model, self.seeds, runs)
             first = members[0].result
-            result |= {key: first[key] for key in ("data", "split", "split_files")}
-            result |= {
+            found |= {
+                "data": first.data,
+                "split": first.split,
+                "split_files": first.split_files,
                 "seed": self.seed,
                 "fusion": self.fusion,
                 "left_out": [
@@ -167,23 +181,23 @@ class Ensemble:
                 ],
             }
             metric = metric_of(members, self.metric)
-            split = read_split(Path(first["split_files"]), first["split"])
-            valid = read_stage("valid", members, split, metric)
-        k, cutoffs = int(first["config"]["recommend"]["k"]), list(first["config"]["metrics"]["k"])
+            split = read_split(Path(str(first.split_files)), first.split)
+            valid = read_stage("valid", members, split, f"val/{metric}")
+        k, cutoffs = int(first.config["recommend"]["k"]), list(first.config["metrics"]["k"])
         length = max(k, *cutoffs)
 
         with clock("search"):
             alone = valid.values
             best = int(np.argmax([np.nanmean(values) for values in alone]))
             averaged = len(members[best].runs) > 1  # so no run has its metrics
-            single = members[best].result["metrics"]
+            single = dict(members[best].result.metrics)
             if averaged:
                 single = measure("val", valid.members[best].items, split.valid, split, cutoffs)[0]
             methods = self._methods(members, valid, metric, k, length)
             eligible = [n for n, method in enumerate(methods) if method.eligible]
             at = max(eligible, key=lambda n: methods[n].value)  # the first of equal ones
             chosen = methods[at]
-            result |= {
+            found |= {
                 "fusion": chosen.fusion,
                 "weights": chosen.name,
                 "members": describe_members(members, chosen.weights, out),
@@ -209,31 +223,30 @@ class Ensemble:
             measured = [measure("val", chosen.lists, split.valid, split, cutoffs)]
             fused = {"valid": chosen.lists}
             if split.test.num_interactions:  # what has been chosen stays chosen
-                test = read_stage("test", members, split, metric)
                 name = f"test/{metric}"
+                test = read_stage("test", members, split, name)
                 if averaged:
-                    single |= measure("test", test.members[best].items, split.test, split, cutoffs)[
-                        0
-                    ]
+                    items = test.members[best].items
+                    single |= measure("test", items, split.test, split, cutoffs)[0]
                 made = self._apply(methods, test, k, length)
-                for lists, said in zip(made, result["methods"], strict=True):
+                for lists, said in zip(made, found["methods"], strict=True):
                     values = user_values(metric, lists, split.test)
                     said["metrics"][name] = float(np.nanmean(values))
                     said["gain"][name] = self._gain(values, test.values[best])
                 fused["test"] = made[at]
-                result["oracle"][name] = oracle(test.members, split.test, metric)
+                found["oracle"][name] = oracle(test.members, split.test, metric)
                 measured.append(measure("test", fused["test"], split.test, split, cutoffs))
             for key, number in (("metrics", 0), ("standard_errors", 1)):
-                result[key] = {name: v for both in measured for name, v in both[number].items()}
-            result["gain"] = result["methods"][at]["gain"]
+                found[key] = {name: v for both in measured for name, v in both[number].items()}
+            found["gain"] = found["methods"][at]["gain"]
 
         with clock("write"):
             [final] = self._apply([chosen], read_stage("final", members, split), k, k)
             fused["final"] = final = complete(final, split.interactions, k)
             for stage, lists in fused.items():
                 keep_lists(out, stage, split.interactions, lists)
-            unknown, short = submit(out / "submission.csv", members, split.interactions, final, k)
-            result["submission"] = {"unknown": unknown, "short": short}
+            path = RunFolder(out).submission
+            found["submission"] = submit(path, members, split.interactions, final, k)
 
     def _methods(
         self, members: Sequence[Member], valid: Stage, metric: str, k: int, length: int

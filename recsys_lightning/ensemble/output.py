@@ -13,9 +13,10 @@ from recsys_lightning.data.holdout import Split
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble.members import Member
 from recsys_lightning.errors import InputError
-from recsys_lightning.runs.folder import relative, replacing
-from recsys_lightning.runs.lists import STAGES, write_lists
+from recsys_lightning.runs.folder import STAGES, RunFolder, relative
+from recsys_lightning.runs.lists import write_lists
 from recsys_lightning.runs.submission import read_order, told, violations, write_submission
+from recsys_lightning.writing import replacing
 
 BLOCK = 1024  # users at once
 
@@ -31,8 +32,8 @@ def describe_members(
         {
             "name": member.name,
             "folder": places(member, out),
-            "model": member.result["model"],
-            "seed": _one_or_all([result["seed"] for _, result in member.runs]),
+            "model": member.result.model,
+            "seed": _one_or_all([result.seed for _, result in member.runs]),
             "weight": None if weights is None else round(float(weights[n]), 4),
         }
         for n, member in enumerate(members)
@@ -103,16 +104,17 @@ def complete(lists: NDArray[np.int32], history: Interactions, k: int) -> NDArray
 
 def clear(out: Path) -> None:
     """Leave no lists and no submission, that could pass for those of the ensemble asked for."""
-    for name in ("submission.csv", *(f"candidates/{stage}.parquet" for stage in STAGES)):
-        (out / name).unlink(missing_ok=True)
+    files = RunFolder(out)
+    for path in (files.submission, *map(files.candidates, STAGES)):
+        path.unlink(missing_ok=True)
     with suppress(OSError):  # there is none, or it holds something else
-        (out / "candidates").rmdir()
+        files.all_candidates.rmdir()
 
 
 def keep_lists(out: Path, stage: str, interactions: Interactions, lists: NDArray[np.int32]) -> None:
     """Write the lists (U, K) of a stage; the scores are K, K - 1, ..., 1."""
     scores = np.broadcast_to(np.arange(lists.shape[1], 0, -1, dtype=np.float32), lists.shape)
-    path = out / "candidates" / f"{stage}.parquet"
+    path = RunFolder(out).candidates(stage)
     write_lists(path, interactions, np.arange(len(lists)), lists, scores)
 
 
@@ -122,12 +124,12 @@ def submit(
     interactions: Interactions,
     lists: NDArray[np.int32],
     k: int,
-) -> tuple[int, int]:
-    """Write the submission if it passes the check; see `results.write_submission`.
+) -> dict[str, int]:
+    """Write the submission if it passes the check; see `runs.submission.write_submission`.
 
     The order of users is that of the members' own submissions, which have it from the template.
     """
-    files = [folder / "submission.csv" for member in members for folder in member.folders]
+    files = [RunFolder(folder).submission for member in members for folder in member.folders]
     order = read_order(files[0])
     for file in files[1:]:
         if read_order(file) != order:
@@ -138,12 +140,8 @@ def submit(
     users = np.array(order, dtype=np.str_)
     if interactions.users.dtype.kind == "i":
         users = users.astype(np.int64)
-    popular = np.argsort(-interactions.popularity, kind="stable")[:k]
-    fallback = np.pad(popular, (0, k - len(popular)), constant_values=-1)
     with replacing(path) as scratch:
-        counts = write_submission(
-            scratch, replace(interactions, submission_users=users), lists, fallback, k
-        )
+        counts = write_submission(scratch, replace(interactions, submission_users=users), lists, k)
         if found := violations(scratch, interactions, order, k):
             raise InputError(f"the fused lists are no submission:\n{told(path, found)}")
     return counts

@@ -17,6 +17,7 @@ from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble import kernels
 from recsys_lightning.ensemble.fusion import Fusion, Sum
 from recsys_lightning.errors import InputError
+from recsys_lightning.metrics.names import MetricName
 from recsys_lightning.runs.lists import Lists
 
 GRID = (0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.5, 2)
@@ -242,8 +243,11 @@ def _gains(
     metric: str, lengths: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(k,) what a hit adds at each place, and (n,) what a user's sum is multiplied by."""
-    name, _, cutoff = metric.rpartition("/")[2].partition("@")
-    k = int(cutoff) if cutoff.isdigit() else 0
+    try:
+        parsed = MetricName.parse(metric)
+    except InputError:
+        parsed = MetricName("", 1)
+    k = parsed.k
     discount = 1 / np.log2(np.arange(1, k + 1) + 1)
     known = {
         "recall": lambda: (np.ones(k), 1 / lengths),
@@ -251,9 +255,9 @@ def _gains(
         "precision": lambda: (np.ones(k), np.full(len(lengths), 1 / k)),
         "ndcg": lambda: (discount, 1 / discount.cumsum()[np.minimum(lengths, k) - 1]),
     }
-    if name not in known or not k:
+    if parsed.name not in known:
         raise InputError(
             f"ensemble.metric={metric}: weights can be searched for {', '.join(known)} at a "
             "cut-off, such as recall@10"
         )
-    return known[name]()
+    return known[parsed.name]()

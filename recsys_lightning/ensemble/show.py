@@ -8,6 +8,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from recsys_lightning.metrics.names import MetricName
+from recsys_lightning.runs.folder import RunFolder
+from recsys_lightning.runs.record import EnsembleResult
+
 
 def members_in_words(members: Iterable[Mapping[str, Any]]) -> str:
     """The members of an ensemble, as ensemble.json has them, with their weights.
@@ -21,15 +25,15 @@ def members_in_words(members: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
-def show(console: Console, result: Mapping[str, Any], out: Path) -> None:
+def show(console: Console, result: EnsembleResult, out: Path) -> None:
     """Print a finished ensemble.
 
     Args:
         console: where to.
-        result: the content of ensemble.json.
+        result: what it says of itself.
         out: its folder.
     """
-    for run in result["left_out"]:
+    for run in result.left_out:
         console.print(
             f"left out: {out / run['folder']}: {run['reason']}",
             style="yellow",
@@ -37,55 +41,55 @@ def show(console: Console, result: Mapping[str, Any], out: Path) -> None:
             soft_wrap=True,
         )
     console.print(_methods_table(result))
-    single = result["best_single"]
-    members = members_in_words(result["members"])
-    told = f"chosen: {result['fusion']}, {result['weights']}: {members}"
+    single = result.best_single
+    members = members_in_words(result.members)
+    told = f"chosen: {result.fusion}, {result.weights}: {members}"
     console.print(told, highlight=False, soft_wrap=True)
-    if len(result["methods"]) == 1:
+    if len(result.methods) == 1:
         console.print(f"one member only: these are the lists of {single['name']}", soft_wrap=True)
-    elif result["weights"] == "single":
+    elif result.weights == "single":
         console.print(
             f"no fusion beats the best single member: these are the lists of {single['name']}",
             style="yellow",
             soft_wrap=True,
         )
-    for key, gain in result["gain"].items():
-        told = f"{key} {result['metrics'][key]:.4f}"
-        if result["weights"] != "single":
+    for key, gain in result.gain.items():
+        told = f"{key} {result.metrics[key]:.4f}"
+        if result.weights != "single":
             told += (
-                f" ({'cross-fitted' if key.startswith('val/') else 'confirmed'}), "
+                f" ({'cross-fitted' if MetricName.parse(key).stage == 'val' else 'confirmed'}), "
                 f"{_difference(gain)} over {single['name']}'s {single['metrics'][key]:.4f}, "
                 f"p = {gain['p']:.2g}" + ("" if gain["low"] > 0 else ": no more than chance")
             )
         console.print(told, highlight=False, soft_wrap=True)
-    for name in ("ensemble.json", "submission.csv"):
-        console.print(str(out / name), highlight=False, soft_wrap=True)
+    for path in (RunFolder(out).ensemble, RunFolder(out).submission):
+        console.print(str(path), highlight=False, soft_wrap=True)
 
 
-def _methods_table(result: Mapping[str, Any]) -> Table:
+def _methods_table(result: EnsembleResult) -> Table:
     """A row a method, the chosen one bold; after them what nobody can reach."""
-    keys = list(result["oracle"])
-    metric = keys[0].partition("/")[2]
-    title = f"ensemble by {metric}; gains are over {result['best_single']['name']}"
+    keys = list(result.oracle)
+    metric = MetricName.parse(keys[0]).plain
+    title = f"ensemble by {metric}; gains are over {result.best_single['name']}"
     table = Table("fusion", "weights", title=title, title_justify="left", box=SIMPLE_HEAD)
     for key in keys:
-        told = "val, cross-fitted" if key.startswith("val/") else "test"
+        told = "val, cross-fitted" if MetricName.parse(key).stage == "val" else "test"
         table.add_column(told, justify="right")
         table.add_column("gain", justify="right")
-    for method in result["methods"]:
+    for method in result.methods:
         cells = []
         for key in keys:
             alone = method["name"] == "single"
             cells += [f"{method['metrics'][key]:.4f}"]
             cells += ["" if alone else f"{method['gain'][key]['mean']:+.4f}"]
-        chosen = all(method[name] == result[name] for name in ("fusion", "members"))
+        chosen = (method["fusion"], method["members"]) == (result.fusion, result.members)
         table.add_row(
             method["fusion"],
             method["name"],
             *cells,
-            style="bold" if chosen and method["name"] == result["weights"] else "",
+            style="bold" if chosen and method["name"] == result.weights else "",
         )
-    reach = [cell for key in keys for cell in (f"{result['oracle'][key]:.4f}", "")]
+    reach = [cell for key in keys for cell in (f"{result.oracle[key]:.4f}", "")]
     table.add_row("oracle", "", *reach)
     return table
 

@@ -1,4 +1,4 @@
-"""Losses: tensors in, a scalar out. Sums over items (or dimensions), means over users.
+"""Losses: tensors in, a scalar out. Sums over items (or dimensions), means over users or pairs.
 
 So a loss has one scale whatever the batch, and its terms are comparable. All are in float32, under
 autocast too.
@@ -8,6 +8,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 
 def multinomial_nll(logits: Tensor, target: Tensor) -> Tensor:
@@ -42,6 +43,84 @@ def squared_error(scores: Tensor, target: Tensor, positive_weight: float) -> Ten
     """
     weight = target * (positive_weight - 1) + 1
     return (weight * (target - scores.float()).square()).sum() / len(scores)
+
+
+def bpr(positive: Tensor, negative: Tensor) -> Tensor:
+    """-log sigmoid(s_i - s_j), mean over negatives j and pairs (Rendle et al., UAI 2009).
+
+    As softplus(s_j - s_i), whose gradient stays alive however badly a pair is ranked.
+
+    Args:
+        positive: (B,) s_i.
+        negative: (B, m) s_j.
+
+    Returns:
+        () float32.
+
+    >>> bpr(torch.tensor([1.0]), torch.tensor([[1.0, 1.0]]))  # log 2
+    tensor(0.6931)
+    """
+    return softplus(negative.float() - positive.float()[:, None]).mean()
+
+
+def binary_cross_entropy(positive: Tensor, negative: Tensor) -> Tensor:
+    """-log sigmoid(s_i) - sum_j log sigmoid(-s_j), mean over pairs (He et al., WWW 2017, eq. 7).
+
+    Args:
+        positive: (B,) s_i.
+        negative: (B, m) s_j.
+
+    Returns:
+        () float32.
+
+    >>> binary_cross_entropy(torch.tensor([0.0]), torch.tensor([[0.0, 0.0]]))  # 3 log 2
+    tensor(2.0794)
+    """
+    pull = softplus(-positive.float())
+    return (pull + softplus(negative.float()).sum(1)).mean()
+
+
+def sampled_softmax(positive: Tensor, negative: Tensor, log_q: Tensor | None = None) -> Tensor:
+    """-log(exp s_i / (exp s_i + (1/m) sum_j exp(s_j) / q_j)), mean over pairs.
+
+    The sum is then an unbiased estimate of the one over all items that can be drawn, whatever draws
+    them (Bengio and Senécal, 2003). The positive is not drawn, so it is not corrected, as is often
+    done (Khrylchenko et al., RecSys 2025, on why not). Without `log_q` the sum is that over the m
+    negatives alone, which for uniform ones is another common form, and for m = 1 is `bpr`.
+
+    Args:
+        positive: (B,) s_i.
+        negative: (B, m) s_j.
+        log_q: (B, m) log of the probability q_j with which each was drawn.
+
+    Returns:
+        () float32.
+
+    >>> scores = torch.tensor([0.0]), torch.zeros(1, 2)
+    >>> sampled_softmax(*scores), sampled_softmax(*scores, torch.full((1, 2), 1 / 4).log())
+    (tensor(1.0986), tensor(1.6094))
+    """
+    positive, negative = positive.float()[:, None], negative.float()
+    if log_q is not None:
+        negative = negative - log_q - math.log(negative.shape[1])
+    return (torch.cat([positive, negative], 1).logsumexp(1) - positive[:, 0]).mean()
+
+
+def half_squared_norms(*embeddings: Tensor) -> Tensor:
+    """1/2 (||e_u||² + ||e_i||² + ||e_j||² + ...), mean over pairs: times l2, the penalty of BPR.
+
+    LightGCN's is on the embeddings of layer 0, never on propagated ones.
+
+    Args:
+        embeddings: the rows of a batch, each (B, D) or (B, m, D), where all m count.
+
+    Returns:
+        () float32.
+
+    >>> half_squared_norms(torch.ones(2, 3), torch.ones(2, 5, 3))  # (3 + 15) / 2
+    tensor(9.)
+    """
+    return 0.5 * sum((e.float().square().sum() / len(e) for e in embeddings), start=torch.zeros(()))
 
 
 def gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:

@@ -8,7 +8,7 @@
 
 One metric alone:
 
-    >>> recall = Recall(k=2)
+    >>> recall = HitMetric("recall", k=2)
     >>> recall.update(found, relevant=offsets.diff())
     >>> recall.compute(), recall.standard_error()  # the mean of 1/2 and 1, with its standard error
     (tensor(0.7500, dtype=torch.float64), tensor(0.2500, dtype=torch.float64))
@@ -26,8 +26,7 @@ All of them, each taking the arguments it needs:
 Sums are float64, so that no value depends on the batch size.
 """
 
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -35,6 +34,7 @@ from torchmetrics import Metric, MetricCollection
 
 from recsys_lightning.errors import InputError
 from recsys_lightning.functional import ranking
+from recsys_lightning.metrics.names import METRICS, MetricName, function_of
 
 
 class UserMean(Metric):
@@ -76,13 +76,17 @@ class UserMean(Metric):
             return torch.where(self.users > 1, error, torch.nan)
 
 
-class _HitMetric(UserMean):
-    """A mean over the users for whom something was held out; the others are left out."""
+class HitMetric(UserMean):
+    """A mean over the users for whom something was held out; the others are left out.
 
-    @staticmethod
-    @abstractmethod
-    def value(hits: Tensor, relevant: Tensor, k: int) -> Tensor:
-        """(B,) the metric of every user."""
+    Args:
+        name: one of `metrics.names.HIT_METRICS`.
+        k: cut-off.
+    """
+
+    def __init__(self, name: str, k: int) -> None:
+        super().__init__(k)
+        self.value = function_of(name)
 
     def update(self, hits: Tensor, relevant: Tensor) -> None:
         """Count in a batch.
@@ -93,48 +97,6 @@ class _HitMetric(UserMean):
         """
         held_out = relevant > 0
         self.add(self.value(hits[held_out], relevant[held_out], self.k))
-
-
-class Recall(_HitMetric):
-    """`functional.ranking.recall`."""
-
-    value = staticmethod(ranking.recall)
-
-
-class RecallCapped(_HitMetric):
-    """`functional.ranking.recall_capped`."""
-
-    value = staticmethod(ranking.recall_capped)
-
-
-class NDCG(_HitMetric):
-    """`functional.ranking.ndcg`."""
-
-    value = staticmethod(ranking.ndcg)
-
-
-class HitRate(_HitMetric):
-    """`functional.ranking.hit_rate`."""
-
-    value = staticmethod(ranking.hit_rate)
-
-
-class Precision(_HitMetric):
-    """`functional.ranking.precision`."""
-
-    value = staticmethod(ranking.precision)
-
-
-class MAP(_HitMetric):
-    """`functional.ranking.average_precision`."""
-
-    value = staticmethod(ranking.average_precision)
-
-
-class MRR(_HitMetric):
-    """`functional.ranking.reciprocal_rank`."""
-
-    value = staticmethod(ranking.reciprocal_rank)
 
 
 class Novelty(UserMean):
@@ -206,20 +168,14 @@ def ranking_metrics(cutoffs: Sequence[int], num_items: int) -> MetricCollection:
             raise InputError(
                 f"metrics.k={cutoffs}: {k} is more than the {num_items} items there are"
             )
-    of_users: dict[str, Callable[[int], Metric]] = {
-        "recall": Recall,
-        "recall_capped": RecallCapped,
-        "ndcg": NDCG,
-        "hit_rate": HitRate,
-        "precision": Precision,
-        "map": MAP,
-        "mrr": MRR,
-        "novelty": Novelty,
-    }
-    metrics: dict[str, Metric | MetricCollection] = {
-        f"{name}@{k}": metric(k) for name, metric in of_users.items() for k in cutoffs
-    }
-    metrics |= {f"coverage@{k}": Coverage(k, num_items) for k in cutoffs}
+    metrics: dict[str, Metric | MetricCollection] = {}
+    for name in METRICS:
+        for k in cutoffs:
+            if name == "coverage":
+                metric: Metric = Coverage(k, num_items)
+            else:
+                metric = Novelty(k) if name == "novelty" else HitMetric(name, k)
+            metrics[str(MetricName(name, k))] = metric
     # Metrics that agree on the first batch would be taken for one and the same.
     return MetricCollection(metrics, compute_groups=False)
 

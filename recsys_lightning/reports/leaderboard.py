@@ -11,10 +11,13 @@ import pandas as pd
 
 from recsys_lightning.ensemble.show import members_in_words
 from recsys_lightning.functional.bootstrap import paired_bootstrap
-from recsys_lightning.runs.folder import ENSEMBLE_FILE, read_json, relative
-from recsys_lightning.runs.lists import read_lists, read_split, user_values
-from recsys_lightning.runs.parameters import flat, of_the_job
-from recsys_lightning.sweeps.jobs import ensembles, results
+from recsys_lightning.metrics.names import FILES, MetricName
+from recsys_lightning.metrics.of_lists import user_values
+from recsys_lightning.runs.folder import RunFolder, relative
+from recsys_lightning.runs.lists import read_lists, read_split
+from recsys_lightning.runs.parameters import differing, flat, of_the_job
+from recsys_lightning.runs.record import Result
+from recsys_lightning.sweeps.jobs import Runs, ensembles
 
 ENSEMBLE = "ensemble"  # as a model's name
 
@@ -25,12 +28,13 @@ _COSTS = ("peak_rss_mb", "parameters", "best_epoch")
 _OF_ANY_RUN = {"run", *_OF_A_RESULT, "split", "options", "job", "repeated", "seconds", *_COSTS}
 
 
-def runs_table(folders: Sequence[Path], base: Path) -> pd.DataFrame:
+def runs_table(folders: Sequence[Path], base: Path, known: Runs | None = None) -> pd.DataFrame:
     """A row a run below the folders, in the order in which they finished; then the ensembles.
 
     Args:
         folders: where to look; a run found twice counts once.
         base: what the column `run` is relative to.
+        known: runs that were read already.
 
     Returns:
         Columns `run`, `model`, `status`, `error`, `seed`, `data`, `split`, `options` (what
@@ -38,38 +42,37 @@ def runs_table(folders: Sequence[Path], base: Path) -> pd.DataFrame:
         (equal but for the seed), the metrics, `seconds`, `peak_rss_mb`, `parameters`,
         `best_epoch`, and a column for each option.
     """
-    found = {run.resolve(): result for folder in folders for run, result in results(folder)}
-    ordered = sorted(found.items(), key=lambda item: item[1].get("finished") or "")
-    configs = [flat(of_the_job(result.get("config") or {})) for _, result in ordered]
-    models = [result["model"] for _, result in ordered]
+    known = known or Runs()
+    found = {run.resolve(): of for folder in folders for run, of in known.below(folder)}
+    ordered = sorted(found.items(), key=lambda item: item[1].finished or "")
+    configs = [flat(of_the_job(result.config or {})) for _, result in ordered]
+    models = [result.model for _, result in ordered]
     options = _options(configs, models)
     rows = []
     for (run, result), told in zip(ordered, options, strict=True):
         text = " ".join(f"{key}={_short(value)}" for key, value in told.items())
-        job = result.get("job", str(run)), result.get("repeated", str(run))
+        job = result.job or str(run), result.repeated or str(run)
         rows.append(_row(relative(run, base), result, text, *job) | told)
-    fused = {place.resolve(): told for folder in folders for place, told in ensembles(folder)}
-    for place, told in fused.items():
-        members = members_in_words(told.get("members", ()))
-        text = f"{told['fusion']} {told['weights']}: {members}" if members else ""
-        rows.append(_row(relative(place, base), told, text, str(place), str(place)))
+    fused = {place.resolve(): result for folder in folders for place, result in ensembles(folder)}
+    for place, ensemble in fused.items():
+        members = members_in_words(ensemble.members)
+        text = f"{ensemble.fusion} {ensemble.weights}: {members}" if members else ""
+        rows.append(_row(relative(place, base), ensemble, text, str(place), str(place)))
     return pd.DataFrame(rows)
 
 
-def _row(
-    run: str, told: Mapping[str, Any], options: str, job: str, repeated: str
-) -> dict[str, Any]:
+def _row(run: str, result: Result, options: str, job: str, repeated: str) -> dict[str, Any]:
     """What a run, or an ensemble, says of itself as a row of `runs_table`."""
     return {
         "run": run,
-        **{key: told.get(key) for key in _OF_A_RESULT},
-        "split": (told.get("split") or "")[:8],
+        **{name: getattr(result, name) for name in _OF_A_RESULT},
+        "split": (result.split or "")[:8],
         "options": options,
         "job": job,
         "repeated": repeated,
-        **told.get("metrics", {}),
-        "seconds": round(sum(told.get("seconds", {}).values()), 1),
-        **{key: told.get(key) for key in _COSTS},
+        **result.metrics,
+        "seconds": round(sum(result.seconds.values()), 1),
+        **{name: getattr(result, name, None) for name in _COSTS},
     }
 
 
@@ -134,13 +137,16 @@ def best_per_model(board: pd.DataFrame) -> pd.DataFrame:
     return board.drop_duplicates(["split", "model"]).reset_index(drop=True)
 
 
-def differences(best: pd.DataFrame, folder: Path, monitor: str) -> pd.DataFrame:
+def differences(
+    best: pd.DataFrame, folder: Path, monitor: str, known: Runs | None = None
+) -> pd.DataFrame:
     """The best model of each split against the others, user by user.
 
     Args:
         best: as `best_per_model` returns it.
         folder: what its `best_run` is relative to.
         monitor: the metric, of validation; the test set's is compared, too, where there is one.
+        known: runs that were read already.
 
     Returns:
         A row a metric and other model: `metric`, `better`, `other`, the mean `difference` over
@@ -151,27 +157,27 @@ def differences(best: pd.DataFrame, folder: Path, monitor: str) -> pd.DataFrame:
         InputError: a file of a split or of lists is damaged.
     """
     rows: list[list[Any]] = []
-    stages = {"val": "valid", "test": "test"}
     for _, group in best.groupby("split", sort=False):
         runs = {
             str(model): folder / run for model, run in zip(group.model, group.best_run, strict=True)
         }
-        first = _told(next(iter(runs.values())))
-        if len(runs) < 2 or not Path(first["split_files"]).is_dir():
+        first = (known or Runs()).of(next(iter(runs.values())))
+        files = Path(first.split_files or "")
+        if len(runs) < 2 or first.split_files is None or not files.is_dir():
             continue
-        split = read_split(Path(first["split_files"]), first["split"])
+        split = read_split(files, first.split)
         ids = split.interactions.users, split.interactions.items
-        for stage, file in stages.items():
-            metric = f"{stage}/{monitor.partition('/')[2]}"
+        for stage in FILES:
+            metric = MetricName.parse(monitor).at(stage)
             held_out = split.valid if stage == "val" else split.test
-            lists = {model: run / "candidates" / f"{file}.parquet" for model, run in runs.items()}
+            lists = {model: RunFolder(run).candidates(metric.file) for model, run in runs.items()}
             values = [
                 (model, user_values(metric, read_lists(path, *ids).items, held_out))
                 for model, path in lists.items()
                 if path.is_file()
             ]
             rows += [
-                [metric, values[0][0], model, *paired_bootstrap(values[0][1], other)]
+                [str(metric), values[0][0], model, *paired_bootstrap(values[0][1], other)]
                 for model, other in values[1:]
             ]
     columns = ["metric", "better", "other", "difference", "low", "high", "p"]
@@ -180,31 +186,22 @@ def differences(best: pd.DataFrame, folder: Path, monitor: str) -> pd.DataFrame:
 
 def varied(runs: pd.DataFrame, model: str) -> list[str]:
     """The options that differ among the runs of a model."""
-    of_model = runs[runs.model == model]
-    options = [name for name in map(str, runs) if name not in _OF_ANY_RUN and "@" not in name]
-    return [name for name in options if of_model[name].nunique(dropna=False) > 1]
-
-
-def _told(run: Path) -> dict[str, Any]:
-    """What a run, or an ensemble, says of itself."""
-    path = run / "result.json"
-    return read_json(path if path.is_file() else run / ENSEMBLE_FILE)
+    names = [name for name in map(str, runs) if name not in _OF_ANY_RUN and "@" not in name]
+    of_model = runs.loc[runs.model == model, names].astype(object)
+    rows = of_model.where(of_model.notna(), None).to_dict("records")
+    return differing([{str(name): value for name, value in row.items()} for row in rows])
 
 
 def _options(configs: Sequence[Mapping[str, Any]], models: Sequence[str]) -> list[dict[str, Any]]:
     """Of each configuration what differs among those of the same model."""
-    told: list[dict[str, Any]] = [{} for _ in configs]
+    options: list[dict[str, Any]] = [{} for _ in configs]
     for model in dict.fromkeys(models):
         of_model = [number for number, other in enumerate(models) if other == model]
-        keys = dict.fromkeys(key for number in of_model for key in configs[number])
-        for key in keys:
-            if key in _NO_PARAMETER or key.startswith("data."):
-                continue
-            values = [configs[number].get(key) for number in of_model]
-            if any(value != values[0] for value in values):
-                for number, value in zip(of_model, values, strict=True):
-                    told[number][key] = value
-    return told
+        for key in differing([configs[number] for number in of_model]):
+            if key not in _NO_PARAMETER and not key.startswith("data."):
+                for number in of_model:
+                    options[number][key] = configs[number].get(key)
+    return options
 
 
 def _short(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from recsys_lightning.metrics.names import MetricName
 from recsys_lightning.reports import figures
 from recsys_lightning.reports.importance import importances
 from recsys_lightning.reports.leaderboard import (
@@ -130,9 +132,8 @@ def _shown(board: pd.DataFrame, monitor: str) -> pd.DataFrame:
         f"{mean:.4f}" + (f" ± {spread:.4f} ({runs} seeds)" if runs > 1 else "")
         for mean, spread, runs in zip(board[monitor], board["std"], board.runs, strict=True)
     ]
-    stage, _, name = monitor.partition("/")
-    others = [f"{stage}/ndcg@{name.partition('@')[2]}", f"test/{name}"]
-    for metric in others:
+    main = MetricName.parse(monitor)
+    for metric in map(str, (replace(main, name="ndcg"), main.at("test"))):
         if metric in board and metric != monitor:
             shown[metric] = [f"{value:.4f}" for value in board[metric]]
     shown["seconds"] = [f"{value:.1f}" for value in board.seconds]

@@ -1,6 +1,6 @@
 """What a sweep, or any set of runs, has shown: leaderboard, report, best configurations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +16,33 @@ from recsys_lightning.reports.leaderboard import (
 )
 from recsys_lightning.reports.rendering import as_html, as_markdown
 from recsys_lightning.reports.report import Report
-from recsys_lightning.runs.folder import read_json, replacing
+from recsys_lightning.runs.folder import RESULT
 from recsys_lightning.runs.parameters import NOT_THE_JOB
-from recsys_lightning.sweeps.jobs import results
+from recsys_lightning.runs.record import RunResult
+from recsys_lightning.sweeps.jobs import Runs
+from recsys_lightning.writing import replacing
 
 
-def write_report(folder: Path, sources: Sequence[Path]) -> Report:
+def write_report(folder: Path, sources: Sequence[Path], known: Runs | None = None) -> Report:
     """Read the runs below some folders, write the report's files.
 
     Args:
         folder: for the files; made if missing.
         sources: folders of runs or of sweeps.
+        known: runs that were read already.
 
     Raises:
         InputError: there is no run.
     """
-    runs = runs_table(sources, folder)
+    known = known or Runs()
+    runs = runs_table(sources, folder, known)
     if runs.empty or (runs.model == ENSEMBLE).all():
         places = ", ".join(map(str, sources))
-        raise InputError(f"{places}: no run there; expected folders with a result.json below them")
-    monitor = _monitor(sources)
+        raise InputError(f"{places}: no run there; expected folders with a {RESULT} below them")
+    monitor = _monitor(sources, known)
     board = leaderboard(runs, monitor)
     best = best_per_model(board)
-    compared = differences(best, folder, monitor)
+    compared = differences(best, folder, monitor, known)
     report = Report(folder.resolve().name, monitor, runs, board, best, compared)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in (
@@ -49,37 +53,38 @@ def write_report(folder: Path, sources: Sequence[Path]) -> Report:
     ):
         _write(folder / name, text)
     for _, row in report.best_models.sort_values(monitor).iterrows():  # the best of all splits last
-        result = read_json(folder / row.best_run / "result.json")
+        result = known.of(folder / row.best_run)
+        assert isinstance(result, RunResult)  # `best_models` has no ensembles
         (folder / "best").mkdir(exist_ok=True)
         command = f"python run.py --config-dir {folder} +best={row.model}"
         _write(folder / "best" / f"{row.model}.yaml", best_config(result, command))
     return report
 
 
-def _monitor(sources: Sequence[Path]) -> str:
+def _monitor(sources: Sequence[Path], known: Runs) -> str:
     """The metric that the runs watched; the most frequent one, if they differ."""
     monitors = [
-        result["config"]["monitor"]
+        result.config["monitor"]
         for source in sources
-        for _, result in results(source)
-        if "config" in result
+        for _, result in known.below(source)
+        if result.config
     ]
     return max(monitors, key=monitors.count)
 
 
-def best_config(result: Mapping[str, Any], command: str) -> str:
+def best_config(result: RunResult, command: str) -> str:
     """A Hydra configuration that repeats a run.
 
     Args:
-        result: the content of its result.json.
+        result: what it says of itself.
         command: stands in the first line.
     """
-    choices, config = result["choices"], result["config"]
+    choices, config = result.choices, result.config
     groups = {group: choices[group] for group in ("data", "holdout", "model")}
     # an experiment may say MULTIRUN, list jobs and fuse them
     groups["ensemble"] = "none"
     content: dict[str, Any] = {"hydra": {"mode": "RUN"}, "jobs": None}
-    for override in result["overrides"]:
+    for override in result.overrides:
         key = override.partition("=")[0].lstrip("+~")
         if key in choices and key not in ("sweep", "logger", "ensemble"):
             groups[key] = choices[key]

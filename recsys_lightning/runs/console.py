@@ -8,17 +8,20 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys_lightning.data.holdout import Split
+from recsys_lightning.metrics.names import MetricName
 from recsys_lightning.runs.examples import Example
 
 
 def describe(console: Console, title: str, split: Split) -> None:
-    """One line on the data, one on the holdout, and one on each pair of files joined by ids."""
+    """A line on the data, its k-core, the holdout, and each pair of files joined by ids."""
     x = split.interactions
     console.print(
         f"[bold]{title}[/]: {x.num_users:,} users x {x.num_items:,} items, "
         f"{x.num_interactions:,} interactions",
         soft_wrap=True,
     )
+    if x.core is not None:
+        console.print(str(x.core), markup=False, highlight=False, soft_wrap=True)
     parts = f"{split.train.num_interactions:,} to train on"
     for name, part in (("valid", split.valid), ("test", split.test)):
         if part.num_interactions:
@@ -48,7 +51,7 @@ def summarise(
         console: where to.
         metrics: by name, such as `val/recall@10`.
         standard_errors: by the same names.
-        headline: the metric whose standard error is shown, without its stage.
+        headline: the metric whose standard error is shown, at any stage.
         examples: users and their lists.
         seconds: by stage.
         files: what was written.
@@ -69,11 +72,11 @@ def _metrics_table(
     metrics: Mapping[str, float], standard_errors: Mapping[str, float], headline: str
 ) -> Table:
     """A row a metric, a column a stage and cut-off; the headline with its standard error."""
-    headline_name = headline.partition("@")[0]
-    names = list(dict.fromkeys(key.partition("/")[2].partition("@")[0] for key in metrics))
-    names.sort(key=lambda name: name != headline_name)
+    main = MetricName.parse(headline)
+    parsed = [MetricName.parse(key) for key in metrics]
+    names = sorted(dict.fromkeys(each.name for each in parsed), key=lambda name: name != main.name)
     columns = sorted(
-        {(key.partition("/")[0], int(key.partition("@")[2])) for key in metrics},
+        {(str(each.stage), each.k) for each in parsed},
         key=lambda column: (column[0] != "val", column[1]),
     )
     table = Table("metric")
@@ -82,10 +85,11 @@ def _metrics_table(
     for name in names:
         cells = []
         for stage, k in columns:
-            key = f"{stage}/{name}@{k}"
-            error = standard_errors.get(key) if f"{name}@{k}" == headline else None
+            metric = MetricName(name, k, stage)
+            key = str(metric)
+            error = standard_errors.get(key) if metric.plain == main.plain else None
             cells.append(f"{metrics[key]:.4f}" + (f" ± {error:.4f}" if error is not None else ""))
-        table.add_row(name, *cells, style="bold" if name == headline_name else "")
+        table.add_row(name, *cells, style="bold" if name == main.name else "")
     return table
 
 

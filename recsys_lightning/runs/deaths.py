@@ -10,12 +10,13 @@ import fcntl
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-UNFINISHED, FAULT = "unfinished.json", "fault.log"
+from recsys_lightning.runs.folder import RunFolder
+from recsys_lightning.runs.record import RunResult
 
 # what Python's faulthandler writes of a signal
 SIGNALS = {
@@ -33,7 +34,7 @@ KILLED = (
 
 
 @contextmanager
-def leaving_word(folder: Path, result: Mapping[str, Any]) -> Iterator[None]:
+def leaving_word(folder: Path, result: RunResult) -> Iterator[None]:
     """Within it, a death by a signal is told to `dead_run`.
 
     Args:
@@ -41,11 +42,12 @@ def leaving_word(folder: Path, result: Mapping[str, Any]) -> Iterator[None]:
         result: what result.json will say, as far as it is known.
     """
     elsewhere = faulthandler.is_enabled()
-    with (folder / UNFINISHED).open("a+") as note, (folder / FAULT).open("w") as fault:
+    files = RunFolder(folder)
+    with files.unfinished.open("a+") as note, files.fault.open("w") as fault:
         with suppress(BlockingIOError):  # of another run in the same folder
             fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
         note.truncate(0)
-        note.write(json.dumps(result, default=str))
+        note.write(json.dumps(result.to_json(), default=str))
         note.flush()
         faulthandler.enable(fault)
         try:
@@ -54,29 +56,29 @@ def leaving_word(folder: Path, result: Mapping[str, Any]) -> Iterator[None]:
             faulthandler.disable()
             if elsewhere and sys.__stderr__:
                 faulthandler.enable(sys.__stderr__)
-            (folder / FAULT).unlink(missing_ok=True)
-            (folder / UNFINISHED).unlink(missing_ok=True)
+            files.fault.unlink(missing_ok=True)
+            files.unfinished.unlink(missing_ok=True)
 
 
-def dead_run(folder: Path) -> dict[str, Any] | None:
+def dead_run(folder: Path) -> RunResult | None:
     """The result of a run that died: `failed`, with the signal; None if it is alive, or has ended.
 
     Args:
         folder: of a run without a result.json.
     """
     try:
-        with (folder / UNFINISHED).open() as note:
+        with RunFolder(folder).unfinished.open() as note:
             fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            result: dict[str, Any] = json.load(note)
-    except (OSError, json.JSONDecodeError):  # it is alive; or has ended; or was not yet begun
+            result = RunResult.from_json(json.load(note))
+    except (OSError, ValueError, TypeError):  # it is alive; or has ended; or was not yet begun
         return None
-    return result | {"status": "failed", "error": _cause(folder)}
+    return replace(result, status="failed", error=_cause(RunFolder(folder).fault))
 
 
-def _cause(folder: Path) -> str:
+def _cause(fault: Path) -> str:
     text = ""
     with suppress(OSError):
-        text = (folder / FAULT).read_text(errors="replace")
+        text = fault.read_text(errors="replace")
     [first, *_] = text.splitlines() or [""]
     name = first.removeprefix("Fatal Python error: ")
     if name not in SIGNALS:
@@ -84,4 +86,4 @@ def _cause(folder: Path) -> str:
     current = text.partition("Current thread")[2] or text
     at = re.search(r'^  File "(.*)", line (\d+) in (.*)$', current, re.MULTILINE)
     where = f" at {at[1]}, line {at[2]}, in {at[3]}" if at else ""
-    return f"no result: died by {SIGNALS[name]} ({name.lower()}){where}; see {folder / FAULT}"
+    return f"no result: died by {SIGNALS[name]} ({name.lower()}){where}; see {fault}"

@@ -1,29 +1,106 @@
-"""The folder of a run: names of its files, and writing them whole or not at all."""
+"""The folder of a run, or of an ensemble: where each of its files stands."""
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recsys_lightning.writing import replacing
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place only if all goes well.
+RESULT = "result.json"
+ENSEMBLE = "ensemble.json"  # of an ensemble, which may stand in a sweep's folder
+UNFINISHED = "unfinished.json"
+SUBMISSION = "submission.csv"
+METRICS = "metrics.csv"
+STAGES = ("valid", "test", "final")  # of the lists
 
-    So a reader, or a rerun after a kill, never sees half a file.
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where the files of a run stand.
+
+    Attributes:
+        path: the folder.
+
+    >>> str(RunFolder(Path("outputs/ease")).candidates("valid"))
+    'outputs/ease/candidates/valid.parquet'
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield scratch
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+
+    path: Path
+
+    @property
+    def result(self) -> Path:
+        """What the run found, written last: `runs.record.RunResult`."""
+        return self.path / RESULT
+
+    @property
+    def ensemble(self) -> Path:
+        """What an ensemble found: `runs.record.EnsembleResult`."""
+        return self.path / ENSEMBLE
+
+    @property
+    def unfinished(self) -> Path:
+        """What is known of the result of a run that has not ended, or that died."""
+        return self.path / UNFINISHED
+
+    @property
+    def fault(self) -> Path:
+        """Where a fatal signal writes the stack."""
+        return self.path / "fault.log"
+
+    @property
+    def submission(self) -> Path:
+        """K items a user."""
+        return self.path / SUBMISSION
+
+    @property
+    def metrics(self) -> Path:
+        """Metrics of every epoch, by `logger=csv`."""
+        return self.path / METRICS
+
+    @property
+    def tensorboard(self) -> Path:
+        """Event files, by `logger=tensorboard`."""
+        return self.path / "tensorboard"
+
+    @property
+    def all_candidates(self) -> Path:
+        """The folder of the ranked lists."""
+        return self.path / "candidates"
+
+    def candidates(self, stage: str) -> Path:
+        """Ranked lists of a stage, one of `STAGES`."""
+        return self.all_candidates / f"{stage}.parquet"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint that was evaluated."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint that an interrupted fit resumes from."""
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def final(self) -> Path:
+        """The checkpoint of the model that was fitted again on everything."""
+        return self.checkpoints / "final.ckpt"
+
+    @property
+    def large(self) -> tuple[Path, ...]:
+        """What a sweep keeps of its best runs only."""
+        return self.all_candidates, self.checkpoints, self.submission
 
 
 def relative(path: Path, base: Path) -> str:
-    """A path as told in a file in `base`: from there, or absolute if it is not below.
+    """A path as a file in `base` names it: from there, or absolute if it is not below.
 
     >>> relative(Path("multirun/a/0_ease"), Path("multirun/a"))
     '0_ease'
@@ -36,10 +113,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write strict JSON (no NaN) atomically."""
     with replacing(path) as scratch:
         scratch.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-ENSEMBLE_FILE = "ensemble.json"  # in the folder of an ensemble: a sweep's, or another
-KEPT_OF_THE_BEST = ("candidates", "checkpoints", "submission.csv")  # the large ones
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,7 +1,4 @@
-"""What runs leave on disk as arrays: the split, ranked lists, and a metric a user.
-
-Light: numpy and pyarrow, and torch where a metric is computed.
-"""
+"""What runs leave on disk as arrays: the split and ranked lists; by numpy and pyarrow alone."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lightning.data.holdout import ALWAYS_WRITTEN, PARTS, Split
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.sources.encoding import time_order
+from recsys_lightning.data.split import ALWAYS_WRITTEN, PARTS, Split
 from recsys_lightning.errors import InputError
-from recsys_lightning.runs.folder import replacing
-
-STAGES = ("valid", "test", "final")  # of candidates/<stage>.parquet
+from recsys_lightning.writing import replacing
 
 
 class Lists(NamedTuple):
@@ -151,56 +146,8 @@ def write_lists(
         "rank": array(ranks[there]),
         "score": array(scores[there]),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as scratch:
         parquet.write_table(table(columns), scratch)
-
-
-def user_values(metric: str, items: NDArray[np.integer], held_out: Interactions) -> NDArray[Any]:
-    """A ranking metric of every user.
-
-    Args:
-        metric: such as `recall@10` or `val/recall@10`; see `functional.ranking`.
-        items: (U, K) item positions, best first, -1 where a list has ended; K is at least k.
-        held_out: what the lists should have found.
-
-    Returns:
-        (U,) float64; nan for a user without held-out items.
-
-    Raises:
-        InputError: no metric of a user, or the lists are too short for it.
-    """
-    import torch
-
-    from recsys_lightning.functional import ranking
-
-    measures = {
-        "recall": ranking.recall,
-        "recall_capped": ranking.recall_capped,
-        "ndcg": ranking.ndcg,
-        "hit_rate": ranking.hit_rate,
-        "precision": ranking.precision,
-        "map": ranking.average_precision,
-        "mrr": ranking.reciprocal_rank,
-    }
-    name, _, cutoff = metric.rpartition("/")[2].partition("@")
-    k = int(cutoff) if cutoff.isdigit() else 0
-    if name not in measures or not 1 <= k <= items.shape[1]:
-        raise InputError(
-            f"{metric}: expected one of {', '.join(measures)}, then @ and a cut-off from 1 to "
-            f"{items.shape[1]}, the length of the lists"
-        )
-    found = ranking.hits(
-        torch.from_numpy(items[:, :k].astype(np.int64)),
-        torch.from_numpy(held_out.indices),
-        torch.from_numpy(held_out.indptr),
-        held_out.num_items,
-    )
-    relevant = torch.from_numpy(held_out.lengths)
-    values = np.full(len(items), np.nan)
-    evaluated = relevant > 0
-    values[evaluated.numpy()] = measures[name](found[evaluated], relevant[evaluated], k).numpy()
-    return values
 
 
 def _union(columns: Sequence[_Column]) -> NDArray[Any]:

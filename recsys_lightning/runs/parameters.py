@@ -25,6 +25,12 @@ NOT_THE_JOB = frozenset(
         *("trainer.log_every_n_steps", "trainer.default_root_dir", "trainer.profiler"),
     }
 )
+# keys that came later, at the value by which all is as it was without them
+AS_BEFORE = {
+    **{"data.min_user_interactions": 0, "data.min_item_interactions": 0},
+    **{"holdout.valid_share": None, "holdout.test_share": None},
+}
+NULL_WAS = {"holdout.valid_items": 10, "holdout.test_items": 10}  # as it stood there before
 # callbacks that show a fit and do not change it, by the end of their class's name
 SHOWN_BY = (
     *("ProgressBar", "ModelSummary"),
@@ -99,19 +105,41 @@ def identity(
     return {"version": VERSION, "choices": chosen, "data": data, "config": kept}
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """Nested mappings as dotted keys; lists as text, so that they can be compared and written.
 
     >>> flat({"model": {"l2": 1.0, "hidden_dims": [600]}, "seed": 1})
     {'model.l2': 1.0, 'model.hidden_dims': '[600]', 'seed': 1}
     """
+    return {
+        key: str(value) if isinstance(value, list) else value
+        for key, value in dotted(config).items()
+    }
+
+
+def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys, with the values as they are.
+
+    >>> dotted({"model": {"hidden_dims": [600]}, "seed": 1})
+    {'model.hidden_dims': [600], 'seed': 1}
+    """
     found: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
+            found |= dotted(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = str(value) if isinstance(value, list) else value
+            found[f"{prefix}{key}"] = value
     return found
+
+
+def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys whose values differ among some mappings; a key that one lacks is None there.
+
+    >>> differing([{"l2": 1, "seed": 1}, {"l2": 2, "seed": 1}, {"l2": 1, "seed": 1, "lr": 0.1}])
+    ['l2', 'lr']
+    """
+    keys = dict.fromkeys(key for config in configs for key in config)
+    return [key for key in keys if any(c.get(key) != configs[0].get(key) for c in configs)]
 
 
 _splits: dict[str, str] = {}
@@ -138,9 +166,12 @@ def _kept(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Without what is not the job's, and with classes in place of their paths."""
     kept: dict[str, Any] = {}
     for key, value in config.items():
-        if f"{prefix}{key}" in NOT_THE_JOB:
+        name = f"{prefix}{key}"
+        if name in NOT_THE_JOB or (name in AS_BEFORE and value == AS_BEFORE[name]):
             continue
-        inside = f"{prefix}{key}."
+        if value is None:
+            value = NULL_WAS.get(name)
+        inside = f"{name}."
         if isinstance(value, Mapping):
             kept[key] = _kept(value, inside)
         elif isinstance(value, list):

@@ -6,11 +6,14 @@ like any other; a `_target_` that stands there is never used.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from recsys_lightning.errors import InputError
+from recsys_lightning.runs.folder import RunFolder
+from recsys_lightning.runs.parameters import TARGET, dotted
+from recsys_lightning.runs.record import RunResult
 
 GROUPS = ("data", "holdout", "model")
 KEYS = ("test_history",)  # it decides on what is asked, too
@@ -31,16 +34,16 @@ def with_stored_run(arguments: Sequence[str]) -> list[str]:
     path = next((a.partition("=")[2] for a in arguments if re.match(r"\+*ckpt_path=", a)), None)
     if not path:
         return list(arguments)
-    file = Path(_unquoted(path)) / "result.json"
+    file = RunFolder(Path(_unquoted(path))).result
     if not file.is_file():
         return list(arguments)
     try:
-        result = json.loads(file.read_text())
-        choices, config = result["choices"], result["config"]
+        result = RunResult.read(file)
+        choices, config = result.choices, result.config
         stored = {group: str(choices[group]) for group in GROUPS}
         values = {group: dict(config[group]) for group in GROUPS}
         keys = {key: config[key] for key in KEYS}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{file}: cannot be used ({type(error).__name__}: {error}); name a checkpoint file by "
             "ckpt_path, and its data, holdout and model"
@@ -53,7 +56,11 @@ def with_stored_run(arguments: Sequence[str]) -> list[str]:
         if not re.fullmatch(r"[\w-]+", stored[group]):
             raise InputError(f"{file}: choices.{group} is {stored[group]!r}: expected a name")
         overrides.append(f"{group}={stored[group]}")
-        overrides += [f"{group}.{key}={_written(file, v)}" for key, v in _scalars(values[group])]
+        overrides += [
+            f"{group}.{key}={_written(file, value)}"
+            for key, value in dotted(values[group]).items()
+            if key.rpartition(".")[2] != TARGET  # no class comes from there
+        ]
     overrides += [f"{key}={_written(file, value)}" for key, value in keys.items()]
     first = next(n for n, a in enumerate(arguments) if "=" in a and not a.startswith("-"))
     return [*arguments[:first], *overrides, *arguments[first:]]
@@ -61,15 +68,6 @@ def with_stored_run(arguments: Sequence[str]) -> list[str]:
 
 def _unquoted(path: str) -> str:
     return path[1:-1] if len(path) > 1 and path[0] == path[-1] and path[0] in "'\"" else path
-
-
-def _scalars(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Scalars and lists by dotted key, without the classes that they are given to."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _scalars(value, f"{prefix}{key}.")
-        elif key != "_target_":
-            yield f"{prefix}{key}", value
 
 
 def _written(file: Path, value: Any) -> str:

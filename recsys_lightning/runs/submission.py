@@ -10,32 +10,32 @@ from numpy.typing import NDArray
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError
-from recsys_lightning.runs.folder import replacing
+from recsys_lightning.writing import replacing
 
 
 def write_submission(
     path: Path,
     interactions: Interactions,
     items: NDArray[np.integer],
-    fallback: NDArray[np.integer],
     k: int,
-) -> tuple[int, int]:
+) -> dict[str, int]:
     """Write `user,item`: k rows a user, best first, original ids, in the submission's user order.
+
+    A user whom the data does not know gets the most popular items.
 
     Args:
         path: the CSV file.
         interactions: has the original ids, and the users to recommend to.
         items: (U, K) ranked positions for every user, K >= k; -1 where a user has none left.
-        fallback: (k,) positions for users the data does not know: the most popular.
         k: items a user.
 
     Returns:
-        How many users were unknown, and how many got fewer than k items.
+        how many users were `unknown`, and how many lists are `short` of k items.
     """
     known, wanted = interactions.users, interactions.submission_users
     position = np.searchsorted(known, wanted).clip(max=len(known) - 1)
     unknown = known[position] != wanted
-    lists = np.where(unknown[:, None], fallback[:k], items[position, :k])  # (n, k)
+    lists = np.where(unknown[:, None], interactions.most_popular(k), items[position, :k])  # (n, k)
     there = lists >= 0
     user_column = np.repeat(wanted, there.sum(axis=1)).tolist()
     item_column = interactions.items[lists[there]].tolist()
@@ -43,7 +43,7 @@ def write_submission(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("user", "item"))
         writer.writerows(zip(user_column, item_column, strict=True))
-    return int(unknown.sum()), int((~there.all(axis=1)).sum())
+    return {"unknown": int(unknown.sum()), "short": int((~there.all(axis=1)).sum())}
 
 
 HEADER = ["user", "item"]

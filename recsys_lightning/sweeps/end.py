@@ -3,7 +3,7 @@
 import logging
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
@@ -11,9 +11,9 @@ from rich.console import Console
 
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError
 from recsys_lightning.instantiate import make
-from recsys_lightning.runs.deaths import UNFINISHED
 from recsys_lightning.runs.secrets import hide
-from recsys_lightning.sweeps.jobs import failures, results, splits
+from recsys_lightning.session import session
+from recsys_lightning.sweeps.jobs import Runs, begin, failures, splits
 from recsys_lightning.sweeps.locks import take_sweep, wait_for_jobs
 from recsys_lightning.tracking.wandb import tell_how_to_sync
 from recsys_lightning.tracking.wandb_report import log_ensemble, log_report
@@ -25,32 +25,20 @@ class Sweep(Callback):
     """Keeps other starts of a sweep away from its folder, and ends it: see `end_sweep`.
 
     Hydra makes a warning of what a callback raises, and exits with 0; run.py exits with the
-    `exit_code`. Hydra does not call `on_multirun_end` where a launcher raised; run.py does.
-
-    Attributes:
-        folder: of the multirun in this process; None in a single run.
-        config: without what the sweep varies; the ensemble at its end is configured there.
-        lock: of the folder, kept until the process ends.
-        exit_code: a failure's, unless the end of the sweep says otherwise.
+    session's code. Hydra does not call `on_multirun_end` where a launcher raised; run.py does.
     """
-
-    folder: Path | None = None
-    config: DictConfig
-    lock: TextIO | None = None
-    exit_code = FAILED
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Take the folder, when nothing of an earlier start is at work in it."""
-        Sweep.folder, Sweep.config = Path(config.hydra.sweep.dir), config
-        Sweep.lock = take_sweep(Sweep.folder)
+        folder = Path(config.hydra.sweep.dir)
+        now = session()
+        now.sweep, now.config, now.lock = folder, config, take_sweep(folder)
         hide_passwords(config)  # which the sweeper writes to multirun.yaml as it is
-        for run, result in results(Sweep.folder):
-            if (run / UNFINISHED).exists():
-                print(f"in an earlier start: {run}: {result['error']}", file=sys.stderr)
+        begin(folder)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """End the sweep, and keep for run.py how."""
-        Sweep.exit_code = end_sweep(Path(config.hydra.sweep.dir), config)
+        session().sweep_code = end_sweep(Path(config.hydra.sweep.dir), config)
 
 
 def hide_passwords(config: DictConfig) -> None:
@@ -69,30 +57,31 @@ def hide_passwords(config: DictConfig) -> None:
 def end_sweep(folder: Path, cfg: DictConfig) -> int:
     """Tell how the jobs of a sweep ended, failures first; fuse, report; returns the exit code."""
     wait_for_jobs(folder)  # of a launcher that gave up
-    failed = failures(folder)
+    runs = Runs()  # that have ended: each is read once
+    failed = failures(folder, runs.below(folder))
     for run, error in failed:
         print(f"failed: {run}: {error}", file=sys.stderr)
     code = FAILED if failed else 0
-    if len(on := splits(folder)) > 1:
+    if len(on := splits(runs.below(folder))) > 1:
         counts = ", ".join(
-            f"{len(runs)} of {split[:8]} ({runs[-1].name} is the latest)"
-            for split, runs in on.items()
+            f"{len(of_split)} of {split[:8]} ({of_split[-1].name} is the latest)"
+            for split, of_split in on.items()
         )
         print(f"runs on {len(on)} splits, whose figures do not compare: {counts}")
     if cfg.get("ensemble"):
-        code = max(code, _fuse(folder, cfg.ensemble))
-    if any(results(folder)):
-        code = max(code, _report(folder))
+        code = max(code, _fuse(folder, cfg.ensemble, runs))
+    if runs.below(folder):
+        code = max(code, _report(folder, runs))
     tell_how_to_sync(folder)
     return code
 
 
-def _fuse(folder: Path, options: DictConfig) -> int:
+def _fuse(folder: Path, options: DictConfig, runs: Runs) -> int:
     """Build the ensemble of a sweep in its folder; returns the exit code."""
     from recsys_lightning.ensemble.show import show
 
     try:
-        result = make(options)([folder], folder)
+        result = make(options)([folder], folder, runs)
     except (InputError, OSError) as error:
         print(f"error: no ensemble: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -101,19 +90,19 @@ def _fuse(folder: Path, options: DictConfig) -> int:
         print(f"error: no ensemble: {type(error).__name__}: {error}", file=sys.stderr)
         return FAILED
     show(Console(), result, folder)
-    log_ensemble(folder, result)
+    log_ensemble(folder, result, runs)
     return 0
 
 
-def _report(folder: Path) -> int:
+def _report(folder: Path, runs: Runs) -> int:
     """Write the report of a sweep into its folder; returns the exit code."""
     from recsys_lightning.reports.rendering import print_report
     from recsys_lightning.reports.writing import write_report
 
     try:
-        print_report(Console(), write_report(folder, [folder]), folder)
+        print_report(Console(), write_report(folder, [folder], runs), folder)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
-    log_report(folder)
+    log_report(folder, runs)
     return 0

@@ -4,153 +4,223 @@ A job is known by its hash (see `runs.parameters`): started again in the same fo
 what is done and runs what failed or is missing.
 """
 
+import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from recsys_lightning.runs.deaths import KILLED, UNFINISHED, dead_run
-from recsys_lightning.runs.folder import ENSEMBLE_FILE, KEPT_OF_THE_BEST, read_json
-from recsys_lightning.sweeps.locks import job_locks
+from recsys_lightning.runs.deaths import KILLED, dead_run
+from recsys_lightning.runs.folder import ENSEMBLE, RESULT, UNFINISHED, RunFolder, relative
+from recsys_lightning.runs.record import EnsembleResult, Result, RunResult, read_result
+from recsys_lightning.sweeps.locks import also_done_by, job_locks, runs_of
 
 STARTED = "multirun.yaml"  # written by a sweep at every start
+RUNNING = ".running"  # folder of a file for each job at work, or whose process died
+FAILURE = ".failure"  # touched whenever a job fails
+KEPT = ".kept"  # see `sweeps.keep`
 
 
-def results(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+Known = dict[tuple[Path, int], RunResult]  # by file, and when it was written
+
+
+def results(folder: Path, known: Known | None = None) -> Iterator[tuple[Path, RunResult]]:
     """The runs below a folder, each with its result, in the order of their names.
 
     A run that died by a signal has the result that `deaths.dead_run` gives; one that is running
     is not among them.
+
+    Args:
+        folder: where to look.
+        known: those that were read before; they are not read again, and those that are read join.
     """
-    files = [*folder.rglob("result.json"), *folder.rglob(UNFINISHED)]
-    for path in sorted(files, key=_natural):
+    known = {} if known is None else known
+    files = [*folder.rglob(RESULT), *folder.rglob(UNFINISHED)]
+    for path in sorted(files, key=natural_order):
         if path.name == UNFINISHED:
-            whole = (path.parent / "result.json").exists()
+            whole = RunFolder(path.parent).result.exists()
             if not whole and (died := dead_run(path.parent)):
                 yield path.parent, died
             continue
         with suppress(FileNotFoundError):  # made room in the meantime
-            yield path.parent, read_json(path)
+            key = path, path.stat().st_mtime_ns
+            if key not in known:
+                known[key] = RunResult.read(path)
+            yield path.parent, known[key]
 
 
-def ensembles(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def ensembles(folder: Path) -> Iterator[tuple[Path, EnsembleResult]]:
     """The ensembles in and below a folder, each with the content of its ensemble.json."""
-    for path in sorted(folder.rglob(ENSEMBLE_FILE), key=_natural):
-        yield path.parent, read_json(path)
+    for path in sorted(folder.rglob(ENSEMBLE), key=natural_order):
+        yield path.parent, EnsembleResult.read(path)
+
+
+Run = tuple[Path, RunResult]  # its folder, and what it says of itself
+
+
+class Runs:
+    """Runs on disk, each read once: what the end of a sweep hands to all who look at its runs."""
+
+    def __init__(self) -> None:
+        self._below: dict[Path, list[Run]] = {}
+        self._of: dict[Path, Result] = {}
+
+    def below(self, folder: Path) -> list[Run]:
+        """As `results`."""
+        if folder not in self._below:
+            self._below[folder] = list(results(folder))
+            self._of |= {run.resolve(): result for run, result in self._below[folder]}
+        return self._below[folder]
+
+    def of(self, folder: Path) -> Result:
+        """What the run in a folder says of itself, or the ensemble; see `runs.record`."""
+        return self._of.get(folder.resolve()) or read_result(folder)
+
+
+def begin(folder: Path) -> None:
+    """What a start of a sweep does once, so that none of its jobs has to look at all the others."""
+    for run, result in dead_runs(folder):
+        print(f"in an earlier start: {run}: {result.error}", file=sys.stderr)
+    shutil.rmtree(folder / RUNNING, ignore_errors=True)
+    forget_kept(folder)
+    name_runs(folder)
+
+
+def name_runs(folder: Path) -> None:
+    """Let the locks of jobs name all runs that have done them, so that a job looks there alone.
+
+    They do, unless an earlier version made the sweep, or a job was killed as it moved a run: only
+    results that no lock names are read.
+    """
+    named = {os.path.abspath(run) for lock in job_locks(folder) for run in runs_of(folder, lock)}
+    for path in sorted(folder.rglob(RESULT), key=natural_order):
+        if os.path.abspath(path.parent) not in named:
+            with suppress(FileNotFoundError):
+                result = RunResult.read(path)
+                if result.job and result.status == "done":
+                    also_done_by(folder, result.job, path.parent)
 
 
 def find_done(
-    folder: Path, job: str, split: Callable[[], str]
-) -> tuple[Path, dict[str, Any]] | None:
+    runs: Sequence[Path], job: str, split: Callable[[], str]
+) -> tuple[Path, RunResult] | None:
     """The run of a sweep that has done the job already, on the split that it would have now.
 
     Args:
-        folder: the sweep's.
+        runs: those that the job's lock names.
         job: its hash.
         split: returns the SHA-256 of the split; called only where a run has done the job.
     """
-    done = [
-        (run, result)
-        for run, result in results(folder)
-        if result.get("job") == job and result["status"] == "done"
-    ]
+    done: list[Run] = []
+    for run in reversed(runs):
+        with suppress(FileNotFoundError):
+            result = RunResult.read(RunFolder(run).result)
+            if result.job == job and result.status == "done":
+                if result.split == split():
+                    return run, result
+                done.append((run, result))
     for run, result in done:
-        if result["split"] == split():
-            return run, result
-    for run, result in done:
-        there, here = str(result["split"])[:16], split()[:16]
+        there, here = str(result.split)[:16], split()[:16]
         print(f"done with another split ({there}, and now it is {here}), so run again: {run}")
     return None
 
 
-def make_room(run: Path) -> None:
+def make_room(folder: Path, run: Path) -> None:
     """Move what a job did in a run's folder beside it, before another is done there.
 
     A changed grid renumbers its jobs; changed data makes others of them.
-    """
-    path = run / "result.json"
-    if path.exists() and (earlier := read_json(path))["status"] == "done":
-        aside = run.with_name(f"{run.name}-{earlier['job']}-{str(earlier['split'])[:8]}")
-        aside.mkdir()
-        for name in (*KEPT_OF_THE_BEST, "metrics.csv", "tensorboard", "result.json"):
-            with suppress(FileNotFoundError):
-                (run / name).rename(aside / name)
-
-
-def drop_all_but_best(
-    folder: Path, ended: Mapping[str, Any], monitor: str, keep: int, *, minimize: bool = False
-) -> None:
-    """Delete lists and weights of a sweep's runs of a model on a split, except those of the best.
 
     Args:
         folder: the sweep's.
-        ended: the result of the run that has ended: its model and split are looked at.
-        monitor: the metric that decides.
-        keep: how many.
-        minimize: whether lower values are better.
+        run: the folder of a run.
     """
-    runs = [(run, result) for run, result in results(folder) if result["model"] == ended["model"]]
-    done = [
-        (run, result)
-        for run, result in runs
-        if monitor in result["metrics"] and result["split"] == ended["split"]
-    ]
-    done.sort(key=lambda of_run: of_run[1]["metrics"][monitor], reverse=not minimize)
-    pruned = [(run, result) for run, result in runs if result["status"] == "pruned"]
-    for run, _ in done[keep:] + pruned:
-        for name in KEPT_OF_THE_BEST:
-            if (run / name).is_dir():
-                shutil.rmtree(run / name, ignore_errors=True)
-            else:
-                (run / name).unlink(missing_ok=True)
+    files = RunFolder(run)
+    if files.result.exists() and (earlier := RunResult.read(files.result)).status == "done":
+        aside = run.with_name(f"{run.name}-{earlier.job}-{str(earlier.split)[:8]}")
+        aside.mkdir()
+        for path in (*files.large, files.metrics, files.tensorboard, files.result):
+            with suppress(FileNotFoundError):
+                path.rename(aside / path.name)
+        also_done_by(folder, str(earlier.job), aside)
+        forget_kept(folder)
 
 
-def splits(folder: Path) -> dict[str, list[Path]]:
+def splits(runs: Sequence[Run]) -> dict[str, list[Path]]:
     """The splits of a sweep's finished runs, each with the runs on it, the latest finished last."""
-    done = [(run, result) for run, result in results(folder) if result["status"] == "done"]
+    done = [(run, result) for run, result in runs if result.status == "done"]
     found: dict[str, list[Path]] = {}
-    for run, result in sorted(done, key=lambda of_run: of_run[1].get("finished") or ""):
-        found.setdefault(result["split"], []).append(run)
+    for run, result in sorted(done, key=lambda of_run: of_run[1].finished or ""):
+        found.setdefault(str(result.split), []).append(run)
     return found
+
+
+def forget_kept(folder: Path) -> None:
+    """Let the next job that ends look at all runs again for the best: see `sweeps.keep`."""
+    shutil.rmtree(folder / KEPT, ignore_errors=True)
+
+
+@contextmanager
+def running(folder: Path, job: str, run: Path) -> Iterator[None]:
+    """Within it, a job is at work; if its process dies, `has_failed` knows until the next start."""
+    note = folder / RUNNING / job
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(relative(run, folder))
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+
+
+def mark_failed(folder: Path) -> None:
+    """Note that a job of this sweep has failed."""
+    (folder / FAILURE).touch()
 
 
 def has_failed(folder: Path) -> bool:
     """Whether a job of this sweep has failed since it was started (and not in an earlier start)."""
     started = (folder / STARTED).stat().st_mtime_ns
-    return any(
-        result["status"] == "failed" and _written(run) >= started for run, result in results(folder)
-    )
+    failure = folder / FAILURE
+    if failure.exists() and failure.stat().st_mtime_ns >= started:
+        return True
+    for note in (folder / RUNNING).glob("*"):
+        with suppress(FileNotFoundError):  # it has ended meanwhile
+            if dead_run(folder / note.read_text()):
+                return True
+    return False
 
 
-def failures(folder: Path) -> list[tuple[Path, str]]:
+def dead_runs(folder: Path) -> list[Run]:
+    """The runs of a sweep whose process died."""
+    paths = sorted(folder.rglob(UNFINISHED), key=natural_order)
+    runs = [path.parent for path in paths if not RunFolder(path.parent).result.exists()]
+    return [(run, result) for run in runs if (result := dead_run(run))]
+
+
+def failures(folder: Path, runs: Sequence[Run]) -> list[tuple[Path, str]]:
     """The runs of a sweep that failed, each with its error, unless another has done the job since.
 
     A job whose process died is one of them.
+
+    Args:
+        folder: the sweep's.
+        runs: those below it.
     """
-    found = list(results(folder))
-    ended_well = {result.get("job") for _, result in found if result["status"] != "failed"}
+    ended_well = {result.job for _, result in runs if result.status != "failed"}
     failed = [
-        (run, result["error"])
-        for run, result in found
-        if result["status"] == "failed" and result.get("job") not in ended_well
+        (run, str(result.error))
+        for run, result in runs
+        if result.status == "failed" and result.job not in ended_well
     ]
-    ended = {result.get("job") for _, result in found}
+    ended = {result.job for _, result in runs}
     for lock in job_locks(folder):
         started_now = lock.stat().st_mtime_ns >= (folder / STARTED).stat().st_mtime_ns
-        if started_now and lock.name not in ended:
-            run = Path(lock.read_text().splitlines()[0])
-            failed.append((run, f"no result: {KILLED}"))
+        if started_now and lock.name not in ended and (named := runs_of(folder, lock)):
+            failed.append((named[-1], f"no result: {KILLED}"))
     return failed
 
 
-def _written(run: Path) -> int:
-    """When a run wrote its result, or, if it died, what it is; in nanoseconds."""
-    files = (run / "result.json", run / UNFINISHED)
-    return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
+def natural_order(path: Path) -> list[tuple[int, str]]:
     """A key that puts 10_ease after 9_ease."""
     parts = [(part.partition("_")[0], part) for part in path.parts]
     return [(int(number) if number.isdigit() else -1, part) for number, part in parts]

@@ -9,7 +9,6 @@ Their packages, and Lightning, are imported where they are used.
 """
 
 import importlib.util
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any
 
 from recsys_lightning.errors import InputError
 from recsys_lightning.runs.examples import Example
+from recsys_lightning.runs.parameters import flat
+from recsys_lightning.runs.record import Result, RunResult
 
 log = logging.getLogger(__name__)
 EXAMPLE_COLUMNS = ["user", "rank", "last_watched", "recommended"]
@@ -49,8 +50,8 @@ class Tracker:
     def log_examples(self, examples: Sequence[Example]) -> None:
         """Some users' latest items beside what is recommended to them."""
 
-    def end(self, result: Mapping[str, Any]) -> None:
-        """Complete the record with the content of result.json."""
+    def end(self, result: Result) -> None:
+        """Complete the record with what the run, or an ensemble, says of itself."""
         raise NotImplementedError
 
 
@@ -59,7 +60,7 @@ def begin(
     begun: list[Tracker],
     folder: Path,
     sweep: Path | None,
-    result: Mapping[str, Any],
+    result: RunResult,
 ) -> None:
     """Begin trackers one by one.
 
@@ -87,7 +88,7 @@ def log_examples(begun: Iterable[Tracker], examples: Sequence[Example]) -> None:
             warn(tracker, error)
 
 
-def end(begun: Iterable[Tracker], result: Mapping[str, Any]) -> None:
+def end(begun: Iterable[Tracker], result: Result) -> None:
     """End every tracker, whatever one of them says."""
     for tracker in begun:
         try:
@@ -96,42 +97,38 @@ def end(begun: Iterable[Tracker], result: Mapping[str, Any]) -> None:
             warn(tracker, error)
 
 
-def parameters_of(result: Mapping[str, Any]) -> dict[str, Any]:
+def parameters_of(result: RunResult) -> dict[str, Any]:
     """The resolved configuration as scalars by dotted name, with model, data, job and commit.
 
     >>> config = {"seed": 1, "model": {"l2": 3.0, "hidden_dims": [600]}, "logger": {"csv": {}}}
-    >>> told = {"config": config, "model": "ease", "data": "files", "job": "a", "git_commit": None}
-    >>> parameters_of(told)  # doctest: +NORMALIZE_WHITESPACE
+    >>> result = RunResult(config=config, model="ease", data="files", job="a")
+    >>> parameters_of(result)  # doctest: +NORMALIZE_WHITESPACE
     {'model': 'ease', 'data': 'files', 'job': 'a', 'git_commit': None, 'seed': 1, 'model.l2': 3.0,
      'model.hidden_dims': '[600]'}
     """
-    named = {key: result[key] for key in ("model", "data", "job", "git_commit")}
-    config = {k: value for k, value in result["config"].items() if k not in ("logger", "sweep")}
-    return named | dict(scalars(config))
-
-
-def scalars(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """A configuration as scalars by dotted name; lists as JSON."""
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from scalars(value, f"{prefix}{key}.")
-        else:
-            scalar = value is None or isinstance(value, bool | int | float | str)
-            yield f"{prefix}{key}", value if scalar else json.dumps(value, default=str)
-
-
-def numbers(result: Mapping[str, Any]) -> dict[str, float]:
-    """The final metrics under their names, and what the run took."""
-    seconds = {f"seconds/{stage}": value for stage, value in result["seconds"].items()}
-    counts = {
-        key: result[key] for key in ("best_epoch", "parameters", "peak_rss_mb") if key in result
+    named = {
+        "model": result.model,
+        "data": result.data,
+        "job": result.job,
+        "git_commit": result.git_commit,
     }
-    return result["metrics"] | seconds | counts
+    config = {k: value for k, value in result.config.items() if k not in ("logger", "sweep")}
+    return named | flat(config)
 
 
-def succeeded(result: Mapping[str, Any]) -> bool:
+def numbers(result: Result) -> dict[str, float]:
+    """The final metrics under their names, and what the run took."""
+    seconds = {f"seconds/{stage}": value for stage, value in result.seconds.items()}
+    counts = {"peak_rss_mb": result.peak_rss_mb}
+    if isinstance(result, RunResult):
+        counts |= {"best_epoch": result.best_epoch, "parameters": result.parameters}
+    known = {name: value for name, value in counts.items() if value is not None}
+    return {**result.metrics, **seconds, **known}
+
+
+def succeeded(result: Result) -> bool:
     """Whether a run ended as it should; being pruned is no failure."""
-    return result["status"] in ("done", "pruned")
+    return result.status in ("done", "pruned")
 
 
 def example_rows(examples: Sequence[Example]) -> list[list[Any]]:

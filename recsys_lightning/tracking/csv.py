@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from recsys_lightning.interruption import signals_wait
+from recsys_lightning.runs.folder import RunFolder
+from recsys_lightning.runs.record import Result, RunResult
 from recsys_lightning.tracking.base import Tracker
 
 
@@ -25,15 +27,15 @@ class CSV(Tracker):
                 with signals_wait():  # the header first, then the lines
                     super().save()
 
-        file = self.folder / "metrics.csv"
+        file = RunFolder(self.folder).metrics
         rows = _rows_before(first_epoch, file) if file.is_file() else []
         self._logger = Logger(self.folder, name="", version="")  # which deletes the file
         self._logger.experiment.metrics = rows
         return self._logger
 
-    def end(self, result: Mapping[str, Any]) -> None:  # noqa: D102
-        if self._logger and result["status"] == "done":
-            self._logger.log_metrics(result["metrics"], step=result["steps"])
+    def end(self, result: Result) -> None:  # noqa: D102
+        if self._logger and isinstance(result, RunResult) and result.status == "done":
+            self._logger.log_metrics(result.metrics, step=result.steps)
             self._logger.save()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from recsys_lightning.errors import InputError
 from recsys_lightning.runs.examples import Example
+from recsys_lightning.runs.record import Result, RunResult
 from recsys_lightning.runs.secrets import mask
 from recsys_lightning.tracking.base import (
     EXAMPLE_COLUMNS,
@@ -47,8 +48,9 @@ class MLflow(Tracker):
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # tells of every try
         self.folder = folder
-        tags = {"git_commit": parameters["git_commit"], "job": parameters["job"]}
-        tags |= {"sweep": sweep.name} if sweep else {}
+        about = {key: parameters[key] for key in ("git_commit", "job")}
+        about["sweep"] = sweep and sweep.name
+        tags = {key: value for key, value in about.items() if value}  # no commit, no sweep
         values = [mlflow.entities.Param(name, str(value)) for name, value in parameters.items()]
         try:
             self.client = mlflow.MlflowClient(self.tracking_uri)
@@ -97,16 +99,19 @@ class MLflow(Tracker):
         csv.writer(text, lineterminator="\n").writerows([EXAMPLE_COLUMNS, *example_rows(examples)])
         self.client.log_text(self.run_id, text.getvalue(), "examples.csv")
 
-    def end(self, result: Mapping[str, Any]) -> None:  # noqa: D102
+    def end(self, result: Result) -> None:  # noqa: D102
         import mlflow
 
+        steps = (isinstance(result, RunResult) and result.steps) or 0
         now = mlflow.utils.time.get_current_time_millis()
         metrics = [
-            mlflow.entities.Metric(name, value, now, result.get("steps", 0))
+            mlflow.entities.Metric(name, value, now, steps)
             for name, value in _without_at(numbers(result)).items()
         ]
-        told = {key: str(result[key])[:5000] for key in ("split", "status", "error") if result[key]}
-        tags = [mlflow.entities.RunTag(key, value) for key, value in told.items()]
+        said = {"split": result.split, "status": result.status, "error": result.error}
+        tags = [
+            mlflow.entities.RunTag(key, str(value)[:5000]) for key, value in said.items() if value
+        ]
         try:
             self.client.log_batch(self.run_id, metrics=metrics, tags=tags)
             for name in self.artifacts:
@@ -114,9 +119,9 @@ class MLflow(Tracker):
                     self.client.log_artifact(self.run_id, self.folder / name)
         finally:
             status = "FINISHED" if succeeded(result) else "FAILED"
-            with redirect_stdout(io.StringIO()) as said:  # the run's address, with its password
+            with redirect_stdout(io.StringIO()) as printed:  # the run's address, with its password
                 self.client.set_terminated(self.run_id, status)
-            print(mask(said.getvalue()), end="")
+            print(mask(printed.getvalue()), end="")
 
 
 def _without_at(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from recsys_lightning.runs.examples import Example
+from recsys_lightning.runs.folder import RunFolder
+from recsys_lightning.runs.record import Result, RunResult
 from recsys_lightning.tracking.base import EXAMPLE_COLUMNS, Tracker, example_rows, require
 
 
@@ -21,7 +23,10 @@ class TensorBoard(Tracker):
         from pytorch_lightning.loggers import TensorBoardLogger
 
         self._logger = TensorBoardLogger(
-            self.folder, name="", version="tensorboard", default_hp_metric=False
+            self.folder,
+            name="",
+            version=RunFolder(self.folder).tensorboard.name,
+            default_hp_metric=False,
         )
         return self._logger
 
@@ -30,11 +35,12 @@ class TensorBoard(Tracker):
         table = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
         self._logger.experiment.add_text("examples", table)
 
-    def end(self, result: Mapping[str, Any]) -> None:  # noqa: D102
+    def end(self, result: Result) -> None:  # noqa: D102
         if self._logger is None:  # the run failed before its fit
             return
-        told = {key: result[key] for key in ("split", "status", "error")}
+        said = {"split": result.split, "status": result.status, "error": result.error}
+        steps = result.steps if isinstance(result, RunResult) else None
         self._logger.log_hyperparams(
-            {**self.parameters, **told}, metrics=result["metrics"], step=result.get("steps")
+            {**self.parameters, **said}, metrics=result.metrics, step=steps
         )
-        self._logger.finalize(result["status"])
+        self._logger.finalize(result.status)

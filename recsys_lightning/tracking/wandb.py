@@ -8,6 +8,7 @@ from typing import Any
 
 from recsys_lightning.errors import InputError
 from recsys_lightning.runs.examples import Example
+from recsys_lightning.runs.record import Result
 from recsys_lightning.tracking.base import (
     EXAMPLE_COLUMNS,
     Tracker,
@@ -84,16 +85,14 @@ class WandB(Tracker):
 
         self.run.log({name: wandb.Table(columns=list(columns), data=list(rows))})
 
-    def end(self, result: Mapping[str, Any]) -> None:  # noqa: D102
+    def end(self, result: Result) -> None:  # noqa: D102
         try:
-            self.run.config.update({"split": result["split"]})
-            self.run.summary.update({key: result[key] for key in ("status", "error")})
+            self.run.config.update({"split": result.split})
+            self.run.summary.update({"status": result.status, "error": result.error})
             self.run.summary.update(numbers(result))
-            if result["metrics"]:
-                errors = result["standard_errors"]
-                rows = [
-                    [name, value, errors.get(name)] for name, value in result["metrics"].items()
-                ]
+            if result.metrics:
+                errors = result.standard_errors
+                rows = [[name, value, errors.get(name)] for name, value in result.metrics.items()]
                 self.log_table("metrics", ["metric", "value", "standard_error"], rows)
         finally:
             self.run.finish(exit_code=0 if succeeded(result) else 1)

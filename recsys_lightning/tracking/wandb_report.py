@@ -5,14 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recsys_lightning.sweeps.jobs import results
-from recsys_lightning.tracking.base import parameters_of, scalars, warn
+from recsys_lightning.metrics.names import MetricName
+from recsys_lightning.runs.parameters import differing, flat
+from recsys_lightning.runs.record import EnsembleResult, RunResult
+from recsys_lightning.sweeps.jobs import Runs
+from recsys_lightning.tracking.base import parameters_of, warn
 from recsys_lightning.tracking.wandb import WandB
 
 REPORT_FILES = ("leaderboard.csv", "runs.csv", "report.md", "report.html")
 
 
-def log_report(folder: Path) -> None:
+def log_report(folder: Path, runs: Runs) -> None:
     """Log a sweep's report as a W&B run in its group, and as a W&B Report where one can be saved.
 
     Logged are those of these files that are there: `leaderboard.csv` and `runs.csv` as tables, with
@@ -22,49 +25,63 @@ def log_report(folder: Path) -> None:
 
     Args:
         folder: the sweep's. Nothing is done if none of its jobs was logged to W&B.
+        runs: read already.
     """
     files = [file for name in REPORT_FILES if (file := folder / name).is_file()]
     if files:
-        _log_of_sweep(folder, "report", {}, lambda tracker: _log_files(tracker.run, folder, files))
+
+        def log_content(tracker: WandB) -> None:
+            _log_files(tracker.run, folder, files, runs)
+
+        _log_of_sweep(folder, runs, "report", {}, log_content)
 
 
-def log_ensemble(folder: Path, ensemble: Mapping[str, Any]) -> None:
+def log_ensemble(folder: Path, ensemble: EnsembleResult, runs: Runs) -> None:
     """Log a sweep's ensemble as a W&B run in its group; what W&B refuses is warned of.
 
     Args:
         folder: the sweep's. Nothing is done if none of its jobs was logged to W&B.
-        ensemble: the content of ensemble.json.
+        ensemble: what it says of itself.
+        runs: read already.
     """
-    settings = {key: ensemble[key] for key in ("model", "data", "seed", "fusion", "weights")}
-    members = {f"members.{told['name']}": told["weight"] for told in ensemble["members"]}
+    settings = {
+        "model": ensemble.model,
+        "data": ensemble.data,
+        "seed": ensemble.seed,
+        "fusion": ensemble.fusion,
+        "weights": ensemble.weights,
+    }
+    members = {f"members.{member['name']}": member["weight"] for member in ensemble.members}
 
     def log_content(tracker: WandB) -> None:
-        tracker.run.summary.update(dict(scalars({"gain": ensemble["gain"]})))
-        methods = ensemble["methods"]
+        tracker.run.summary.update(flat({"gain": ensemble.gain}))
+        methods = ensemble.methods
         names = list(methods[0]["metrics"])
         rows = [[told["fusion"], told["name"], *told["metrics"].values()] for told in methods]
         tracker.log_table("methods", ["fusion", "weights", *names], rows)
 
-    _log_of_sweep(folder, "ensemble", settings | members, log_content, ensemble)
+    _log_of_sweep(folder, runs, "ensemble", settings | members, log_content, ensemble)
 
 
 def _log_of_sweep(
     folder: Path,
+    runs: Runs,
     job_type: str,
     parameters: Mapping[str, Any],
     log_content: Callable[["WandB"], None],
-    result: Mapping[str, Any] | None = None,
+    result: EnsembleResult | None = None,
 ) -> None:
     """A W&B run about a whole sweep, in its group, set up as its jobs' runs were.
 
     Args:
         folder: the sweep's.
+        runs: read already.
         job_type: of the run.
         parameters: its configuration.
         log_content: told to it.
-        result: what to end it with, as a job is with result.json; None: as done.
+        result: what to end it with, as a job ends with its own; None: as done.
     """
-    jobs = [job for _, job in results(folder)]
+    jobs = [job for _, job in runs.below(folder)]
     options = next((o["wandb"] for o in map(_trackers_of, jobs) if "wandb" in o), None)
     if options is None:
         return
@@ -83,7 +100,7 @@ def _log_of_sweep(
         warn(tracker, error)
 
 
-def _log_files(run: Any, folder: Path, files: Sequence[Path]) -> None:
+def _log_files(run: Any, folder: Path, files: Sequence[Path], runs: Runs) -> None:
     import pandas
     import wandb
 
@@ -101,17 +118,18 @@ def _log_files(run: Any, folder: Path, files: Sequence[Path]) -> None:
         if file.suffix == ".md":
             run.notes = file.read_text()
     if not run.offline and importlib.util.find_spec("wandb_workspaces"):
-        report = build_report(folder, run.project, run.entity)
+        report = build_report(folder, run.project, run.entity, runs)
         print(f"W&B report: {report.save().url}")
 
 
-def build_report(folder: Path, project: str, entity: str) -> Any:
+def build_report(folder: Path, project: str, entity: str, runs: Runs) -> Any:
     """A `wandb_workspaces` Report of a sweep: not saved, and built without a login.
 
     Args:
         folder: the sweep's.
         project: of W&B.
         entity: a user or team; "" where there is no login.
+        runs: read already.
     """
     import wandb_workspaces.expr as expr
     import wandb_workspaces.reports.v2 as wr
@@ -123,11 +141,11 @@ def build_report(folder: Path, project: str, entity: str) -> Any:
             column.accessor = f"config:{name}.value"  # a dot in it is no nesting
             return column
 
-    jobs = [result for _, result in results(folder)]
-    monitor = jobs[0]["config"]["monitor"]
-    tested = monitor.replace("val/", "test/")
+    jobs = [result for _, result in runs.below(folder)]
+    monitor = jobs[0].config["monitor"]
+    tested = str(MetricName.parse(monitor).at("test"))
     axes = [Parameter(wr.Config(name)) for name in _varied(jobs)]
-    runs = wr.Runset(
+    of_sweep = wr.Runset(
         entity=entity,
         project=project,
         name=folder.name,
@@ -155,21 +173,15 @@ def build_report(folder: Path, project: str, entity: str) -> Any:
         project=project,
         entity=entity,
         title=f"Sweep {folder.name}",
-        blocks=[*told, wr.H2("Runs"), wr.PanelGrid(runsets=[runs], panels=panels)],
+        blocks=[*told, wr.H2("Runs"), wr.PanelGrid(runsets=[of_sweep], panels=panels)],
     )
 
 
-def _trackers_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    return result["config"].get("logger") or {}
+def _trackers_of(result: RunResult) -> Mapping[str, Any]:
+    return result.config.get("logger") or {}
 
 
-def _varied(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The parameters that have more than one value among the jobs."""
-    told = [parameters_of(job) for job in jobs]
-    names = dict.fromkeys(name for parameters in told for name in parameters)
+def _varied(jobs: Sequence[RunResult]) -> list[str]:
+    """The parameters that differ among the jobs."""
     own = {"job", "git_commit"}
-    return [
-        name
-        for name in names
-        if name not in own and len({str(parameters.get(name)) for parameters in told}) > 1
-    ]
+    return [name for name in differing(list(map(parameters_of, jobs))) if name not in own]

@@ -1,25 +1,23 @@
-import hashlib
-
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
-from pyarrow import parquet
 
 from recsys_lightning.data.holdout import (
-    TEST,
-    TRAIN,
-    VALID,
     FilesHoldout,
     HybridHoldout,
     LastHoldout,
     NoHoldout,
     RandomHoldout,
-    Split,
     draw_distinct,
 )
+from recsys_lightning.data.sources.files import Files
+from recsys_lightning.data.split import TEST, TRAIN, VALID
 from recsys_lightning.errors import InputError
+from recsys_lightning.instantiate import make
 from tests.conftest import make_interactions
+from tests.data.sources.helpers import write
+from tests.test_configs import composed
 
 SEEDS = (None, -1, 1.0, True, "0")  # none of them draws the same split at every start
 HOLDOUTS = [
@@ -83,9 +81,17 @@ def test_last_is_in_time_order_and_test_comes_last():
     assert split.part.tolist() == [TRAIN, TRAIN, TRAIN, VALID, TEST, TEST]
 
 
-def test_the_draw_is_uniform_and_independent_of_equal_histories():
+@pytest.mark.parametrize(
+    "holdout",
+    [
+        RandomHoldout(valid_items=1, test_items=1, seed=5),
+        RandomHoldout(valid_share=0.125, test_share=0.125, seed=5),
+    ],
+    ids=("items", "shares"),
+)
+def test_the_draw_is_uniform_and_independent_of_equal_histories(holdout):
     x = make_interactions([list(range(8))] * 20_000, 8)
-    split = RandomHoldout(valid_items=1, test_items=1, seed=5).split(x)
+    split = holdout.split(x)
     valid = split.part.reshape(-1, 8) == VALID
     test = split.part.reshape(-1, 8) == TEST
     # 20,000 draws from 8: a count has a standard deviation of 47
@@ -96,11 +102,79 @@ def test_the_draw_is_uniform_and_independent_of_equal_histories():
     assert np.abs(together[~np.eye(8, dtype=bool)] - 20_000 / 56).max() < 5 * 19
 
 
-def test_a_draw_has_a_seed_of_its_own():
+ITEMS_OR_SHARES = pytest.mark.parametrize(
+    "options",
+    [{"valid_items": 2, "test_items": 2}, {"valid_share": 0.1, "test_share": 0.2}],
+    ids=("items", "shares"),
+)
+
+
+@ITEMS_OR_SHARES
+def test_a_draw_has_a_seed_of_its_own(options):
     x = make_interactions([list(range(20))] * 50, 20)
-    same, other = (RandomHoldout(2, 2, seed).split(x) for seed in (0, 1))
-    assert (same.part == RandomHoldout(2, 2, 0).split(x).part).all()
+    same, other = (RandomHoldout(**options, seed=seed).split(x) for seed in (0, 1))
+    assert (same.part == RandomHoldout(**options).split(x).part).all()
     assert (same.part != other.part).any()
+
+
+def test_the_draw_of_so_many_items_is_that_of_earlier_versions():
+    rng = np.random.default_rng(1)
+    x = make_interactions([rng.permutation(60)[:n].tolist() for n in (5, 20, 40, 41)], 60)
+    assert RandomHoldout().split(x).sha256.startswith("2409a5b32598b2a7")
+    assert RandomHoldout(2, 1, seed=3).split(x).sha256.startswith("9db851080f096f47")
+
+
+@ITEMS_OR_SHARES
+def test_files_in_another_order_and_those_of_the_parts_have_the_same_split(options, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"{u},{i},{1000 * u + t}" for u in range(9) for t, i in enumerate(rng.permutation(30))]
+    shas = set()
+    for n, order in enumerate((np.arange(len(rows)), rng.permutation(len(rows)))):
+        path = write(tmp_path / f"{n}.csv", "user,item,time\n" + "\n".join(np.array(rows)[order]))
+        split = RandomHoldout(**options)(Files(str(path)))
+        shas.add(split.sha256)
+    folder = split.write(tmp_path)
+    parts = [str(folder / f"{name}.parquet") for name in ("train", "valid", "test")]
+    assert shas == {FilesHoldout(*parts)(Files()).sha256}
+
+
+def recbole(n: int, ratios: list[float]) -> list[int]:
+    """Of one user's n rows, as `Dataset._calcu_split_ids` of RecBole 1.2 counts them."""
+    counts = [int(ratio * n) for ratio in ratios]
+    counts[0] = n - sum(counts[1:])
+    for i in range(1, len(ratios)):
+        if counts[0] <= 1:
+            break
+        if 0 < ratios[-i] * n < 1:
+            counts[-i] += 1
+            counts[0] -= 1
+    return counts
+
+
+@given(x=data(), valid=st.integers(0, 99), test=st.integers(0, 99))
+@example(x=make_interactions([[0], [1, 2], [3, 4, 5]], 6), valid=10, test=10)  # 1/0/0 1/0/1 1/1/1
+def test_shares_are_rounded_as_by_recbole_and_all_keep_one_to_train_on(x, valid, test):
+    valid, test = valid / 100, min(test, 99 - valid) / 100
+    split = RandomHoldout(valid_share=valid, test_share=test).split(x)
+    parts = split.train.lengths, split.valid.lengths, split.test.lengths
+    expected = [recbole(n, [1 - valid - test, valid, test]) for n in x.lengths.tolist()]
+    assert np.stack(parts, axis=1).tolist() == expected
+    assert (split.train.lengths[x.lengths > 0] > 0).all()
+    assert split.num_too_short == (split.train.lengths == x.lengths).sum()
+
+
+def test_all_too_short_for_a_share_is_an_error_too():
+    x = make_interactions([[1], [2]], 3)
+    with pytest.raises(InputError, match=r"holdout\.test_share=0\.1: no user .* history has 1 "):
+        RandomHoldout(test_share=0.1).split(x)
+    assert RandomHoldout(test_share=0).split(x).test.num_interactions == 0
+
+
+def test_a_share_alone_on_the_command_line_replaces_the_default_items():
+    shares = make(composed("holdout.valid_share=0.2").holdout)
+    assert (shares.valid_items, shares.valid_share, shares.test_share) == (None, 0.2, 0)
+    items = make(composed("holdout.test_items=0").holdout)
+    assert (items.valid_items, items.test_items, items.valid_share) == (10, 0, None)
 
 
 def test_draw_distinct_covers_whole_ranges():
@@ -121,6 +195,19 @@ def test_too_short_users_are_counted_and_all_too_short_is_an_error():
     ("make", "key"),
     [
         (lambda: RandomHoldout(valid_items=-1), "holdout.valid_items"),
+        (lambda: RandomHoldout(valid_share=1), "holdout.valid_share"),
+        (lambda: RandomHoldout(test_share=-0.1), "holdout.test_share"),
+        (lambda: RandomHoldout(test_share="tenth"), "holdout.test_share"),
+        (lambda: RandomHoldout(valid_share=False), "holdout.valid_share"),
+        (lambda: RandomHoldout(valid_share=0.1, seed=-1), "holdout.seed"),
+        (
+            lambda: RandomHoldout(valid_share=0.65, test_share=0.35),
+            r"valid_share=0\.65, holdout\.test_share=0\.35: expected less than 1 together",
+        ),
+        (
+            lambda: RandomHoldout(valid_items=5, test_share=0.1),
+            r"holdout\.valid_items=5, holdout\.test_share=0\.1: expected .* not both",
+        ),
         (lambda: LastHoldout(test_items="ten"), "holdout.test_items"),
         (lambda: HybridHoldout(share=0.6), "holdout.share"),
         (lambda: HybridHoldout(latest_share=1.5), "holdout.latest_share"),
@@ -144,77 +231,6 @@ def test_none_trains_on_everything():
 def test_without_times_the_order_of_the_file_stands_in_and_is_said(caplog):
     LastHoldout(1, 1).split(make_interactions([[3, 1, 2, 0]], 4, times=False))
     assert "order of the file" in caplog.text
-
-
-def test_the_hash_sees_parts_and_ids_but_not_the_order_of_the_file():
-    x = make_interactions([[0, 1, 2, 3]], 5)
-    part = np.array([0, 0, 1, 2], dtype=np.int8)
-    shuffled = make_interactions([[2, 0, 3, 1]], 5)
-    assert Split(x, part).sha256 == Split(shuffled, part[[2, 0, 3, 1]]).sha256
-    assert Split(x, part).sha256 != Split(x, part[::-1].copy()).sha256
-    assert len(bytes.fromhex(Split(x, part).sha256)) == hashlib.sha256().digest_size
-
-
-def test_the_hash_leaves_the_split_as_it_is():
-    x = make_interactions([[3, 1, 2, 0]], 4)
-    split = Split(x, np.array([0, 1, 2, 0], dtype=np.int8))
-    assert split.sha256
-    assert split.part.tolist() == [0, 1, 2, 0]
-    assert x.indices.tolist() == [3, 1, 2, 0]
-
-
-def test_written_files_hold_the_parts_under_original_ids(tmp_path):
-    x = make_interactions([[0, 1, 2, 3], [4, 2]], 5)
-    split = Split(x, np.array([0, 0, 1, 2, 0, 0], dtype=np.int8))
-    folder = split.write(tmp_path)
-    assert folder == split.write(tmp_path)  # the second time it is there
-    rows = {
-        name: list(
-            zip(*parquet.read_table(folder / f"{name}.parquet").to_pydict().values(), strict=True)
-        )
-        for name in ("train", "valid", "test")
-    }
-    assert rows["train"] == [(100, 1000, 0), (100, 1001, 1), (101, 1004, 4), (101, 1002, 5)]
-    assert rows["valid"] == [(100, 1002, 2)]
-    assert rows["test"] == [(100, 1003, 3)]
-    assert [path.name for path in tmp_path.iterdir()] == [split.sha256[:16]]
-
-
-STRANGER = np.int8([0, 0, 1, 2, 3, 1, 1, 4, 2, 2])  # users 1 and 2 are in no training row
-
-
-def strong_generalisation():
-    """User 0 is trained on; users 1 and 2 are asked for, from a part of their histories."""
-    x = make_interactions([[0, 1, 2, 3], [0, 1, 4], [2, 3, 4]], 5)
-    return Split(x, STRANGER)
-
-
-def test_a_split_says_what_is_trained_on_known_and_asked():
-    split = strong_generalisation()
-    rows = {
-        stage: [
-            [] if part is None else [part.gather(np.array([u]))[0].tolist() for u in range(3)]
-            for part in split.question(stage, history)
-        ]
-        for stage, history in (("valid", "train_valid"), ("test", "train_valid"), ("final", ""))
-    }
-    trained = [[0, 1], [], []]
-    assert rows["valid"] == [trained, [[0, 1], [0], []], [[2], [1, 4], []]]
-    assert rows["test"] == [trained, [[0, 1, 2], [0, 1, 4], [2]], [[3], [], [3, 4]]]
-    assert rows["final"] == [trained, [[0, 1, 2, 3], [0, 1, 4], [2, 3, 4]], []]
-    masked_less = split.question("test", "train").known
-    assert [masked_less.gather(np.array([u]))[0].tolist() for u in range(3)] == [[0, 1], [0], [2]]
-
-
-def test_what_is_known_of_strangers_has_files_of_its_own(tmp_path):
-    split = strong_generalisation()
-    names = sorted(path.name for path in split.write(tmp_path / "five").iterdir())
-    assert names == [
-        f"{p}.parquet" for p in ("test", "test_known", "train", "valid", "valid_known")
-    ]
-    three = Split(split.interactions, np.minimum(STRANGER, 2).astype(np.int8))
-    assert len(list(three.write(tmp_path / "three").iterdir())) == 3
-    assert three.sha256 != split.sha256
 
 
 def test_files_need_a_source_that_reads_parts():

@@ -1,12 +1,18 @@
-"""Folders of finished runs, as run.py leaves them, without the training."""
+"""Folders of finished runs, as run.py leaves them, without the training; and what is refused."""
+
+import json
 
 import numpy as np
+import pytest
 import torch
 
 from recsys_lightning.data.holdout import RandomHoldout
+from recsys_lightning.ensemble.build import Ensemble
+from recsys_lightning.errors import InputError
 from recsys_lightning.functional.ranking import rank_items
+from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.runs.folder import write_json
-from recsys_lightning.runs.lists import read_split, user_values, write_lists
+from recsys_lightning.runs.lists import read_split, write_lists
 from recsys_lightning.runs.submission import write_submission
 from tests.conftest import make_interactions
 
@@ -54,9 +60,7 @@ def write_run(folder, split, skill, *, seed=0, model=None, order=None, splits=No
             for metric in (f"recall@{K}", f"ndcg@{K}", "recall@10"):
                 name = f"{stage.removesuffix('id')}/{metric}"
                 metrics[name] = float(np.nanmean(user_values(name, items.numpy(), held_out)))
-    write_submission(
-        folder / "submission.csv", order or x, items.int().numpy(), np.argsort(-x.popularity)[:K], K
-    )
+    write_submission(folder / "submission.csv", order or x, items.int().numpy(), K)
     files = split.write(splits or folder.parent / ".splits")
     assert read_split(files).sha256 == split.sha256
     result = {
@@ -78,3 +82,25 @@ def write_run(folder, split, skill, *, seed=0, model=None, order=None, splits=No
     }
     write_json(folder / "result.json", result | told)
     return folder
+
+
+def told(out):
+    return json.loads((out / "ensemble.json").read_text())
+
+
+def refused(folders, out, match, **options):
+    """The message; and neither a submission nor half a file is left."""
+    out.mkdir(exist_ok=True)
+    (out / "candidates").mkdir(exist_ok=True)
+    for name in ("submission.csv", "candidates/valid.parquet"):
+        (out / name).write_text("of an earlier ensemble")
+    with pytest.raises(InputError, match=match) as caught:
+        Ensemble(**options)(folders, out)
+    assert sorted(path.name for path in out.iterdir()) == ["ensemble.json"]
+    assert told(out)["status"] == "failed"
+    assert told(out)["error"] == str(caught.value)
+
+
+def edit(run, **changes):
+    path = run / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))

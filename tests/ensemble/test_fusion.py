@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble.fusion import RULES, SUMS, make_fusion
-from recsys_lightning.runs.lists import Lists, user_values
+from recsys_lightning.metrics.of_lists import user_values
+from recsys_lightning.runs.lists import Lists
 
 NUM_ITEMS, K0 = 12, 7
 

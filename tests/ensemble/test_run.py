@@ -1,13 +1,11 @@
 """The ensemble at the end of a multirun of the real command."""
 
 import json
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
 
-from tests.command import ROOT
+from tests.forked import forked_python
 from tests.sweeps.test_sweep import sweep
 
 MEMBERS = (
@@ -41,14 +39,12 @@ def test_a_failed_member_and_a_failed_ensemble(tmp_path):
     assert [path.stem for path in (folder / "best").iterdir()] == ["ease"]
 
     # the same thing as a command, to the byte
-    command = [sys.executable, "-m", "recsys_lightning.ensemble", str(folder), "--per-model", "3"]
-    again = subprocess.run(
-        [*command, "--out", str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True
-    )
+    command = ["-m", "recsys_lightning.ensemble", str(folder), "--per-model", "3"]
+    again = forked_python(*command, "--out", str(tmp_path / "out"))
     assert again.returncode == 1, again.stderr  # a run failed
     assert (tmp_path / "out" / "submission.csv").read_bytes() == submission
-    check = [sys.executable, "-m", "recsys_lightning.submission", str(folder / "submission.csv")]
-    assert subprocess.run(check, cwd=ROOT).returncode == 0
+    check = forked_python("-m", "recsys_lightning.submission", str(folder / "submission.csv"))
+    assert check.returncode == 0, check.stderr
 
     # what goes wrong in the ensemble is no warning of Hydra's
     done = sweep(tmp_path, *MEMBERS, "model.l2=5,500", "ensemble.folds=1000", code=2)
@@ -65,11 +61,6 @@ def test_a_mistake_in_its_options_is_told_before_any_fit(tmp_path):
 
 
 def test_a_single_run_has_no_ensemble(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "run.py", "ensemble=rank", f"hydra.run.dir={tmp_path}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    done = forked_python("run.py", "ensemble=rank", f"hydra.run.dir={tmp_path}")
     assert done.returncode == 2
     assert "ensemble= is made of several runs" in done.stderr

@@ -15,7 +15,8 @@ from recsys_lightning.ensemble.search import (
     oracle,
 )
 from recsys_lightning.errors import InputError
-from recsys_lightning.runs.lists import Lists, user_values
+from recsys_lightning.metrics.of_lists import user_values
+from recsys_lightning.runs.lists import Lists
 
 NUM_ITEMS, HELD_OUT, K = 60, 3, 5
 METRIC = f"recall@{K}"

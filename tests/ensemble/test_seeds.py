@@ -12,7 +12,8 @@ from recsys_lightning.ensemble.__main__ import main
 from recsys_lightning.ensemble.build import Ensemble
 from recsys_lightning.ensemble.fusion import average
 from recsys_lightning.errors import InputError
-from recsys_lightning.runs.lists import Lists, read_lists, user_values
+from recsys_lightning.metrics.of_lists import user_values
+from recsys_lightning.runs.lists import Lists, read_lists
 from tests.ensemble.runs import K, make_split, write_run
 from tests.sweeps.test_sweep import sweep as start
 
@@ -36,7 +37,7 @@ def write_seeds(folder, first, skills, *, model="vae", options="a"):
 
 
 def members(*folders, out, **options):
-    return [m["name"] for m in Ensemble(weights="equal", **options)(folders, out)["members"]]
+    return [m["name"] for m in Ensemble(weights="equal", **options)(folders, out).members]
 
 
 def by_hand(lists, popularity):
@@ -93,7 +94,7 @@ def test_ties_go_to_the_preferred_item_and_ended_lists_stay_so():
 def test_seeds_are_one_member_by_their_average(tmp_path, out):
     write_seeds(tmp_path / "sweep", 0, (0.9, 1.0, 0.8))
     write_seeds(tmp_path / "sweep", 3, (0.3,), model="ease")
-    result = Ensemble(weights="equal", seeds="average")([tmp_path / "sweep"], out)
+    result = Ensemble(weights="equal", seeds="average")([tmp_path / "sweep"], out).to_json()
     assert json.loads((out / "ensemble.json").read_text()) == result
     ease, vae = result["members"]
     folders = [str(tmp_path / "sweep" / f"{n}_vae") for n in range(3)]
@@ -151,7 +152,7 @@ def test_configurations_are_counted_and_judged_by_the_mean_of_their_seeds(tmp_pa
     assert names == ["0_vae (2 seeds)", "2_vae (3 seeds)"]
     weights = {"2_vae (3 seeds)": 1.0}
     result = Ensemble(weights=weights, per_model=2, seeds="average")([sweep], out)
-    assert [m["name"] for m in result["members"]] == list(weights)
+    assert [m["name"] for m in result.members] == list(weights)
 
 
 def test_a_job_that_was_run_twice_is_one_seed(tmp_path, out):

@@ -2,15 +2,20 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import Normal
 
 from recsys_lightning.functional.losses import (
+    binary_cross_entropy,
+    bpr,
     gaussian_kl,
     gaussian_log_density,
     gaussian_sample,
+    half_squared_norms,
     multinomial_nll,
+    sampled_softmax,
     squared_error,
 )
 
@@ -69,3 +74,84 @@ def test_log_density_is_the_normal_distributions():
     torch.testing.assert_close(gaussian_log_density(z, mean, logvar), expected)
     wide = Normal(0.0, math.exp(5)).log_prob(z)
     torch.testing.assert_close(gaussian_log_density(z, 0.0, 10.0), wide)
+
+
+@pytest.fixture
+def pairs():
+    """(B,) positive and (B, m) negative scores."""
+    generator = torch.Generator().manual_seed(1)
+    positive = torch.randn(4, generator=generator, requires_grad=True)
+    return positive, torch.randn(4, 3, generator=generator, requires_grad=True)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax_with(s_i, s_j):
+    return np.exp(s_i) / (np.exp(s_i) + np.exp(s_j).sum())
+
+
+@pytest.mark.parametrize(
+    ("loss", "of_a_pair"),
+    [
+        (bpr, lambda s_i, s_j: -np.log(sigmoid(s_i - s_j)).mean()),
+        (
+            binary_cross_entropy,
+            lambda s_i, s_j: -np.log(sigmoid(s_i)) - np.log(sigmoid(-s_j)).sum(),
+        ),
+        (sampled_softmax, lambda s_i, s_j: -np.log(softmax_with(s_i, s_j))),
+    ],
+)
+def test_losses_of_pairs_are_their_formulas(loss, of_a_pair, pairs):
+    s_i, s_j = (scores.detach().double().numpy() for scores in pairs)
+    expected = np.mean([of_a_pair(*pair) for pair in zip(s_i, s_j, strict=True)])
+    assert loss(*pairs).item() == pytest.approx(expected, rel=1e-6)
+    assert loss(*(scores.bfloat16() for scores in pairs)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("loss", [bpr, binary_cross_entropy, sampled_softmax])
+def test_a_badly_ranked_pair_has_a_gradient(loss):
+    """Where log(sigmoid) is -inf, or log(eps + sigmoid) flat."""
+    positive, negative = torch.tensor([-500.0]), torch.tensor([[500.0]])
+    scores = positive.requires_grad_(), negative.requires_grad_()
+    value = loss(*scores)
+    value.backward()
+    assert value.item() == pytest.approx(1000)
+    assert (positive.grad.item(), negative.grad.item()) == (-1, 1)
+
+
+def test_a_softmax_over_one_negative_is_bpr(pairs):
+    positive, negative = pairs[0], pairs[1][:, :1]
+    torch.testing.assert_close(sampled_softmax(positive, negative), bpr(positive, negative))
+
+
+def test_a_sample_of_all_other_items_is_the_full_softmax():
+    scores = torch.randn(5, 9)
+    targets = torch.tensor([3, 0, 8, 3, 5])
+    is_target = torch.nn.functional.one_hot(targets, 9).bool()
+    positive, negative = scores[is_target], scores[~is_target].view(5, 8)
+    full = torch.nn.functional.cross_entropy(scores, targets)
+    torch.testing.assert_close(sampled_softmax(positive, negative), full)
+    uniform = torch.full((5, 8), 1 / 8).log()  # every item once is what m = 8 draws expect
+    torch.testing.assert_close(sampled_softmax(positive, negative, uniform), full)
+
+
+def test_the_correction_makes_the_sum_unbiased_whatever_draws():
+    rng = np.random.default_rng(0)
+    scores, q = rng.normal(size=20), rng.dirichlet(np.ones(20) * 3)
+    drawn = rng.choice(20, size=(1, 500_000), p=q)
+    positive = torch.tensor([0.3])
+    negative, log_q = (torch.from_numpy(x[drawn]).float() for x in (scores, np.log(q)))
+    expected = -np.log(softmax_with(0.3, scores))
+    estimate = sampled_softmax(positive, negative, log_q).item()
+    assert estimate == pytest.approx(expected, abs=0.01)
+
+
+def test_penalty_is_half_the_squared_norms_of_a_pair():
+    user, positive, negative = torch.randn(4, 6), torch.randn(4, 6), torch.randn(4, 3, 6)
+    expected = sum(
+        (user[b] ** 2).sum() + (positive[b] ** 2).sum() + (negative[b] ** 2).sum() for b in range(4)
+    )
+    torch.testing.assert_close(half_squared_norms(user, positive, negative), expected / 2 / 4)
+    assert half_squared_norms(user.bfloat16()).dtype == torch.float32

@@ -5,7 +5,7 @@ import torch
 
 from recsys_lightning.errors import InputError
 from recsys_lightning.functional import ranking
-from recsys_lightning.metrics.ranking import NDCG, Coverage, Novelty, Recall, ranking_metrics
+from recsys_lightning.metrics.ranking import Coverage, HitMetric, Novelty, ranking_metrics
 
 USERS, ITEMS, K = 100, 40, 20
 FUNCTIONS = {
@@ -128,7 +128,7 @@ def test_sums_stay_float64_in_a_half_precision_module(evaluation):
 
 
 def test_standard_error():
-    recall, hits = Recall(k=2), torch.tensor([[1, 0], [1, 1], [0, 0], [1, 0], [1, 1]])
+    recall, hits = HitMetric("recall", k=2), torch.tensor([[1, 0], [1, 1], [0, 0], [1, 0], [1, 1]])
     recall.update(hits, torch.tensor([2, 2, 1, 1, 0]))  # the last user is left out
     values = torch.tensor([0.5, 1.0, 0.0, 1.0])
     assert recall.compute() == values.mean()
@@ -137,7 +137,7 @@ def test_standard_error():
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_no_users_no_value():
-    ndcg = NDCG(k=1)
+    ndcg = HitMetric("ndcg", k=1)
     assert ndcg.compute().isnan()
     assert ndcg.standard_error().isnan()
     ndcg.update(torch.tensor([[1]]), torch.tensor([1]))

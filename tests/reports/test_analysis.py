@@ -178,7 +178,7 @@ def test_jaccard_of_sets(seed):
 
 
 def test_found_adds_up_to_the_hits_of_the_metric():
-    from recsys_lightning.runs.lists import user_values
+    from recsys_lightning.metrics.of_lists import user_values
 
     held_out = random_interactions(seed=2)
     rng = np.random.default_rng(0)

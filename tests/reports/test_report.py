@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -14,7 +13,8 @@ from recsys_lightning.reports.leaderboard import leaderboard, runs_table
 from recsys_lightning.reports.rendering import as_markdown
 from recsys_lightning.reports.report import Report
 from recsys_lightning.runs.folder import read_json
-from tests.command import ROOT
+from tests.command import true_python
+from tests.forked import forked_python
 from tests.reports.test_leaderboard import write_run
 from tests.sweeps.test_sweep import sweep
 
@@ -72,13 +72,7 @@ def test_the_best_configuration_runs_as_it_is(folder, tmp_path):
     best = pd.read_csv(folder / "leaderboard.csv").query("model == 'ease'").iloc[0]
     text = (folder / "best" / "ease.yaml").read_text()
     command = text.splitlines()[1].removeprefix("# ").split()
-    done = subprocess.run(
-        [sys.executable, *command[1:], f"hydra.run.dir={tmp_path}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = forked_python(*command[1:], f"hydra.run.dir={tmp_path}")
     assert done.returncode == 0, done.stderr
     again = read_json(tmp_path / "result.json")
     assert again["metrics"]["val/recall@10"] == best["val/recall@10"]
@@ -105,8 +99,7 @@ def test_another_grid_in_the_folder_does_not_overwrite_what_is_done(folder):
 
 
 def test_the_command_makes_the_same_report_again(folder, tmp_path):
-    command = [sys.executable, "-m", "recsys_lightning.report", str(folder), "--out", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = forked_python("-m", "recsys_lightning.report", str(folder), "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     again, before = (pd.read_csv(path / "leaderboard.csv") for path in (tmp_path, folder))
     columns = [name for name in before if name != "best_run"]  # relative to each
@@ -132,8 +125,7 @@ def test_the_ndcg_stands_beside_whatever_metric_decides(monitor, tmp_path):
 
 
 def test_no_runs_is_one_line(tmp_path):
-    command = [sys.executable, "-m", "recsys_lightning.report", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = true_python("-m", "recsys_lightning.report", str(tmp_path))  # it starts as typed, too
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "no run there" in done.stderr

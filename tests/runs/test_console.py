@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from rich.console import Console
 
+from recsys_lightning.data.core import Core, Size
 from recsys_lightning.data.holdout import NoHoldout
 from recsys_lightning.data.joins import join
 from recsys_lightning.runs.console import describe
@@ -24,6 +25,17 @@ def test_every_join_of_two_files_is_shown():
         "only 0 of 1 users of holdout.test are in holdout.train (0 %): '1' is not, and '2' is only "
         "there. Check that both files write ids in the same way",
     ]
+
+
+def test_the_counts_of_a_k_core_are_shown():
+    core = Core(5, 0, Size(1000, 20, 30), Size(900, 10, 30), 1)
+    console = Console(file=io.StringIO(), width=40)
+    x = replace(make_interactions([[0, 1], [2]], 3), core=core)
+    describe(console, "files", NoHoldout().split(x))
+    assert console.file.getvalue().splitlines()[1] == (
+        "k-core (at least 5 interactions a user, 0 an item): 900 of 1,000 interactions, "
+        "10 of 20 users, 30 of 30 items stay (rounds: 1)"
+    )
 
 
 def test_joins_stay_with_a_part_of_the_data():

@@ -8,15 +8,17 @@ import sys
 import pytest
 
 from recsys_lightning.report import main
-from recsys_lightning.runs.deaths import FAULT, UNFINISHED, dead_run, leaving_word
+from recsys_lightning.runs.deaths import dead_run, leaving_word
+from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import failures, results
-from tests.command import ROOT
-from tests.sweeps.test_sweep import command
+from tests.command import ROOT, true_python
+from tests.sweeps.test_sweep import arguments, sweep
 
 DIES = """
 import os, pathlib, sys
 from recsys_lightning.runs.deaths import leaving_word
-with leaving_word(pathlib.Path(sys.argv[1]), {"model": "ease", "status": "done"}):
+from recsys_lightning.runs.record import RunResult
+with leaving_word(pathlib.Path(sys.argv[1]), RunResult(model="ease")):
     print("begun", flush=True)
     sys.stdin.readline()
     os.kill(os.getpid(), int(sys.argv[2]))
@@ -55,25 +57,25 @@ def test_the_signal_is_named_once_the_process_is_dead(name, tmp_path):
         process.stdin.write("\n")
     assert process.returncode == -number
     [(run, result)] = results(tmp_path)
-    assert (run, result["model"], result["status"]) == (tmp_path, "ease", "failed")
+    assert (run, result.model, result.status) == (tmp_path, "ease", "failed")
     expected = "SIGKILL: by the system because memory ran out" if name == "SIGKILL" else name
-    assert expected in result["error"]
+    assert expected in result.error
     if name != "SIGKILL":
-        assert " at <string>, line 7, in <module>; see " in result["error"]
+        assert " at <string>, line 8, in <module>; see " in result.error
 
 
 def test_a_result_stands_for_itself_and_an_end_leaves_nothing(tmp_path):
-    with leaving_word(tmp_path, {"model": "a"}):
-        assert {UNFINISHED, FAULT} <= set(os.listdir(tmp_path))
+    with leaving_word(tmp_path, RunResult(model="a")):
+        assert {"unfinished.json", "fault.log"} <= set(os.listdir(tmp_path))
     assert os.listdir(tmp_path) == []
-    with pytest.raises(ValueError, match="a mistake"), leaving_word(tmp_path, {"model": "a"}):
+    with pytest.raises(ValueError, match="a mistake"), leaving_word(tmp_path, RunResult(model="a")):
         raise ValueError("a mistake")
     assert os.listdir(tmp_path) == []
-    (tmp_path / UNFINISHED).write_text('{"model": "a"}')
+    (tmp_path / "unfinished.json").write_text('{"model": "a"}')
     (tmp_path / "result.json").write_text('{"status": "done"}')
-    assert [result["status"] for _, result in results(tmp_path)] == ["done"]
+    assert [result.status for _, result in results(tmp_path)] == ["done"]
     (tmp_path / "result.json").unlink()
-    (tmp_path / UNFINISHED).write_text('{"model": ')  # it died as it wrote
+    (tmp_path / "unfinished.json").write_text('{"model": ')  # it died as it wrote
     assert list(results(tmp_path)) == []
 
 
@@ -81,13 +83,9 @@ def crashing(tmp_path, *overrides):
     """Three jobs; the second dies by a segmentation fault."""
     (tmp_path / "crashing.py").write_text(CRASH)
     callback = ("+callbacks.x._target_=crashing.Crash", "+callbacks.x.signal=0,11,0")
-    return subprocess.run(
-        command(tmp_path, "model=popularity", *callback, *overrides),
-        cwd=ROOT,
+    return true_python(  # the signal is the interpreter's own, and a fork has no PYTHONPATH
+        *arguments(tmp_path, "model=popularity", *callback, *overrides),
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=300,
     )
 
 
@@ -103,7 +101,7 @@ def dead(told):
 def test_a_sweep_that_dies_with_its_job_names_it_when_started_or_reported_again(tmp_path, capsys):
     folder = tmp_path / "sweep"
     assert crashing(tmp_path).returncode == -signal.SIGSEGV
-    [(run, error)] = failures(folder)
+    [(run, error)] = failures(folder, list(results(folder)))
     assert run == folder / "1_popularity"
     assert "died by SIGSEGV" in error
     assert main([str(folder)]) == 0
@@ -112,10 +110,8 @@ def test_a_sweep_that_dies_with_its_job_names_it_when_started_or_reported_again(
     assert "2 runs: 1 done, 1 failed" in text or "2 runs: 1 failed, 1 done" in text
     assert "| 1_popularity | popularity | no result: died by SIGSEGV" in text
 
-    again = subprocess.run(  # without the job that dies: it stays a failure
-        command(tmp_path, "model=popularity", "seed=1"), cwd=ROOT, capture_output=True, text=True
-    )
-    assert again.returncode == 1
+    # without the job that dies: it stays a failure
+    again = sweep(tmp_path, "model=popularity", "seed=1", code=1)
     assert dead(again.stderr) == ["in an earlier start", "failed"]
 
 

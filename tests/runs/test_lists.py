@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from recsys_lightning.data.holdout import RandomHoldout, Split
 from recsys_lightning.errors import InputError
-from recsys_lightning.runs.lists import read_lists, read_split, user_values, write_lists
+from recsys_lightning.runs.lists import read_lists, read_split, write_lists
 from tests.conftest import make_interactions, two_tastes
 
 USERS, ITEMS = np.array([3, 5, 9]), np.array([10, 20, 30, 40])
@@ -142,30 +142,3 @@ def test_a_folder_named_like_a_partition_is_no_column(tmp_path):
     columns = {"user": [3], "item": [10], "rank": [1], "score": [1.0]}
     read = read_lists(rows(folder / "f.parquet", columns), USERS, ITEMS)
     assert read.items.tolist() == [[0], [-1], [-1]]
-
-
-@pytest.mark.parametrize("metric", ["recall", "recall_capped", "ndcg", "hit_rate", "map", "mrr"])
-def test_the_mean_over_users_is_what_a_run_measures(metric):
-    import torch
-
-    from recsys_lightning.functional.ranking import hits
-    from recsys_lightning.metrics.ranking import ranking_metrics
-
-    split = RandomHoldout(valid_items=3, test_items=0).split(
-        make_interactions([[0, 1, 2, 3, 4, 5], [1], [5, 4, 3, 2, 1, 0]], 9)
-    )
-    items = np.argsort(np.random.default_rng(0).random((3, 9)), axis=1).astype(np.int32)
-    values = user_values(f"val/{metric}@5", items, split.valid)
-    assert np.isnan(values).tolist() == [False, True, False]  # too short: nothing held out
-    lists = torch.from_numpy(items[[0, 2]]).long()
-    target, offsets = (torch.from_numpy(part) for part in split.valid.gather(np.array([0, 2])))
-    theirs = ranking_metrics([5], 9)[f"{metric}@5"]
-    theirs.update(hits=hits(lists, target, offsets, 9), relevant=offsets.diff())
-    assert np.nanmean(values) == pytest.approx(float(theirs.compute()), abs=1e-12)
-
-
-@pytest.mark.parametrize("metric", ["recall@10", "recall@0", "recall", "coverage@1", "hits@1"])
-def test_a_metric_that_lists_do_not_have_is_refused(metric):
-    x = make_interactions([[0]], 4)
-    with pytest.raises(InputError, match=f"{metric}: expected one of recall"):
-        user_values(metric, np.zeros((1, 4), np.int32), x)

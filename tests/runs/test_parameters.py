@@ -156,6 +156,21 @@ def test_without_an_identity_of_the_data_its_configuration_counts():
     assert job_hash(config, choices, {}) == job_hash(other, choices, {})
 
 
+def test_keys_that_came_later_change_no_earlier_job():
+    """Their default is what there was before; of another value the job is another."""
+    config, choices, *_ = parts_of()
+    earlier = copy.deepcopy(config)
+    for key in ("min_user_interactions", "min_item_interactions"):
+        del earlier["data"][key]
+    earlier["holdout"] = {key: earlier["holdout"][key] for key in ("_target_", "seed")}
+    earlier["holdout"] |= {"valid_items": 10, "test_items": 10}
+    assert job_hash(config, choices, None) == job_hash(earlier, choices, None)
+    assert of_the_job(config) == of_the_job(earlier)
+    for override in ("data.min_item_interactions=2", "holdout.valid_share=0.1"):
+        other, *_ = parts_of(override)
+        assert job_hash(other, choices, None) != job_hash(config, choices, None)
+
+
 def test_a_split_is_made_once_for_equal_data():
     made = []
 

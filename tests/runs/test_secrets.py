@@ -1,8 +1,6 @@
 """A password in an address reaches who needs it, and no file, no tracker and no screen."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -11,7 +9,7 @@ from omegaconf import OmegaConf
 from recsys_lightning.runs.folder import read_json
 from recsys_lightning.runs.secrets import VARIABLE, hide, hide_in_files, mask, masked
 from recsys_lightning.sweeps.end import hide_passwords
-from tests.command import ROOT
+from tests.forked import forked_python
 from tests.test_configs import composed
 
 PASSWORD = "s3cr3t-w0rd"
@@ -114,20 +112,14 @@ def test_a_search_writes_no_password(tmp_path):
     (own := tmp_path / "own/experiment/own.yaml").parent.mkdir(parents=True)
     own.write_text(OWN.format(tmp_path, PASSWORD))
     storage = f"sqlite:///file:{tmp_path}/study.db?uri=true&password={PASSWORD}"
-    done = subprocess.run(
-        [
-            *(sys.executable, "run.py", "--config-dir", str(own.parent.parent), *SMALL),
-            *("experiment=own", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "max_epochs=2"),
-            *("model=multi_dae", "seed=choice(1,2)", "view.batch_size=50"),
-            *("hydra/launcher=joblib", "hydra/sweeper/pruner=median", "hydra.mode=MULTIRUN"),
-            *(f"hydra.sweep.dir={tmp_path}/sweep", f"hydra.sweeper.storage='{storage}'"),
-            *(f"data.cache_dir={tmp_path}/cache", f"split_dir={tmp_path}/splits"),
-        ],
-        cwd=ROOT,
+    done = forked_python(
+        *("run.py", "--config-dir", str(own.parent.parent), *SMALL),
+        *("experiment=own", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "max_epochs=2"),
+        *("model=multi_dae", "seed=choice(1,2)", "view.batch_size=50"),
+        *("hydra/launcher=joblib", "hydra/sweeper/pruner=median", "hydra.mode=MULTIRUN"),
+        *(f"hydra.sweep.dir={tmp_path}/sweep", f"hydra.sweeper.storage='{storage}'"),
+        *(f"data.cache_dir={tmp_path}/cache", f"split_dir={tmp_path}/splits"),
         env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
-        capture_output=True,
-        text=True,
-        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for database in ("study.db", "mlflow.db"):  # the passwords were given to who needs them

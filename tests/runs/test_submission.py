@@ -1,15 +1,12 @@
 """The check of a submission, as a function and as a command."""
 
-import subprocess
-import sys
-
 import pytest
 
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.errors import InputError
 from recsys_lightning.runs.submission import read_order, violations
 from recsys_lightning.submission import main
-from tests.command import ROOT
+from tests.command import true_python
 from tests.conftest import make_interactions
 
 # users 100, 101, 102 of items 1000, ..., 1005
@@ -104,7 +101,6 @@ def test_the_command(tmp_path, capsys):
     assert main([str(file), "-k", "2"]) == 2
     assert "no result.json or ensemble.json beside it" in capsys.readouterr().err
     file.write_text("\n".join(changed(5, "100,1001")))
-    command = [sys.executable, "-m", "recsys_lightning.submission", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    done = true_python("-m", "recsys_lightning.submission", *arguments)  # it starts as typed, too
     assert done.returncode == 2
     assert done.stderr == f"{file}, line 5: user 100 has seen item 1001\n"

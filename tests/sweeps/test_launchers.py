@@ -16,22 +16,11 @@ import pytest
 
 from recsys_lightning.sweeps.jobs import results
 from tests.command import ROOT
-from tests.sweeps.test_sweep import SMALL, SPACE, command, sweep, times, trials
+from tests.sweeps.test_sweep import SMALL, SPACE, kill_after, sweep, times, trials
 from tests.test_configs import composed
 
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 CORES = len(os.sched_getaffinity(0))
-
-
-def start(folder, *overrides):
-    """The sweep in a process group of its own."""
-    return subprocess.Popen(
-        command(folder, *overrides),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
 
 
 def wait_for(condition, process, seconds=120):
@@ -43,16 +32,16 @@ def wait_for(condition, process, seconds=120):
 
 
 def jobs_of(folder):
-    return [result["job"] for _, result in results(folder / "sweep")]
+    return [result.job for _, result in results(folder / "sweep")]
 
 
 def test_joblib_shares_out_the_threads_and_a_failure_is_told(tmp_path):
     done = sweep(tmp_path, *JOBLIB, "model=ease", "model.l2=1,-2,3", code=1)
     found = {run.name: result for run, result in results(tmp_path / "sweep")}
-    assert [found[f"{number}_ease"]["status"] for number in range(3)] == ["done", "failed", "done"]
+    assert [found[f"{number}_ease"].status for number in range(3)] == ["done", "failed", "done"]
     share = max(1, CORES // 2)
-    assert found["0_ease"]["threads"]["torch"] <= share
-    assert found["0_ease"]["threads"]["numba"] <= share
+    assert found["0_ease"].threads["torch"] <= share
+    assert found["0_ease"].threads["numba"] <= share
     assert "failed: " in done.stderr
     assert "model.l2=-2" in done.stderr
     assert (tmp_path / "sweep/report.html").exists()
@@ -87,7 +76,7 @@ def test_workers_report_to_a_study_in_a_database_and_are_pruned(tmp_path, pruner
     sweep(tmp_path, *options)
     study = optuna.load_study(study_name="sweep", storage=storage)
     states = [trial.state.name.replace("COMPLETE", "DONE").lower() for trial in study.trials]
-    statuses = [result["status"] for _, result in results(tmp_path / "sweep")]
+    statuses = [result.status for _, result in results(tmp_path / "sweep")]
     assert statuses == states
     assert set(states) == {"done", "pruned"}
     assert all(trial.intermediate_values for trial in study.trials)
@@ -95,10 +84,7 @@ def test_workers_report_to_a_study_in_a_database_and_are_pruned(tmp_path, pruner
 
 def test_killed_with_its_workers_a_sweep_goes_on_where_it_was(tmp_path):
     overrides = (*JOBLIB, "model=ease", "model.l2=1,2,3,4,5,6")
-    job = start(tmp_path, *overrides)
-    wait_for(lambda: len(times(tmp_path)) >= 2, job)
-    os.killpg(job.pid, signal.SIGKILL)
-    job.wait()
+    kill_after(2, tmp_path, *overrides, kill=os.killpg)
     before = times(tmp_path)
     sweep(tmp_path, *overrides)
     after = times(tmp_path)
@@ -109,14 +95,11 @@ def test_killed_with_its_workers_a_sweep_goes_on_where_it_was(tmp_path):
 
 def test_workers_that_outlive_their_sweep_do_nothing_twice(tmp_path):
     overrides = (*JOBLIB, "model=multi_dae", "max_epochs=3", "model.dropout=0.1,0.2,0.3,0.4")
-    job = start(tmp_path, *overrides)
-    wait_for(lambda: len(times(tmp_path)) >= 1, job)
-    os.kill(job.pid, signal.SIGKILL)  # the parent alone
-    job.wait()
+    killed = kill_after(1, tmp_path, *overrides)
     before = times(tmp_path)
     sweep(tmp_path, *overrides)
     with suppress(ProcessLookupError):
-        os.killpg(job.pid, signal.SIGKILL)  # idle by now, and some would stay
+        os.killpg(killed, signal.SIGKILL)  # idle by now, and some would stay
     after = times(tmp_path)
     assert len(after) == 4
     assert all(after[name] == when for name, when in before.items())
@@ -130,10 +113,7 @@ def test_optuna_completes_its_total_after_a_kill_under_joblib(tmp_path):
         "hydra.sweeper.n_jobs=2",
         "hydra.sweeper.n_trials=6",
     )
-    job = start(tmp_path, *options)
-    wait_for(lambda: len(times(tmp_path)) >= 2, job)
-    os.killpg(job.pid, signal.SIGKILL)
-    job.wait()
+    kill_after(2, tmp_path, *options, kill=os.killpg)
     before = times(tmp_path)
     sweep(tmp_path, *options)
     after = times(tmp_path)
@@ -146,7 +126,7 @@ def test_submitit_starts_a_process_a_job(tmp_path):
     sweep(tmp_path, "hydra/launcher=local", "model=ease,popularity")
     assert sorted(times(tmp_path)) == ["0_ease", "1_popularity"]
     for _, result in results(tmp_path / "sweep"):
-        assert result["threads"] == {"torch": 1, "numba": 1}
+        assert result.threads == {"torch": 1, "numba": 1}
     assert list((tmp_path / "sweep/.submitit").iterdir())
 
 

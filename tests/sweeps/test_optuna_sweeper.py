@@ -16,6 +16,7 @@ from hydra.utils import instantiate
 from hydra_plugins.optuna_sweeper import MAX_FAILURES
 from recsys_lightning.callbacks.pruning import open_storage
 from tests.runs.test_parameters import write_ratings
+from tests.sweeps.test_large_sweeps import files_read
 from tests.test_configs import CONF
 
 EASE = ("hydra/sweeper=optuna", "model=ease", "model.l2=interval(1.0,9.0)")
@@ -217,3 +218,9 @@ def test_a_trial_without_the_monitored_metric_has_failed(search):
     finally:
         Launcher._run = run
     assert [state for state, _ in search.trials()] == ["FAIL"] * 3
+
+
+def test_a_search_reads_every_result_once(search, monkeypatch):
+    with files_read(monkeypatch) as read:
+        search(*EASE, "hydra.sweeper.n_trials=12")
+    assert len(read) == 12

@@ -3,16 +3,15 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import optuna
 import pytest
 
 from recsys_lightning.callbacks.pruning import open_storage
-from recsys_lightning.sweeps.jobs import drop_all_but_best, find_done, make_room, results
+from recsys_lightning.sweeps.jobs import find_done, make_room, results
 from tests.command import ROOT
+from tests.forked import forked_python, start_forked
 from tests.runs.test_parameters import write_ratings
 
 SMALL = (
@@ -27,24 +26,15 @@ SMALL = (
 )
 
 
-def command(folder, *overrides):
+def arguments(folder, *overrides):
     return [
-        *(
-            sys.executable,
-            "run.py",
-            "-m",
-            *SMALL,
-            *overrides,
-            f"hydra.sweep.dir={folder / 'sweep'}",
-        ),
+        *("run.py", "-m", *SMALL, *overrides, f"hydra.sweep.dir={folder / 'sweep'}"),
         *(f"split_dir={folder / 'splits'}", f"data.cache_dir={folder / 'cache'}"),
     ]
 
 
-def sweep(folder, *overrides, code=0):
-    done = subprocess.run(
-        command(folder, *overrides), cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+def sweep(folder, *overrides, code=0, python=forked_python):
+    done = python(*arguments(folder, *overrides))
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
@@ -54,10 +44,23 @@ def times(folder):
     return {path.parent.name: path.stat().st_mtime_ns for path in folder.rglob("result.json")}
 
 
+def kill_after(number, folder, *overrides, kill=os.kill):
+    """Start a sweep, and kill it after so many results; `kill=os.killpg` kills its workers, too."""
+    job = start_forked(*arguments(folder, *overrides))
+    end = time.monotonic() + 120
+    while len(times(folder)) < number:
+        assert job.is_alive(), "it ended before"
+        assert time.monotonic() < end, "too late"
+        time.sleep(0.01)
+    kill(job.pid, signal.SIGKILL)
+    job.join()
+    return job.pid
+
+
 def test_the_others_finish_the_failure_is_told_and_only_it_runs_again(tmp_path):
     overrides = ("model=ease,popularity", "holdout.valid_items=2,-2")
     done = sweep(tmp_path, *overrides, code=1)
-    statuses = {run.name: result["status"] for run, result in results(tmp_path / "sweep")}
+    statuses = {run.name: result.status for run, result in results(tmp_path / "sweep")}
     assert statuses == {
         "0_ease": "done",
         "1_ease": "failed",
@@ -84,35 +87,27 @@ def test_fail_fast_starts_no_further_job(tmp_path):
 
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     overrides = ("model=ease", "model.l2=1,2,3,4")
-    with subprocess.Popen(
-        command(tmp_path, *overrides), cwd=ROOT, stdout=subprocess.DEVNULL
-    ) as job:
-        while len(times(tmp_path)) < 2:
-            assert job.poll() is None
-            time.sleep(0.01)
-        os.kill(job.pid, signal.SIGKILL)
+    kill_after(2, tmp_path, *overrides)
     before = times(tmp_path)
     assert len(before) < 4
     sweep(tmp_path, *overrides)
     after = times(tmp_path)
     assert len(after) == 4
     assert all(after[name] == when for name, when in before.items())
-    l2 = [result["config"]["model"]["l2"] for _, result in results(tmp_path / "sweep")]
+    l2 = [result.config["model"]["l2"] for _, result in results(tmp_path / "sweep")]
     assert l2 == [1, 2, 3, 4]
 
 
 def test_two_sweeps_at_once_do_not_disturb_each_other(tmp_path):
     jobs = [
-        subprocess.Popen(
-            command(tmp_path / name, "model=ease,popularity", f"seed={seed}"),
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-        )
+        start_forked(*arguments(tmp_path / name, "model=ease,popularity", f"seed={seed}"))
         for name, seed in (("a", 1), ("b", 2))
     ]
-    assert [job.wait(timeout=300) for job in jobs] == [0, 0]
+    for job in jobs:
+        job.join(300)
+    assert [job.exitcode for job in jobs] == [0, 0]
     for name, seed in (("a", 1), ("b", 2)):
-        seeds = [result["seed"] for _, result in results(tmp_path / name)]
+        seeds = [result.seed for _, result in results(tmp_path / name)]
         assert seeds == [seed, seed]
 
 
@@ -127,42 +122,29 @@ def test_a_job_is_done_on_the_split_that_it_would_have_now(tmp_path, capsys):
     write_result(tmp_path / "10_a", job="x", split="old")
     write_result(tmp_path / "11_a", job="x", split="new")
     assert [run.name for run, _ in results(tmp_path)] == ["9_b", "10_a", "11_a"]
-    assert find_done(tmp_path, "x", lambda: "new")[0].name == "11_a"
-    assert find_done(tmp_path, "x", lambda: "old")[0].name == "10_a"
+    runs = [tmp_path / name for name in ("9_b", "10_a", "11_a", "12_gone")]
+    assert find_done(runs, "x", lambda: "new")[0].name == "11_a"
+    assert find_done(runs, "x", lambda: "old")[0].name == "10_a"
     assert capsys.readouterr().out == ""
-    assert find_done(tmp_path, "x", lambda: "other") is None
+    assert find_done(runs, "x", lambda: "other") is None
     out = capsys.readouterr().out
     assert out.count("done with another split") == 2
 
     def no_split():
         raise AssertionError("made for nothing")
 
-    assert find_done(tmp_path, "y", no_split) is None
+    assert find_done(runs, "y", no_split) is None
 
 
 def test_what_is_done_is_moved_aside_and_what_failed_is_not(tmp_path):
     write_result(tmp_path / "0_ease", job="x", split="old")
     (tmp_path / "0_ease" / "submission.csv").touch()
-    make_room(tmp_path / "0_ease")
+    make_room(tmp_path, tmp_path / "0_ease")
     assert [run.name for run, _ in results(tmp_path)] == ["0_ease-x-old"]
     assert (tmp_path / "0_ease-x-old" / "submission.csv").exists()
     write_result(tmp_path / "1_ease", job="x", status="failed")
-    make_room(tmp_path / "1_ease")
+    make_room(tmp_path, tmp_path / "1_ease")
     assert (tmp_path / "1_ease" / "result.json").exists()
-
-
-@pytest.mark.parametrize("minimize", [False, True])
-def test_the_best_of_each_model_and_split_keep_their_lists(minimize, tmp_path):
-    runs = [("ease", "s", 0.1), ("ease", "s", 0.3), ("ease", "t", 0.01), ("ease", "t", 0.02)]
-    runs += [("popularity", "s", 0.05), ("popularity", "s", 0.04)]
-    for number, (model, split, value) in enumerate(runs):
-        told = {"model": model, "split": split, "metrics": {"val/recall@10": value}}
-        write_result(tmp_path / str(number), **told)
-        (tmp_path / str(number) / "submission.csv").touch()
-    for _, result in list(results(tmp_path)):  # as each of them ends
-        drop_all_but_best(tmp_path, result, "val/recall@10", 1, minimize=minimize)
-    kept = sorted(path.parent.name for path in tmp_path.glob("*/submission.csv"))
-    assert kept == (["0", "2", "5"] if minimize else ["1", "3", "4"])
 
 
 def test_a_sweep_of_changed_data_runs_again_and_is_kept_apart(tmp_path):
@@ -171,10 +153,8 @@ def test_a_sweep_of_changed_data_runs_again_and_is_kept_apart(tmp_path):
     data = ("data=files", f"data.path={ratings}")
 
     def start(*overrides):
-        given = [o for o in command(tmp_path, *overrides) if o not in SMALL[:5]]
-        return subprocess.run(
-            [*given, *data], cwd=ROOT, capture_output=True, text=True, timeout=300
-        )
+        given = [o for o in arguments(tmp_path, *overrides) if o not in SMALL[:5]]
+        return forked_python(*given, *data)
 
     assert start("model=ease").returncode == 0
     os.utime(ratings, (0, 0))
@@ -186,10 +166,10 @@ def test_a_sweep_of_changed_data_runs_again_and_is_kept_apart(tmp_path):
     changed = start("model=ease,popularity", "ensemble=rank")
     assert "done already" not in changed.stdout
     found = {run.name: result for run, result in results(tmp_path / "sweep")}
-    aside = f"0_ease-{first['job']}-{first['split'][:8]}"
+    aside = f"0_ease-{first.job}-{first.split[:8]}"
     assert list(found) == ["0_ease", aside, "1_popularity"]
     assert found[aside] == first
-    assert found["0_ease"]["split"] == found["1_popularity"]["split"] != first["split"]
+    assert found["0_ease"].split == found["1_popularity"].split != first.split
     assert "runs on 2 splits, whose figures do not compare" in changed.stdout
     assert changed.returncode == 2  # an ensemble of what?
     [line] = [line for line in changed.stderr.splitlines() if line.startswith("error: no ensemble")]
@@ -197,14 +177,14 @@ def test_a_sweep_of_changed_data_runs_again_and_is_kept_apart(tmp_path):
     assert not (tmp_path / "sweep/submission.csv").exists()
 
     path = tmp_path / "sweep/0_ease/result.json"
-    path.write_text(json.dumps(found["0_ease"] | {"split": "f" * 64}))
+    path.write_text(json.dumps(found["0_ease"].to_json() | {"split": "f" * 64}))
     last = start("model=ease,popularity")
     assert last.returncode == 0
     assert last.stdout.count("done with another split (ffffffffffffffff, and now it is ") == 1
     assert last.stdout.count("done already") == 1
-    jobs = [result["job"] for _, result in results(tmp_path / "sweep")]
+    jobs = [result.job for _, result in results(tmp_path / "sweep")]
     assert len(jobs) == 4
-    assert f"0_ease-{found['0_ease']['job']}-ffffffff" in os.listdir(tmp_path / "sweep")
+    assert f"0_ease-{found['0_ease'].job}-ffffffff" in os.listdir(tmp_path / "sweep")
 
 
 def test_a_sweep_over_callbacks_that_change_the_fit_runs_each(tmp_path):
@@ -214,8 +194,8 @@ def test_a_sweep_over_callbacks_that_change_the_fit_runs_each(tmp_path):
     fit = ("model=multi_dae", "max_epochs=1", "view.batch_size=20")
     sweep(tmp_path, *fit, f"{target}GradientAccumulationScheduler", steps)
     found = [result for _, result in results(tmp_path / "sweep")]
-    assert len({result["job"] for result in found}) == 2
-    assert found[0]["steps"] == 2 * found[1]["steps"]
+    assert len({result.job for result in found}) == 2
+    assert found[0].steps == 2 * found[1].steps
     done = sweep(tmp_path / "shown", *fit, "callbacks=none,default", "eval_batch_size=1024,7")
     assert done.stdout.count("done already") == 3
 
@@ -235,9 +215,9 @@ def test_optuna_searches_and_knows_the_results(tmp_path):
     sweep(tmp_path, *SPACE, "hydra.sweeper.n_trials=4")
     found = list(results(tmp_path / "sweep"))
     assert [run.name for run, _ in found] == [f"{number}_ease" for number in range(4)]
-    values = [result["metrics"]["val/recall@10"] for _, result in found]
+    values = [result.metrics["val/recall@10"] for _, result in found]
     assert trials(tmp_path) == [("COMPLETE", value) for value in values]
-    l2 = {result["config"]["model"]["l2"] for _, result in found}
+    l2 = {result.config["model"]["l2"] for _, result in found}
     assert len(l2) == 4
     assert all(1 <= value <= 100 for value in l2)
 
@@ -250,24 +230,20 @@ def test_the_other_samplers_search(sampler, tmp_path):
     )
     sweep(tmp_path, *options)
     assert [state for state, _ in trials(tmp_path)] == ["COMPLETE"] * 4
-    models = [result["config"]["model"] for _, result in results(tmp_path / "sweep")]
+    models = [result.config["model"] for _, result in results(tmp_path / "sweep")]
     assert len({(model["l2"], model["dropout"]) for model in models}) == 4
 
 
 def test_optuna_completes_the_total_after_a_kill(tmp_path):
     options = (*SPACE, "hydra.sweeper.n_trials=6")
-    with subprocess.Popen(command(tmp_path, *options), cwd=ROOT, stdout=subprocess.DEVNULL) as job:
-        while len(times(tmp_path)) < 2:
-            assert job.poll() is None
-            time.sleep(0.01)
-        os.kill(job.pid, signal.SIGKILL)
+    kill_after(2, tmp_path, *options)
     before = times(tmp_path)
     sweep(tmp_path, *options)
     after = times(tmp_path)
     assert all(after[name] == when for name, when in before.items())
     done = [value for state, value in trials(tmp_path) if state == "COMPLETE"]
     assert len(done) == len(after) == 6
-    jobs = [result["job"] for _, result in results(tmp_path / "sweep")]
+    jobs = [result.job for _, result in results(tmp_path / "sweep")]
     assert len(set(jobs)) == 6  # nothing twice
 
 
@@ -294,7 +270,7 @@ def test_a_hopeless_trial_is_pruned_and_no_failure(tmp_path):
         "model.lr=tag(log,interval(0.00000001,0.1))",
     )
     sweep(tmp_path, *options)
-    statuses = {run.name: result["status"] for run, result in results(tmp_path / "sweep")}
+    statuses = {run.name: result.status for run, result in results(tmp_path / "sweep")}
     assert "failed" not in statuses.values()
     assert [state for state, _ in trials(tmp_path)].count("PRUNED") == sum(
         status == "pruned" for status in statuses.values()
@@ -315,11 +291,11 @@ MODELS = sorted(path.stem for path in (ROOT / "conf/model").glob("*.yaml"))
 def test_every_search_space_runs_two_trials(model, tmp_path):
     sweep(tmp_path, f"sweep={model}", "hydra.sweeper.n_trials=2", "max_epochs=1")
     found = list(results(tmp_path / "sweep"))
-    assert [(result["model"], result["status"]) for _, result in found] == [(model, "done")] * 2
-    assert len({result["job"] for _, result in found}) == 2
+    assert [(result.model, result.status) for _, result in found] == [(model, "done")] * 2
+    assert len({result.job for _, result in found}) == 2
 
 
 def test_seeds_of_any_model(tmp_path):
     sweep(tmp_path, "sweep=seeds", "model=popularity")
-    assert [result["seed"] for _, result in results(tmp_path / "sweep")] == [1, 2, 3, 4, 5]
-    assert len({result["repeated"] for _, result in results(tmp_path / "sweep")}) == 1
+    assert [result.seed for _, result in results(tmp_path / "sweep")] == [1, 2, 3, 4, 5]
+    assert len({result.repeated for _, result in results(tmp_path / "sweep")}) == 1

@@ -1,11 +1,9 @@
 """Runs and sweeps of the real command, read back from where they were logged."""
 
-import csv
 import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,85 +12,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
 
-from recsys_lightning.sweeps.jobs import results
-from recsys_lightning.tracking.base import end
-from recsys_lightning.tracking.csv import CSV
-from recsys_lightning.tracking.wandb import WandB
+from recsys_lightning.sweeps.jobs import Runs, results
 from recsys_lightning.tracking.wandb_report import build_report, log_report
-from tests.command import ROOT, run
-
-SMALL = (
-    *("data=synthetic", "data.num_users=200", "data.num_items=100", "data.num_interactions=6000"),
-    *("data.min_per_user=20", "callbacks=none", "trainer.enable_progress_bar=false"),
-)
-QUIET = {"WANDB_ERROR_REPORTING": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-BLOCK, HEADER = 32768, 7
-PASSWORD = "s3cr3t-w0rd"
-
-
-def environment(home: Path, **more: str) -> dict[str, str]:
-    """The test's own home, without keys; nothing calls home."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
-    return kept | QUIET | {"HOME": str(home), "COLUMNS": "120"} | more
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def records(path: Path):
-    """The records of a .wandb file, which is a LevelDB log behind a header of seven bytes."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, at, whole = path.read_bytes(), HEADER, b""
-    while at < len(data):
-        if BLOCK - at % BLOCK < HEADER:
-            at += BLOCK - at % BLOCK
-            continue
-        size, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
-        whole += data[at + HEADER : at + HEADER + size]
-        at += HEADER + size
-        if kind in (1, 4):  # all, or the last part
-            record = Record()
-            record.ParseFromString(whole)
-            whole = b""
-            yield record
-
-
-def wandb_runs(folder: Path) -> list[SimpleNamespace]:
-    """What the offline W&B runs below a folder would upload, in the order of their names."""
-    found = []
-    for path in folder.glob("wandb/offline-run-*/*.wandb"):
-        told = SimpleNamespace(config={}, summary={}, history=[], exit_code=None)
-        for record in records(path):
-            kind = record.WhichOneof("record_type")
-            if kind == "run":
-                told.group, told.job_type = record.run.run_group, record.run.job_type
-                told.name, told.notes = record.run.display_name, record.run.notes
-                told.config |= values(record.run.config.update)
-            elif kind == "config":
-                told.config |= values(record.config.update)
-            elif kind == "summary":
-                told.summary |= values(record.summary.update)
-            elif kind == "history":
-                told.history.append(values(record.history.item))
-            elif kind == "exit":
-                told.exit_code = record.exit.exit_code
-        found.append(told)
-    return sorted(found, key=lambda told: told.name)
-
-
-def values(items) -> dict:
-    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
+from tests.command import run
+from tests.forked import forked_python
+from tests.tracking.logs import PASSWORD, SMALL, environment, free_port, wandb_runs
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -126,20 +51,14 @@ def starting_server(tmp_path_factory, home):
 def swept(tmp_path_factory, home):
     """Three jobs, one of which fails, and the ensemble of the others; all trackers."""
     folder = tmp_path_factory.mktemp("swept")
-    done = subprocess.run(
-        [
-            *(sys.executable, "run.py", "-m", *SMALL, "model=ease", "model.l2=2,-1,5"),
-            "logger=[csv,wandb,tensorboard,mlflow]",
-            f"logger.mlflow.tracking_uri=sqlite:///{folder}/mlflow.db",
-            *("ensemble=rank", "ensemble.per_model=2"),
-            f"hydra.sweep.dir={folder}/my sweep",
-            *(f"split_dir={folder}/splits", f"data.cache_dir={folder}/cache"),
-        ],
-        cwd=ROOT,
+    done = forked_python(
+        *("run.py", "-m", *SMALL, "model=ease", "model.l2=2,-1,5"),
+        "logger=[csv,wandb,tensorboard,mlflow]",
+        f"logger.mlflow.tracking_uri=sqlite:///{folder}/mlflow.db",
+        *("ensemble=rank", "ensemble.per_model=2"),
+        f"hydra.sweep.dir={folder}/my sweep",
+        *(f"split_dir={folder}/splits", f"data.cache_dir={folder}/cache"),
         env=environment(home),
-        capture_output=True,
-        text=True,
-        timeout=300,
     )
     assert done.returncode == 1, done.stdout + done.stderr
     return SimpleNamespace(
@@ -175,13 +94,13 @@ def test_every_job_is_a_wandb_run_of_the_sweeps_group(swept):
     for told, (_, result) in zip(jobs, results(swept.folder), strict=True):
         assert told.config["model"] == "ease"
         assert told.config["data"] == "synthetic"
-        assert told.config["split"] == result["split"]
-        assert told.config["git_commit"] == result["git_commit"]
+        assert told.config["split"] == result.split
+        assert told.config["git_commit"] == result.git_commit
         assert not [key for key in told.config if key.startswith("logger")]
         assert not any(isinstance(v, dict | list) for k, v in told.config.items() if k != "_wandb")
-        assert told.summary["status"] == result["status"]
-        assert told.summary["error"] == result["error"]
-        assert result["metrics"].items() <= told.summary.items()
+        assert told.summary["status"] == result.status
+        assert told.summary["error"] == result.error
+        assert result.metrics.items() <= told.summary.items()
     assert "model.l2=-1" in jobs[1].summary["error"]
 
 
@@ -189,9 +108,9 @@ def test_the_report_is_a_wandb_run_of_the_same_group(swept):
     [told] = [told for told in wandb_runs(swept.folder) if told.job_type == "report"]
     assert (told.group, told.exit_code) == ("my sweep", 0)
     best = max(
-        result["metrics"]["val/recall@10"]
+        result.metrics["val/recall@10"]
         for _, result in results(swept.folder)
-        if result["status"] == "done"
+        if result.status == "done"
     )
     assert told.summary["best/val/recall@10"] == pytest.approx(best)
     assert told.summary["runs/_type"] == told.summary["leaderboard/_type"] == "table-file"
@@ -246,7 +165,7 @@ def test_mlflow_in_a_database_has_every_job(swept):
 
 @pytest.mark.filterwarnings("ignore:Pydantic V1 style")  # of wandb_workspaces itself
 def test_a_report_is_built_for_wandb_without_a_login(swept):
-    report = build_report(swept.folder, "recsys_lightning", "")._to_model()
+    report = build_report(swept.folder, "recsys_lightning", "", Runs())._to_model()
     spec = json.loads(report.spec.model_dump_json(by_alias=True))
     [text] = [block["content"] for block in spec["blocks"] if block["type"] == "markdown-block"]
     assert text == (swept.folder / "report.md").read_text()
@@ -272,9 +191,9 @@ def test_no_report_where_no_job_was_logged_to_wandb(swept, tmp_path, monkeypatch
     for name in ("leaderboard.csv", "report.md"):
         (tmp_path / name).write_text((swept.folder / name).read_text())
     [(_, result), *_] = results(swept.folder)
-    result["config"]["logger"].pop("wandb")
-    (tmp_path / "result.json").write_text(json.dumps(result))
-    log_report(tmp_path)
+    result.config["logger"].pop("wandb")
+    result.write(tmp_path / "result.json")
+    log_report(tmp_path, Runs())
     assert not (tmp_path / "wandb").exists()
 
 
@@ -370,170 +289,3 @@ def test_the_csv_file_has_every_epoch_and_a_last_row_of_final_metrics(logged):
     assert last["step"] == logged.result["steps"] > 0
     assert last["val/recall@10"] == pytest.approx(recall(logged.result))
     assert last["test/recall@10"] == pytest.approx(logged.result["metrics"]["test/recall@10"])
-
-
-def test_a_resumed_csv_keeps_the_whole_lines_of_earlier_epochs(tmp_path):
-    """A killed run may leave a line of other columns than the header's, or half a line."""
-    lines = ["epoch,step,train/loss", "0,3,1.5", "1,6,1.2", "0.3,1,9,1.1", "2,9,1.0", "2,9"]
-    (tmp_path / "metrics.csv").write_text("\n".join(lines))
-    tracker = CSV()
-    tracker.begin(tmp_path, None, {})
-    logger = tracker.logger(first_epoch=2)
-    logger.log_metrics({"train/loss": 0.9, "epoch": 2}, step=9)
-    logger.save()
-    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
-    assert [(row["epoch"], row["train/loss"]) for row in rows] == [
-        ("0", "1.5"),
-        ("1", "1.2"),
-        ("2", "0.9"),
-    ]
-
-
-def test_ctrl_c_ends_the_wandb_run_as_failed(tmp_path, home):
-    with subprocess.Popen(
-        [
-            *(sys.executable, "run.py", *SMALL, "model=multi_dae", "max_epochs=900"),
-            *("patience=900", "logger=wandb", f"hydra.run.dir={tmp_path}/run"),
-            *(f"split_dir={tmp_path}/s", f"data.cache_dir={tmp_path}/c"),
-        ],
-        cwd=ROOT,
-        env=environment(home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        while not (tmp_path / "run/checkpoints/last.ckpt").exists():
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    [told] = wandb_runs(tmp_path / "run")
-    assert told.exit_code == 1
-    assert told.summary["error"].startswith("interrupted by SIGINT during fit: in epoch")
-    assert "wandb sync" in out
-
-
-def test_a_pruned_trial_is_no_failed_wandb_run(tmp_path):
-    import wandb
-
-    tracker = WandB("recsys_lightning", None, "train", "offline", [])
-    tracker.begin(tmp_path / "0_ease", tmp_path, {"model.l2": 1.0})
-    end([tracker], {"status": "pruned", "error": None, "split": "a", "metrics": {}, "seconds": {}})
-    wandb.teardown()  # its file is complete when W&B's process has ended
-    [told] = wandb_runs(tmp_path)
-    assert (told.exit_code, told.summary["status"], told.config["split"]) == (0, "pruned", "a")
-
-
-def test_a_server_that_does_not_answer_is_told_in_one_line(tmp_path, home):
-    port = free_port()
-    address, told = f"http://me:{PASSWORD}@127.0.0.1:{port}", f"http://me:***@127.0.0.1:{port}"
-    started = time.monotonic()
-    done = run(
-        *("data=files", "data.path=/nowhere.csv", "logger=mlflow"),
-        folder=tmp_path / "run",
-        code=2,
-        **environment(home, MLFLOW_TRACKING_URI=address),
-    )
-    assert time.monotonic() - started < 60
-    [line] = done.err.splitlines()
-    assert line.startswith(f"error: logger.mlflow.tracking_uri={told}: ")
-    assert done.result["status"] == "failed"
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert [path for path in files if PASSWORD.encode() in path.read_bytes()] == []
-    assert PASSWORD not in done.out + done.err
-
-
-def test_wandb_goes_online_with_a_key(tmp_path, home):
-    done = run(
-        *(*SMALL, "logger=wandb"),
-        folder=tmp_path / "run",
-        code=2,
-        **environment(home),
-        WANDB_API_KEY="0" * 40,
-        WANDB_BASE_URL=f"http://127.0.0.1:{free_port()}",
-        WANDB_HTTP_TIMEOUT="1",
-    )
-    assert "Traceback" not in done.err
-    assert "logger.wandb.mode=offline does without the server" in done.err
-
-
-@pytest.mark.parametrize("package", ["mlflow", "tensorboard"])
-def test_a_missing_package_is_told_before_the_data_is_read(package, tmp_path, home):
-    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules['{package}'] = None\n")
-    done = run(
-        *("data=files", "data.path=/nowhere.csv", f"logger={package}"),
-        folder=tmp_path / "run",
-        code=2,
-        **environment(home, PYTHONPATH=str(tmp_path)),
-    )
-    told = f"error: logger={package} needs {package}: pip install -e '.[{package}]'"
-    assert done.err.splitlines() == [told]
-
-
-SWEEPS = sorted((ROOT / "conf/wandb_sweep").glob("*.yaml"))
-IN_TURN = """
-import json, runpy, sys
-for arguments in json.loads(sys.argv[1]):
-    sys.argv = ["run.py", *arguments]
-    try:
-        runpy.run_path("run.py", run_name="__main__")
-    except SystemExit as ended:
-        assert ended.code == 0, arguments
-"""
-
-
-def command_of(path: Path) -> list[str]:
-    """What an agent of W&B would run, with some value of each parameter, as it writes them."""
-    from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
-
-    sweep = yaml.safe_load(path.read_text())
-    chosen = {
-        name: {"value": space["values"][0] if "values" in space else space["min"]}
-        for name, space in sweep["parameters"].items()
-    }
-    written = {
-        "${env}": ["/usr/bin/env"],
-        "${interpreter}": ["python"],
-        "${program}": [sweep["program"]],
-        "${args_no_hyphens}": create_sweep_command_args({"args": chosen})["args_no_hyphens"],
-    }
-    return [word for part in sweep["command"] for word in written.get(part, [part])]
-
-
-def test_every_model_has_a_wandb_sweep():
-    models = {path.stem for path in (ROOT / "conf/model").glob("*.yaml")} - {"popularity"}
-    assert [path.stem for path in SWEEPS] == sorted(models)
-    for path in SWEEPS:
-        sweep = yaml.safe_load(path.read_text())
-        assert sweep["metric"] == {"name": "val/recall@10", "goal": "maximize"}
-        assert f"model={path.stem}" in sweep["command"]
-
-
-def test_the_commands_of_the_wandb_sweeps_run(tmp_path, home):
-    small = (
-        *SMALL,
-        "max_epochs=1",
-        "refit=false",
-        f"split_dir={tmp_path}/s",
-        f"data.cache_dir={tmp_path}/c",
-    )
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    by_hand, *others = [
-        [*command_of(path), *small, f"hydra.run.dir={tmp_path}/{path.stem}"] for path in SWEEPS
-    ]
-    in_turn = [sys.executable, "-c", IN_TURN, json.dumps([words[3:] for words in others])]
-    for command in (by_hand, in_turn):
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=environment(home, WANDB_MODE="disabled", PATH=path),
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    for told in SWEEPS:
-        result = json.loads((tmp_path / told.stem / "result.json").read_text())
-        assert (result["status"], result["model"]) == ("done", told.stem)
-        assert "val/recall@10" in result["metrics"]

@@ -8,13 +8,17 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
+from recsys_lightning.data.core import Core, Size, k_core
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.sources.cache import Stored, cache_key, cached
 from recsys_lightning.data.sources.fingerprint import sha256_of
-from recsys_lightning.errors import InputError
+from recsys_lightning.errors import InputError, check_range
 
 log = logging.getLogger(__name__)
 
@@ -25,22 +29,38 @@ class Source(ABC):
     Attributes:
         name: of the data set, in results and file names.
         cache_dir: where the encoded data and the digests of its files are kept; None: nowhere.
-        not_identity: the attributes that do not decide on the data: where things stand.
+        min_user_interactions: of a k-core: users with fewer leave,
+        min_item_interactions: and so do items, until all have enough (`core.k_core`).
+        not_identity: the attributes that do not decide on what is read: where things stand, and
+            what is done after.
     """
 
-    not_identity: ClassVar[frozenset[str]] = frozenset({"name", "cache_dir"})
+    not_identity: ClassVar[frozenset[str]] = frozenset(
+        {"name", "cache_dir", "min_user_interactions", "min_item_interactions"}
+    )
 
-    def __init__(self, name: str, cache_dir: str | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        cache_dir: str | None,
+        min_user_interactions: int = 0,
+        min_item_interactions: int = 0,
+    ) -> None:
+        check_range("data.min_user_interactions", min_user_interactions, low=0, whole=True)
+        check_range("data.min_item_interactions", min_item_interactions, low=0, whole=True)
         self.name = name
         self.cache_dir = cache_dir
+        self.min_user_interactions = min_user_interactions
+        self.min_item_interactions = min_item_interactions
 
     def load(self) -> Interactions:
-        """The data set.
+        """The data set, or its k-core: the cache holds all of it, for any.
 
         Raises:
             InputError: the files or the options are wrong.
         """
-        return self._load(self.identity, lambda: (self._read(), None))[0]
+        read = self._load(lambda: self._identity(self._files()), lambda: (self._read(), None))[0]
+        return self._core_of(read) if self._thresholds() else read
 
     def identity(self) -> dict[str, Any]:
         """What the data is, wherever it stands: equal for equal options and equal files.
@@ -52,7 +72,9 @@ class Source(ABC):
         Raises:
             InputError: it cannot be said what the files are.
         """
-        return self._identity(self._files())
+        identity = self._identity(self._files())
+        identity["options"] |= self._thresholds()
+        return identity
 
     def _identity(self, files: Mapping[str, Path]) -> dict[str, Any]:
         cache_dir = None if self.cache_dir is None else Path(self.cache_dir)
@@ -61,6 +83,34 @@ class Source(ABC):
             "options": self._options(),
             "files": {role: sha256_of(path, cache_dir) for role, path in files.items()},
         }
+
+    def _thresholds(self) -> dict[str, int]:
+        """Those of the k-core that may let somebody or something leave."""
+        names = ("min_user_interactions", "min_item_interactions")
+        return {name: getattr(self, name) for name in names if getattr(self, name) > 1}
+
+    def _core_of(self, read: Interactions) -> Interactions:
+        thresholds = self.min_user_interactions, self.min_item_interactions
+        stay, rounds = k_core(read.rows, read.indices, *thresholds)
+        if not stay.any():
+            keys = ", ".join(f"data.{key}={value}" for key, value in self._thresholds().items())
+            raise InputError(
+                f"{keys}: no interactions left of {read.num_interactions:,} ({read.num_users:,} "
+                f"users, {read.num_items:,} items; rounds: {rounds}). The longest history has "
+                f"{read.lengths.max():,}, the most popular item {read.popularity.max():,}: "
+                "ask for fewer"
+            )
+        left = read.select(stay).without_unused()
+        if not self._has_template():
+            is_left = np.isin(read.submission_users, left.users)
+            left = replace(left, submission_users=read.submission_users[is_left])
+        core = Core(*thresholds, _size(read), _size(left), rounds)
+        log.info("%s: %s", self.name, core)
+        return replace(left, core=core)
+
+    def _has_template(self) -> bool:
+        """Whether a file says whom to recommend to; else it is every user of the data."""
+        return False
 
     @abstractmethod
     def _files(self) -> Mapping[str, Path]:
@@ -99,3 +149,8 @@ class Source(ABC):
         for join in interactions.joins:
             log.log(logging.WARNING if join.is_low else logging.INFO, "%s", join)
         return interactions, parts
+
+
+def _size(interactions: Interactions) -> Size:
+    x = interactions
+    return Size(x.num_interactions, x.num_users, x.num_items)

@@ -8,11 +8,8 @@ whatever is wrong with a file or its directory costs a warning and the time to r
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +17,7 @@ from scipy.sparse import csr_array
 
 from recsys_lightning.data.interactions import Feature, Interactions
 from recsys_lightning.data.joins import Join
+from recsys_lightning.writing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -51,25 +49,10 @@ def cached(path: Path | None, build: Callable[[], Stored]) -> Stored:
     return stored
 
 
-def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Writes a file whole or not at all; its directory is made where it does not exist.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            fill(file)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _write(path: Path, arrays: Mapping[str, NDArray]) -> None:
     try:
-        write_whole(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+        with replacing(path) as scratch, scratch.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
     except OSError as error:
         log.warning("data.cache_dir=%s cannot be written, going on: %s", path.parent, error)
 

@@ -37,13 +37,21 @@ class Competition(Source):
 
     Args:
         path: the directory that holds `train/` and `eval/`.
+        min_user_interactions: users with fewer leave (k-core); 0: nobody.
+        min_item_interactions: items with fewer leave (k-core); 0: none.
         cache_dir: where the encoded data is kept; None: nowhere.
     """
 
     not_identity = Source.not_identity | {"path"}
 
-    def __init__(self, path: str, cache_dir: str | None = None) -> None:
-        super().__init__("competition", cache_dir)
+    def __init__(
+        self,
+        path: str,
+        min_user_interactions: int = 0,
+        min_item_interactions: int = 0,
+        cache_dir: str | None = None,
+    ) -> None:
+        super().__init__("competition", cache_dir, min_user_interactions, min_item_interactions)
         self.path = str(path)
 
     def _files(self) -> dict[str, Path]:
@@ -89,6 +97,9 @@ class Competition(Source):
             features=attributes.features,
             joins=tuple(joins),
         )
+
+    def _has_template(self) -> bool:
+        return self._submission.exists()
 
     @property
     def _submission(self) -> Path:

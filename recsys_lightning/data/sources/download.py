@@ -1,9 +1,7 @@
 """An archive from a server to a directory; what stands there is whole, or it is not there."""
 
 import logging
-import os
 import shutil
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Collection
@@ -11,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from recsys_lightning.errors import InputError
+from recsys_lightning.writing import making_folder
 
 log = logging.getLogger(__name__)
 
@@ -68,27 +67,18 @@ def _download(url: str, checksum: str | None, archive: Path) -> None:
 
 
 def _unpack(archive: Path, directory: Path, names: Collection[str]) -> None:
-    temporary = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with making_folder(directory) as scratch, zipfile.ZipFile(archive) as opened:
             for member in opened.namelist():
                 name = PurePosixPath(member).name
                 if name in names:
-                    with opened.open(member) as source, (temporary / name).open("wb") as target:
+                    with opened.open(member) as source, (scratch / name).open("wb") as target:
                         shutil.copyfileobj(source, target, 1 << 20)
-        temporary.chmod(0o755)  # mkdtemp made it private
-        try:
-            os.rename(temporary, directory)
-        except OSError:
-            if not directory.is_dir():  # another job was faster
-                raise
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         archive.unlink()
         raise InputError(
             f"{archive}: is damaged ({error}) and was removed; run again to download it again"
         ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 class _Progress:

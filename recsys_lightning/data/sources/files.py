@@ -44,6 +44,8 @@ class Files(Source):
             None: the file's order is the order in time.
         rating_column: what `min_rating` looks at.
         min_rating: lower ratings are no interactions; None: every row is one.
+        min_user_interactions: users with fewer leave (k-core); 0: nobody.
+        min_item_interactions: items with fewer leave (k-core); 0: none.
         items: a table of the items, one row or several an item; None: nothing is known of them.
         items_item_column: item ids in `items`; None: as `item_column`.
         title_column: in `items`; "auto": `title`, where there is one; None: no titles.
@@ -63,6 +65,8 @@ class Files(Source):
         time_column: str | None = "auto",
         rating_column: str | None = None,
         min_rating: float | None = None,
+        min_user_interactions: int = 0,
+        min_item_interactions: int = 0,
         items: str | None = None,
         items_item_column: str | None = None,
         title_column: str | None = "auto",
@@ -70,7 +74,7 @@ class Files(Source):
         submission_template: str | None = None,
         cache_dir: str | None = None,
     ) -> None:
-        super().__init__("files", cache_dir)
+        super().__init__("files", cache_dir, min_user_interactions, min_item_interactions)
         if min_rating is not None and rating_column is None:
             raise InputError(f"data.min_rating={min_rating} needs data.rating_column")
         self.path = _text(path)
@@ -142,7 +146,17 @@ class Files(Source):
         return interactions, parts
 
     def parts_identity(self, train: str, valid: str | None, test: str | None) -> dict[str, Any]:
-        """What `load_parts` of these files gives, as `identity` does for the data of `load`."""
+        """What `load_parts` of these files gives, as `identity` does for the data of `load`.
+
+        Raises:
+            InputError: a k-core is asked for, which would make another split.
+        """
+        if thresholds := self._thresholds():
+            keys = ", ".join(f"data.{key}={value}" for key, value in thresholds.items())
+            raise InputError(
+                f"{keys}: holdout=files takes a split as it is; leave them out, or give all "
+                "interactions as data.path and choose another holdout"
+            )
         return self._identity({**_parts(train, valid, test), **self._beside()})
 
     def _identity(self, files: Mapping[str, Path]) -> dict[str, Any]:
@@ -152,6 +166,9 @@ class Files(Source):
     def _beside(self) -> dict[str, Path]:
         named = {"data.items": self.items, "data.submission_template": self.submission_template}
         return {role: Path(path) for role, path in named.items() if path is not None}
+
+    def _has_template(self) -> bool:
+        return self.submission_template is not None
 
     def _ratings(self, path: Path) -> "_Ratings":
         if is_lightgcn(path):

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from recsys_lightning.data.sources.cache import write_whole
+from recsys_lightning.writing import replacing
 
 SETTLED = 2_000_000_000
 """Nanoseconds: of a file changed less than this ago, no digest is remembered. File systems tell
@@ -50,9 +50,10 @@ def sha256_of(path: Path, cache_dir: Path | None = None) -> str | None:
     if unchanged and started - max(state[1:]) > SETTLED:
         _digests[name] = (state, digest)
         if cache_dir is not None:
-            note = json.dumps({"path": name, "state": state, "sha256": digest}).encode()
-            with suppress(OSError):  # the encoded data goes to the same directory, and warns
-                write_whole(_note(name, cache_dir), lambda file: file.write(note))
+            note = json.dumps({"path": name, "state": state, "sha256": digest})
+            # the encoded data goes to the same directory, and warns
+            with suppress(OSError), replacing(_note(name, cache_dir)) as scratch:
+                scratch.write_text(note)
     return digest
 
 

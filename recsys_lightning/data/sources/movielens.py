@@ -43,6 +43,8 @@ class MovieLens(Source):
         checksum: `md5:...` or `sha256:...`; None: not checked, for an archive that changes.
         root: where archive and files are kept.
         min_rating: lower ratings are no interactions; None: every rating is one.
+        min_user_interactions: users with fewer leave (k-core); 0: nobody.
+        min_item_interactions: items with fewer leave (k-core); 0: none.
         cache_dir: where the encoded data is kept; None: nowhere.
     """
 
@@ -55,9 +57,11 @@ class MovieLens(Source):
         checksum: str | None = None,
         root: str = "data",
         min_rating: float | None = None,
+        min_user_interactions: int = 0,
+        min_item_interactions: int = 0,
         cache_dir: str | None = None,
     ) -> None:
-        super().__init__(name, cache_dir)
+        super().__init__(name, cache_dir, min_user_interactions, min_item_interactions)
         if not urlsplit(url).path.endswith(".zip"):
             raise InputError(f"data.url={url}: expected the address of a .zip archive")
         self.url = url
@@ -105,11 +109,19 @@ class MovieLensSample(Source):
 
     Args:
         min_rating: lower ratings are no interactions; None: every rating is one.
+        min_user_interactions: users with fewer leave (k-core); 0: nobody.
+        min_item_interactions: items with fewer leave (k-core); 0: none.
         cache_dir: where the encoded data is kept; None: nowhere.
     """
 
-    def __init__(self, min_rating: float | None = None, cache_dir: str | None = None) -> None:
-        super().__init__("movielens_small", cache_dir)
+    def __init__(
+        self,
+        min_rating: float | None = None,
+        min_user_interactions: int = 0,
+        min_item_interactions: int = 0,
+        cache_dir: str | None = None,
+    ) -> None:
+        super().__init__("movielens_small", cache_dir, min_user_interactions, min_item_interactions)
         self.min_rating = min_rating
 
     def _files(self) -> dict[str, Path]:

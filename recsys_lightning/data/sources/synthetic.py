@@ -2,9 +2,6 @@
 
 import json
 import logging
-import os
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +15,7 @@ from recsys_lightning.data.sources.attributes import Attributes
 from recsys_lightning.data.sources.base import Source
 from recsys_lightning.data.sources.competition import write_competition
 from recsys_lightning.errors import InputError, check_range
+from recsys_lightning.writing import making_folder
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +53,8 @@ class Synthetic(Source):
         num_interactions: N, exactly.
         min_per_user: the shortest history.
         seed: of everything.
+        min_user_interactions: users with fewer leave (k-core); 0: nobody.
+        min_item_interactions: items with fewer leave (k-core); 0: none.
         write_to: a directory, made once, that `data=competition` reads to the same data; or None.
         cache_dir: where the encoded data is kept; None: nowhere.
 
@@ -71,10 +71,12 @@ class Synthetic(Source):
         num_interactions: int = 5_154_471,
         min_per_user: int = 16,
         seed: int = 0,
+        min_user_interactions: int = 0,
+        min_item_interactions: int = 0,
         write_to: str | None = None,
         cache_dir: str | None = None,
     ) -> None:
-        super().__init__("synthetic", cache_dir)
+        super().__init__("synthetic", cache_dir, min_user_interactions, min_item_interactions)
         check_range("data.num_users", num_users, low=1, whole=True)
         check_range("data.num_items", num_items, low=1, whole=True)
         check_range("data.num_interactions", num_interactions, low=1, whole=True)
@@ -155,7 +157,8 @@ class Synthetic(Source):
 
     def _write(self, interactions: Interactions, path: Path) -> None:
         stamp = path / "synthetic.json"
-        options = {"format": GENERATOR, "name": self.name, **super()._options()}
+        options = {"format": GENERATOR, "name": self.name}
+        options |= super()._options() | self._thresholds()
         made_from = json.dumps(options, indent=2) + "\n"
 
         def is_there() -> bool:
@@ -163,23 +166,19 @@ class Synthetic(Source):
 
         if is_there():
             return
+        other_data = InputError(
+            f"data.write_to={path}: exists and holds other data; remove it, or name another"
+        )
         if path.exists():
-            raise InputError(
-                f"data.write_to={path}: exists and holds other data; remove it, or name another"
-            )
+            raise other_data
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-            try:
-                write_competition(interactions, temporary)
-                (temporary / stamp.name).write_text(made_from)
-                temporary.chmod(0o755)  # mkdtemp made it private
-                os.rename(temporary, path)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+            with making_folder(path) as scratch:
+                write_competition(interactions, scratch)
+                (scratch / stamp.name).write_text(made_from)
         except OSError as error:
-            if not is_there():  # it is when another job was faster
-                raise InputError(f"data.write_to={path}: cannot be written: {error}") from None
+            raise InputError(f"data.write_to={path}: cannot be written: {error}") from None
+        if not is_there():  # another job was faster, with other data
+            raise other_data
         log.info("written to %s: python run.py data=competition data.path=%s", path, path)
 
 

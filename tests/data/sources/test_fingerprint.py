@@ -123,6 +123,9 @@ def test_another_holdout_is_another_split(folder):
         RandomHoldout(valid_items=9),
         LastHoldout(),
         LastHoldout(test_items=9),
+        RandomHoldout(valid_share=0.1, test_share=0.1),
+        RandomHoldout(valid_share=0.1, test_share=0.1, seed=1),
+        RandomHoldout(test_share=0.1),
         HybridHoldout(),
         HybridHoldout(seed=1),
         HybridHoldout(share=0.1),
@@ -130,6 +133,10 @@ def test_another_holdout_is_another_split(folder):
     ]
     assert len({identity(folder, holdout) for holdout in holdouts}) == len(holdouts)
     assert identity(folder, RandomHoldout(10, 10, 0)) == identity(folder, RandomHoldout())
+    options = RandomHoldout().identity(files(folder))["options"]
+    assert options == {"valid_items": 10, "test_items": 10, "seed": 0}  # as without shares
+    of_test = RandomHoldout(valid_share=0, test_share=0.1)
+    assert identity(folder, of_test) == identity(folder, RandomHoldout(test_share=0.1))
 
 
 def test_another_format_is_other_data(folder):

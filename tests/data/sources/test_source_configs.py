@@ -11,8 +11,11 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
 from recsys_lightning.data.sources.base import Source
+from recsys_lightning.errors import InputError
 
 CONF = Path(__file__).parents[3] / "conf"
+THRESHOLDS = ("min_user_interactions", "min_item_interactions")
+SHARED = ("root", "min_rating", *THRESHOLDS)
 NAMES = sorted(path.stem for path in (CONF / "data").glob("*.yaml"))
 
 
@@ -40,10 +43,19 @@ def test_signature_and_file_agree(name):
     assert set(options) == set(parameters)
     assert options.pop("cache_dir") == "data/cache"  # a library writes nothing unasked
     for key, parameter in parameters.items():
-        if parameter.default is not parameter.empty and key in ("root", "min_rating"):
+        if parameter.default is not parameter.empty and key in SHARED:
             assert options[key] == parameter.default
     if name in ("files", "synthetic"):
         assert options == {key: parameters[key].default for key in options}
+
+
+@pytest.mark.parametrize("value", [-1, 2.5, None, True, "5"])
+@pytest.mark.parametrize("key", THRESHOLDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_source_checks_the_thresholds_of_its_k_core(name, key, value):
+    options = config(name)
+    with pytest.raises(InputError, match=f"data.{key}={value}: expected a whole number"):
+        get_class(options.pop("_target_"))(**options | {key: value})
 
 
 def test_nothing_slow_is_imported():

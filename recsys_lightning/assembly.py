@@ -1,0 +1,179 @@
+"""From a configuration to an Experiment that has run.
+
+Nothing heavy is imported before the data is read and split, so that bad input is told at once.
+"""
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.errors import InputError
+from recsys_lightning.instantiate import make, resolved
+from recsys_lightning.runs.console import describe, summarise
+from recsys_lightning.runs.examples import examples_of, positions_of
+from recsys_lightning.runs.folder import RunFolder
+from recsys_lightning.runs.meter import Stopwatch
+from recsys_lightning.runs.parameters import flat
+from recsys_lightning.tracking import base as tracking
+
+CONF = Path(__file__).parents[1] / "conf"
+
+# a fit may be resumed with other ones
+MAY_CHANGE = {
+    "trainer.max_epochs",
+    "trainer.accelerator",
+    "trainer.log_every_n_steps",
+    "trainer.num_sanity_val_steps",
+    "trainer.enable_progress_bar",
+    "trainer.enable_model_summary",
+}
+
+
+def load(overrides: Sequence[str]) -> Interactions:
+    """The data of a configuration without a run; relative paths are from the working directory.
+
+    Args:
+        overrides: as for run.py.
+
+    Raises:
+        InputError: the files or the options are wrong.
+    """
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", list(overrides))
+    interactions: Interactions = make(config.data).load()
+    return interactions
+
+
+def run(
+    cfg: DictConfig, folder: Path, clock: Stopwatch, trackers: Sequence[tracking.Tracker]
+) -> dict[str, Any]:
+    """Load, split, and run the Experiment.
+
+    Returns:
+        What a `RunResult` says of it; nothing in any but the first of several processes.
+    """
+    console = Console(quiet=int(os.environ.get("LOCAL_RANK", 0)) > 0)
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        raise InputError(f"{missing[0]}=???: a value is missing; give it on the command line")
+    if cfg.jobs is not None:
+        raise InputError("jobs: a list of several runs: give -m; or jobs=null, for a single one")
+    if cfg.get("ensemble"):
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            raise InputError(
+                "ensemble= is made of several runs: give -m, and model=ease,recvae,..."
+            )
+        make(cfg.ensemble)  # a mistake in it is told now, not when all jobs are done
+    source, holdout = make(cfg.data), make(cfg.holdout)
+    split = holdout(source, clock)
+    shown = positions_of(split.interactions, cfg.recommend.users)
+    describe(console, source.name, split)
+    with clock("split"):
+        split_folder = split.write(Path(cfg.split_dir))
+
+    from recsys_lightning.experiment import Experiment, Options
+
+    def build_trainer(
+        *, callbacks: list[Any], logged: bool, first_epoch: int = 0, **overrides: Any
+    ) -> Any:
+        chosen = dict(cfg.get("callbacks") or {})
+        if HydraConfig.get().runtime.choices["hydra/launcher"] != "basic":
+            chosen.pop("progress_bar", None)  # several at once would overwrite each other
+            overrides["enable_progress_bar"] = False
+        extra = [make(callback) for callback in chosen.values()]
+        if cfg.sweep.trial is not None and HydraConfig.get().sweeper.pruner:
+            extra.append(_pruning(cfg))
+        loggers = [tracker.logger(first_epoch) for tracker in trackers] if logged else []
+        return make(cfg.trainer, callbacks=callbacks + extra, logger=loggers or False, **overrides)
+
+    outcome = Experiment(
+        folder=folder,
+        split=split,
+        view=make(cfg.view),
+        build_model=_model_builder(cfg.model),
+        build_trainer=build_trainer,
+        options=Options(
+            seed=cfg.seed,
+            cutoffs=list(cfg.metrics.k),
+            monitor=cfg.monitor,
+            patience=cfg.patience,
+            refit=cfg.refit,
+            ckpt_path=cfg.ckpt_path,
+            test_history=cfg.test_history,
+            eval_batch_size=cfg.eval_batch_size,
+            num_candidates=cfg.recommend.candidates,
+            num_recommended=cfg.recommend.k,
+            settings=_fit_settings(cfg),
+        ),
+        clock=clock,
+    ).run()
+    if outcome.final is None:
+        return {}
+    found = outcome.for_result() | {
+        "users": {**outcome.users, "too_short": split.num_too_short},
+        "split": split.sha256,
+        "split_files": str(split_folder),
+        "threads": _threads(),
+    }
+    examples = examples_of(split.interactions, shown, outcome.final[:, : cfg.recommend.k])
+    tracking.log_examples(trackers, examples)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        value = outcome.metrics.get(cfg.monitor)
+        ended = f"{cfg.monitor} {value:.4f}" if value is not None else "done"
+        console.print(f"{folder.name}: {ended}", soft_wrap=True)
+        return found
+    for what, file in outcome.checkpoints.items():
+        console.print(f"{what} from {file}", markup=False, highlight=False, soft_wrap=True)
+    summarise(
+        console,
+        metrics=outcome.metrics,
+        standard_errors=outcome.standard_errors,
+        headline=cfg.monitor,
+        examples=examples,
+        seconds=clock.seconds,
+        files=[RunFolder(folder).result, RunFolder(folder).submission],
+    )
+    return found
+
+
+def _model_builder(config: DictConfig) -> Any:
+    """Makes a model of the configuration, with sizes or a checkpoint's hyper-parameters over it.
+
+    The class is called, and nothing in these is instantiated: a checkpoint may come from anybody.
+    """
+    parameters = resolved(config)
+    return partial(get_class(parameters.pop("_target_")), **parameters)
+
+
+def _fit_settings(cfg: DictConfig) -> dict[str, Any]:
+    """What decides, beside data and model, on what a fit does: seed, batches, precision, ..."""
+    config = resolved(cfg)
+    named = flat({key: config[key] for key in ("seed", "view", "trainer")}).items()
+    return {k: v for k, v in named if k not in MAY_CHANGE and not k.endswith("_target_")}
+
+
+def _threads() -> dict[str, int]:
+    """What a run may use of each library that computes."""
+    import numba
+    import torch
+
+    return {"torch": torch.get_num_threads(), "numba": numba.get_num_threads()}
+
+
+def _pruning(cfg: DictConfig) -> Any:
+    """Reports to the study whose trial this job is."""
+    from recsys_lightning.callbacks.pruning import Pruning, storage_name
+
+    pruner = instantiate(HydraConfig.get().sweeper.pruner)
+    sweeper, folder = HydraConfig.get().sweeper, Path(HydraConfig.get().sweep.dir)
+    storage = storage_name(sweeper.storage, folder)
+    return Pruning(storage, sweeper.study_name, cfg.sweep.trial, pruner, cfg.monitor)

@@ -1,0 +1,216 @@
+"""One run, or a job of a sweep: whether it is done already, and what is said of it in the end."""
+
+import json
+import logging
+import os
+import sys
+import warnings
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from recsys_lightning.assembly import run
+from recsys_lightning.errors import BAD_INPUT, FAILED, InputError, Interrupted, Pruned
+from recsys_lightning.instantiate import make, resolved
+from recsys_lightning.interruption import signals_kill
+from recsys_lightning.processes import is_first_process
+from recsys_lightning.runs import secrets
+from recsys_lightning.runs.deaths import leaving_word
+from recsys_lightning.runs.folder import STAGES, RunFolder
+from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb
+from recsys_lightning.runs.parameters import job_hash, split_of
+from recsys_lightning.runs.provenance import git_commit, versions
+from recsys_lightning.runs.record import RunResult
+from recsys_lightning.session import session
+from recsys_lightning.sweeps.jobs import find_done, has_failed, make_room, mark_failed, running
+from recsys_lightning.sweeps.keep import drop_all_but_best
+from recsys_lightning.sweeps.locks import JobLock
+from recsys_lightning.tracking import base as tracking
+from recsys_lightning.tracking.wandb import tell_how_to_sync
+
+log = logging.getLogger(__name__)
+
+# Known, harmless, and nothing that a user could act on.
+SILENCED = (
+    ".*does not have many workers.*",
+    ".*configure_optimizers` returned `None`.*",  # closed form
+    "Experiment logs directory .* exists and is not empty.*",  # Hydra made it
+    "Checkpoint directory .* exists and is not empty.*",  # a run in the folder of an earlier one
+    ".*smaller than the logging interval.*",
+    ".*`broadcast_buffers` is deprecated.*",  # and no other option does what it does
+    r".*isinstance\(treespec, LeafSpec\).*",  # torch, of Lightning
+)
+
+
+def run_job(cfg: DictConfig) -> float | None:
+    """One run; or a job of a sweep, unless it is done already."""
+    for message in SILENCED:
+        warnings.filterwarnings("ignore", message=message)
+    _limit_threads()
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
+    if hydra_config.output_subdir:
+        secrets.hide_in_files(folder / hydra_config.output_subdir)
+    result, data = _head(cfg)
+    word = leaving_word(folder, result) if is_first_process() else nullcontext()
+    if hydra_config.mode != RunMode.MULTIRUN:
+        with word:
+            return record(cfg, folder, result, None)
+    sweep_folder = Path(hydra_config.sweep.dir)
+    if cfg.sweep.fail_fast and has_failed(sweep_folder):
+        print(f"not started, as another job has failed: {folder}")
+        return None
+    job = str(result.job)
+    with JobLock(sweep_folder, job) as lock:
+        if found := find_done(lock.runs, job, lambda: _split_of(cfg, data)):
+            print(f"done already: {found[0]}")
+            return found[1].metrics.get(cfg.monitor)
+        make_room(sweep_folder, folder)
+        lock.name(folder)
+        with running(sweep_folder, job, folder), word:
+            return record(cfg, folder, result, sweep_folder)
+
+
+def _head(cfg: DictConfig) -> tuple[RunResult, dict[str, Any] | None]:
+    """What is said of a run before it begins; and the identity of its data and holdout.
+
+    Where these cannot be made there is none: the run will fail by the same error.
+    """
+    hydra_config = HydraConfig.get()
+    choices, overrides = dict(hydra_config.runtime.choices), list(hydra_config.overrides.task)
+    config = resolved(cfg)
+    data: dict[str, Any] | None = None
+    with suppress(InputError, OSError, HydraException, OmegaConfBaseException):
+        source, holdout = _source_and_holdout(cfg, config)
+        data = holdout.identity(source)
+    known = config, choices, data
+    result = RunResult(
+        model=choices["model"],
+        data=choices["data"],
+        seed=cfg.seed,
+        job=job_hash(*known, overrides=overrides),
+        repeated=job_hash(*known, overrides=overrides, without="seed"),
+        config=secrets.masked(config),
+        choices=choices,
+        overrides=secrets.masked(overrides),
+    )
+    return result, data
+
+
+_made: dict[str, tuple[Any, Any]] = {}  # source and holdout by their configurations
+
+
+def _source_and_holdout(cfg: DictConfig, config: dict[str, Any]) -> tuple[Any, Any]:
+    """Made once in a process for equal configurations: making takes longer than all else here.
+
+    Args:
+        cfg: of the job.
+        config: the same, resolved.
+    """
+    key = json.dumps([config["data"], config["holdout"]], default=str)
+    if key not in _made:
+        _made[key] = make(cfg.data), make(cfg.holdout)
+    return _made[key]
+
+
+def _split_of(cfg: DictConfig, data: dict[str, Any] | None) -> str:
+    """The SHA-256 of the split that a job has now."""
+    try:
+        return split_of(data, lambda: make(cfg.holdout)(make(cfg.data)).sha256) if data else "none"
+    except (InputError, OSError):  # the run will say so
+        return "none"
+
+
+def record(
+    cfg: DictConfig, folder: Path, result: RunResult, sweep_folder: Path | None
+) -> float | None:
+    """Run, and write result.json last, whatever happens; returns the monitored metric."""
+    if is_first_process():  # what an earlier run left must not pass for this one's
+        files = RunFolder(folder)
+        left = [files.result, files.submission, *map(files.candidates, STAGES)]
+        for earlier in left + ([] if cfg.ckpt_path == "last" else [files.metrics]):
+            earlier.unlink(missing_ok=True)
+    result = replace(result, git_commit=git_commit(Path(__file__).parent))
+    clock = Stopwatch()
+    forget_peak_rss()
+    trackers: list[tracking.Tracker] = []  # those that have begun
+    interruption: Interrupted | None = None
+    try:
+        if is_first_process():
+            chosen = [make(logger) for logger in (cfg.get("logger") or {}).values()]
+            tracking.begin(chosen, trackers, folder, sweep_folder, result)
+        found = run(cfg, folder, clock, trackers)
+        if not found:
+            return None
+        result = replace(result, **found)
+    except (InputError, OSError, OmegaConfBaseException) as error:
+        result = _failed(result, str(error), BAD_INPUT)
+    except Pruned as pruned:
+        result = replace(result, status="pruned")
+        print(pruned)
+    except Interrupted as error:
+        interruption = error
+        signals_kill()
+        message = f"{error} during {clock.stage}: {what_next(error, sweep_folder)}"
+        result = _failed(result, message, error.code)
+    except Exception as error:
+        log.exception("the run failed")
+        result = _failed(result, f"{type(error).__name__}: {error}", FAILED)
+    if not is_first_process():
+        if interruption:
+            raise interruption
+        return None
+    result = replace(
+        result,
+        seconds=clock.seconds,
+        peak_rss_mb=peak_rss_mb(),
+        versions=versions(),
+        finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
+    try:
+        result.write(RunFolder(folder).result)
+    except OSError as error:  # a full disk, most likely; said once is enough
+        if result.status == "done":
+            result = _failed(result, str(error), BAD_INPUT)
+    finally:
+        tracking.end(trackers, result)
+    if sweep_folder is None:
+        tell_how_to_sync(folder)
+    else:
+        minimize = HydraConfig.get().sweeper.get("direction") == "minimize"
+        if result.status == "failed":
+            mark_failed(sweep_folder)
+        monitor, keep = cfg.monitor, cfg.sweep.keep
+        drop_all_but_best(sweep_folder, folder, result, monitor, keep, minimize=minimize)
+    if interruption:
+        raise interruption  # ends a sweep, too
+    return result.metrics.get(cfg.monitor)
+
+
+def what_next(interruption: Interrupted, sweep_folder: Path | None) -> str:
+    """What an interrupted run has kept, and how to start again."""
+    if sweep_folder is None:
+        return interruption.kept or "nothing is kept"
+    return f"the same command with hydra.sweep.dir={sweep_folder} skips the jobs that are done"
+
+
+def _limit_threads() -> None:
+    """Make numba, which has a variable of its own, follow the one that all others obey."""
+    if limit := os.environ.get("OMP_NUM_THREADS"):
+        os.environ.setdefault("NUMBA_NUM_THREADS", limit.split(",")[0])
+
+
+def _failed(result: RunResult, message: str, code: int) -> RunResult:
+    message = secrets.mask(message)
+    session().exit_codes.append(code)
+    if code < 128 or is_first_process():  # a signal is said once, by the first of several
+        print(f"error: {message}", file=sys.stderr)
+    return replace(result, status="failed", error=message)

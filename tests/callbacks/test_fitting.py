@@ -1,0 +1,39 @@
+"""Checkpoints are whole, and on the disk, when they have their name."""
+
+import os
+
+import pytest
+import torch
+
+from recsys_lightning.callbacks.fitting import SyncedFile, WholeCheckpoints
+
+
+def test_a_synced_file_holds_what_was_written_in_any_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(SyncedFile, "step", 7)
+    pieces = [b"", b"abc", bytes(range(20)), memoryview(torch.arange(5).numpy()), b"z"]
+    with SyncedFile(tmp_path / "a") as file:
+        sizes = [file.write(piece) for piece in pieces]
+    assert sizes == [0, 3, 20, 40, 1]
+    assert (tmp_path / "a").read_bytes() == b"".join(bytes(piece) for piece in pieces)
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    path, synced = tmp_path / "sub/best.ckpt", []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(path.exists()), fsync(fd)))
+    content = {"weight": torch.randn(50, 50), "epoch": 3}
+    WholeCheckpoints().save_checkpoint(content, path)
+    assert synced
+    assert not any(synced)
+    read = torch.load(path, weights_only=True, mmap=True)
+    assert torch.equal(read["weight"], content["weight"])
+    assert os.listdir(path.parent) == ["best.ckpt"]
+
+
+def test_a_checkpoint_that_fails_leaves_the_earlier_one(tmp_path):
+    path = tmp_path / "last.ckpt"
+    WholeCheckpoints().save_checkpoint({"epoch": 1}, path)
+    with pytest.raises(Exception, match="pickle"):
+        WholeCheckpoints().save_checkpoint({"epoch": lambda: 0}, path)
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert os.listdir(tmp_path) == ["last.ckpt"]

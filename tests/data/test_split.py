@@ -1,0 +1,78 @@
+import hashlib
+
+import numpy as np
+from pyarrow import parquet
+
+from recsys_lightning.data.split import Split
+from tests.conftest import make_interactions
+
+
+def test_the_hash_sees_parts_and_ids_but_not_the_order_of_the_file():
+    x = make_interactions([[0, 1, 2, 3]], 5)
+    part = np.array([0, 0, 1, 2], dtype=np.int8)
+    shuffled = make_interactions([[2, 0, 3, 1]], 5)
+    assert Split(x, part).sha256 == Split(shuffled, part[[2, 0, 3, 1]]).sha256
+    assert Split(x, part).sha256 != Split(x, part[::-1].copy()).sha256
+    assert len(bytes.fromhex(Split(x, part).sha256)) == hashlib.sha256().digest_size
+
+
+def test_the_hash_leaves_the_split_as_it_is():
+    x = make_interactions([[3, 1, 2, 0]], 4)
+    split = Split(x, np.array([0, 1, 2, 0], dtype=np.int8))
+    assert split.sha256
+    assert split.part.tolist() == [0, 1, 2, 0]
+    assert x.indices.tolist() == [3, 1, 2, 0]
+
+
+def test_written_files_hold_the_parts_under_original_ids(tmp_path):
+    x = make_interactions([[0, 1, 2, 3], [4, 2]], 5)
+    split = Split(x, np.array([0, 0, 1, 2, 0, 0], dtype=np.int8))
+    folder = split.write(tmp_path)
+    assert folder == split.write(tmp_path)  # the second time it is there
+    rows = {
+        name: list(
+            zip(*parquet.read_table(folder / f"{name}.parquet").to_pydict().values(), strict=True)
+        )
+        for name in ("train", "valid", "test")
+    }
+    assert rows["train"] == [(100, 1000, 0), (100, 1001, 1), (101, 1004, 4), (101, 1002, 5)]
+    assert rows["valid"] == [(100, 1002, 2)]
+    assert rows["test"] == [(100, 1003, 3)]
+    assert [path.name for path in tmp_path.iterdir()] == [split.sha256[:16]]
+
+
+STRANGER = np.int8([0, 0, 1, 2, 3, 1, 1, 4, 2, 2])  # users 1 and 2 are in no training row
+
+
+def strong_generalisation():
+    """User 0 is trained on; users 1 and 2 are asked for, from a part of their histories."""
+    x = make_interactions([[0, 1, 2, 3], [0, 1, 4], [2, 3, 4]], 5)
+    return Split(x, STRANGER)
+
+
+def test_a_split_says_what_is_trained_on_known_and_asked():
+    split = strong_generalisation()
+    rows = {
+        stage: [
+            [] if part is None else [part.gather(np.array([u]))[0].tolist() for u in range(3)]
+            for part in split.question(stage, history)
+        ]
+        for stage, history in (("valid", "train_valid"), ("test", "train_valid"), ("final", ""))
+    }
+    trained = [[0, 1], [], []]
+    assert rows["valid"] == [trained, [[0, 1], [0], []], [[2], [1, 4], []]]
+    assert rows["test"] == [trained, [[0, 1, 2], [0, 1, 4], [2]], [[3], [], [3, 4]]]
+    assert rows["final"] == [trained, [[0, 1, 2, 3], [0, 1, 4], [2, 3, 4]], []]
+    masked_less = split.question("test", "train").known
+    assert [masked_less.gather(np.array([u]))[0].tolist() for u in range(3)] == [[0, 1], [0], [2]]
+
+
+def test_what_is_known_of_strangers_has_files_of_its_own(tmp_path):
+    split = strong_generalisation()
+    names = sorted(path.name for path in split.write(tmp_path / "five").iterdir())
+    assert names == [
+        f"{p}.parquet" for p in ("test", "test_known", "train", "valid", "valid_known")
+    ]
+    three = Split(split.interactions, np.minimum(STRANGER, 2).astype(np.int8))
+    assert len(list(three.write(tmp_path / "three").iterdir())) == 3
+    assert three.sha256 != split.sha256

@@ -1,0 +1,22 @@
+"""What the server of forks imports, and nobody else does: all that a command would."""
+
+import logging
+import os
+import sys
+from importlib import import_module
+from pkgutil import walk_packages
+
+PATH = sys.path[1:]  # as Python sets it; the folder of a script comes before
+VARIABLES = frozenset(os.environ)  # others are set by what is imported
+
+quiet = logging.NullHandler()  # in a run Hydra's are there: Lightning adds one where none is
+logging.getLogger().addHandler(quiet)
+for library in (  # no tracker: wandb and mlflow are slow, start threads and are seldom used
+    *("numba", "optuna", "pandas", "plotly.graph_objects", "pyarrow.parquet", "pytorch_lightning"),
+    *("rich.progress", "scipy.optimize", "torchmetrics", "hydra.main"),
+):
+    import_module(library)
+for module in walk_packages(import_module("recsys_lightning").__path__, "recsys_lightning."):
+    if not module.name.endswith("__main__"):
+        import_module(module.name)
+logging.getLogger().removeHandler(quiet)
