@@ -23,7 +23,8 @@ from recsys_lightning.runs.console import describe, summarise
 from recsys_lightning.runs.examples import examples_of, positions_of
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.meter import Stopwatch
-from recsys_lightning.runs.parameters import flat
+from recsys_lightning.runs.parameters import flat, is_neutral
+from recsys_lightning.starts import digests
 from recsys_lightning.tracking import base as tracking
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -108,6 +109,7 @@ def run(
             patience=cfg.patience,
             refit=cfg.refit,
             ckpt_path=cfg.ckpt_path,
+            init_from=resolved(cfg)["init_from"],
             test_history=cfg.test_history,
             eval_batch_size=cfg.eval_batch_size,
             num_candidates=cfg.recommend.candidates,
@@ -157,8 +159,13 @@ def _model_builder(config: DictConfig) -> Any:
 def _fit_settings(cfg: DictConfig) -> dict[str, Any]:
     """What decides, beside data and model, on what a fit does: seed, batches, precision, ..."""
     config = resolved(cfg)
-    named = flat({key: config[key] for key in ("seed", "view", "trainer")}).items()
-    return {k: v for k, v in named if k not in MAY_CHANGE and not k.endswith("_target_")}
+    chosen = {key: config[key] for key in ("seed", "view", "trainer")}
+    named = flat(chosen | {"init_from": digests(config["init_from"])}).items()
+    return {
+        key: value
+        for key, value in named
+        if not (key in MAY_CHANGE or key.endswith("_target_") or is_neutral(key, value))
+    }
 
 
 def _threads() -> dict[str, int]:

@@ -5,7 +5,7 @@ tables stand for, so that it can be asked about other users, and never about oth
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,22 +25,34 @@ class FittedOn:
         users: (n,) original ids of those with a training interaction, sorted.
         rows: (n,) int64 their positions in training: the rows of a table with a row a user.
         items: (I,) original ids.
-        sha256: of the training interactions, ids included.
+        sha256: of the training interactions, ids included; and of the item features that were used.
+        features: their names.
     """
 
     users: NDArray[Any]
     rows: NDArray[np.int64]
     items: NDArray[Any]
     sha256: str
+    features: Sequence[str] = ()
 
     @staticmethod
-    def of(train: Interactions) -> "FittedOn":
-        """What is said of a model that is fitted on these interactions."""
+    def of(train: Interactions, features: Sequence[str] = ()) -> "FittedOn":
+        """What is said of a model that is fitted on these interactions and item features."""
         rows = train.lengths.nonzero()[0]
+        arrays = [train.users, train.items, train.indptr, train.indices]
+        for name in features:
+            arrays.append(np.array(name))
+            if name in train.features:  # other data may lack it: then the hash is another
+                feature = train.features[name]
+                arrays += [feature.values, feature.matrix.indptr, feature.matrix.indices]
         digest = hashlib.sha256()
-        for array in (train.users, train.items, train.indptr, train.indices):
+        for array in arrays:
             digest.update(np.ascontiguousarray(array).data)
-        return FittedOn(train.users[rows], rows, train.items, digest.hexdigest())
+        return FittedOn(train.users[rows], rows, train.items, digest.hexdigest(), features)
+
+    def learned_from(self, train: Interactions) -> bool:
+        """Whether these are the interactions, with the item features, of the fit."""
+        return self.sha256 == FittedOn.of(train, self.features).sha256
 
     def rows_of(self, users: NDArray[Any]) -> NDArray[np.int64]:
         """(U,) the rows of some users by their original ids; -1 for who was not learned from.
@@ -51,15 +63,11 @@ class FittedOn:
         >>> fitted_on.rows_of(np.array(["u1", "3"]))
         array([-1,  0])
         """
-        known, rows = self.users, self.rows
-        if known.dtype.kind != users.dtype.kind:  # one of the two holds ids that are not numbers
-            known, users = known.astype(np.str_), users.astype(np.str_)
-            order = known.argsort()
-            known, rows = known[order], rows[order]
-        if not len(known):
-            return np.full(len(users), -1)
-        place = np.searchsorted(known, users).clip(max=len(known) - 1)
-        return np.where(known[place] == users, rows[place], -1)
+        return _found(self.users, self.rows, users)
+
+    def item_rows_of(self, items: NDArray[Any]) -> NDArray[np.int64]:
+        """(I,) the positions of some items by their original ids; -1 for an unknown one."""
+        return _found(self.items, np.arange(len(self.items)), items)
 
     def state(self) -> dict[str, Any]:
         """As tensors and plain Python, for a checkpoint."""
@@ -70,13 +78,27 @@ class FittedOn:
             "rows": torch.from_numpy(self.rows),
             "items": _plain(self.items),
             "sha256": self.sha256,
+            "features": list(self.features),
         }
 
     @staticmethod
     def from_state(state: Mapping[str, Any]) -> "FittedOn":
         """What `state` has made."""
         users, items = (np.asarray(state[name]) for name in ("users", "items"))
-        return FittedOn(users, state["rows"].numpy(), items, state["sha256"])
+        features = state.get("features", ())  # earlier versions had none
+        return FittedOn(users, state["rows"].numpy(), items, state["sha256"], features)
+
+
+def _found(known: NDArray[Any], rows: NDArray[np.int64], asked: NDArray[Any]) -> NDArray[np.int64]:
+    """The rows of the ids that are asked for, by those of the known ids, sorted; else -1."""
+    if known.dtype.kind != asked.dtype.kind:  # one of the two holds ids that are not numbers
+        known, asked = known.astype(np.str_), asked.astype(np.str_)
+        order = known.argsort()
+        known, rows = known[order], rows[order]
+    if not len(known):
+        return np.full(len(asked), -1)
+    place = np.searchsorted(known, asked).clip(max=len(known) - 1)
+    return np.where(known[place] == asked, rows[place], -1)
 
 
 def _plain(ids: NDArray[Any]) -> Any:
@@ -159,7 +181,7 @@ def check_no_leak(
     Raises:
         InputError: users who are asked for were learned from, in other interactions than `train`.
     """
-    if fitted_on.sha256 == FittedOn.of(train).sha256:
+    if fitted_on.learned_from(train):
         return
     users = asked.users[asked.lengths > 0]
     if number := int(np.count_nonzero(fitted_on.rows_of(users) >= 0)):
@@ -181,6 +203,54 @@ def wrong_model(file: Path, checkpoint: Mapping[str, Any]) -> InputError:
     return InputError(f"{file} holds a {checkpoint['model']}: choose it by model=")
 
 
+def has_shape(tensor: Any, shape: Sequence[int | str], lengths: dict[str, int]) -> bool:
+    """Whether a tensor has a shape in which some lengths are names.
+
+    Args:
+        tensor: of a checkpoint.
+        shape: numbers, and names of lengths.
+        lengths: by name, of the tensors seen so far; completed.
+
+    >>> import torch
+    >>> lengths = {}
+    >>> has_shape(torch.zeros(2, 5), (2, "nnz"), lengths), lengths
+    (True, {'nnz': 5})
+    >>> has_shape(torch.zeros(4), ("nnz",), lengths)
+    False
+    """
+    return tensor.ndim == len(shape) and all(
+        length == (lengths.setdefault(wanted, length) if isinstance(wanted, str) else wanted)
+        for length, wanted in zip(tensor.shape, shape, strict=True)
+    )
+
+
+def check_weights(file: Path, checkpoint: Mapping[str, Any], model: Any) -> None:
+    """Refuse a damaged checkpoint: its tensors are not those that the model holds.
+
+    Raises:
+        InputError: names the tensor.
+    """
+    import torch
+
+    stored, expected = checkpoint["state_dict"], model.state_dict()
+    lengths: dict[str, int] = {}
+    for name in expected | stored:
+        if name not in stored or name not in expected:
+            what = "no" if name in expected else "an unknown"
+            raise InputError(f"{file} is damaged, or of an earlier version: {what} tensor {name}")
+        tensor, ours = stored[name], expected[name]
+        shape = model.shapes.get(name, tuple(ours.shape))
+        alike = isinstance(tensor, torch.Tensor) and (
+            tensor.dtype == ours.dtype or (tensor.is_floating_point() and ours.is_floating_point())
+        )
+        if not alike or not has_shape(tensor, shape, lengths):
+            found = f"{tensor.dtype} {tuple(tensor.shape)}" if hasattr(tensor, "shape") else tensor
+            wanted = ", ".join(str(lengths.get(str(length), length)) for length in shape)
+            raise InputError(
+                f"{file} is damaged: tensor {name} is {found}, expected {ours.dtype} ({wanted})"
+            )
+
+
 def check_resumes(
     checkpoint: Mapping[str, Any], fitted_on: FittedOn, model: Any, train: Interactions
 ) -> None:
@@ -196,9 +266,10 @@ def check_resumes(
         InputError: names the key, or the data, that differs.
     """
     instead = "or start anew without ckpt_path"
-    if fitted_on.sha256 != FittedOn.of(train).sha256:
+    if not fitted_on.learned_from(train):
+        what = "interactions or item features" if fitted_on.features else "interactions"
         raise InputError(
-            "ckpt_path=last: the interrupted run had other training interactions; resume with its "
+            f"ckpt_path=last: the interrupted run had other training {what}; resume with its "
             f"data and its holdout, {instead}"
         )
     earlier, now = (

@@ -1,24 +1,23 @@
 """Experiment: one run from split data to lists, metrics and a submission, in that order."""
 
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from numpy.typing import NDArray
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from recsys_lightning.callbacks.candidates import ListCollector
-from recsys_lightning.callbacks.fitting import MovableCheckpoint, StopAfter, WholeCheckpoints
+from recsys_lightning.callbacks.fitting import StopAfter
 from recsys_lightning.checkpoints import (
     check_items,
     check_model,
     check_no_leak,
     check_resumes,
+    check_weights,
     open_checkpoint,
     wrong_model,
 )
@@ -26,14 +25,22 @@ from recsys_lightning.data.datamodule import RecommendationData, View
 from recsys_lightning.data.holdout import NoHoldout, Split
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError, Interrupted, check_range
+from recsys_lightning.fitting import (
+    RESUME,
+    check_epochs,
+    check_validated,
+    fit_callbacks,
+    kept,
+    leave_process_group,
+    train,
+)
 from recsys_lightning.processes import is_first_process
 from recsys_lightning.recommender import Recommender
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.lists import write_lists
 from recsys_lightning.runs.meter import Stopwatch
 from recsys_lightning.runs.submission import write_submission
-
-RESUME = "last"  # as ckpt_path: resume the interrupted run in this folder
+from recsys_lightning.starts import InitFrom, starts_of
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class Options:
     patience: int | None  # epochs without a better one before the fit stops
     refit: bool
     ckpt_path: str | None
+    init_from: InitFrom
     test_history: str
     eval_batch_size: int
     num_candidates: int  # recommend.candidates, the K of candidates/*.parquet
@@ -95,7 +103,7 @@ class Experiment:
         folder: the run's folder.
         split: the data and its holdout.
         view: how the model's family makes batches.
-        build_model: `(num_users=, num_items=, **hyper_parameters)` to a fresh model.
+        build_model: the model's class with its hyper-parameters; called with the sizes.
         build_trainer: `(callbacks=, logged=, first_epoch=, **overrides)` to a Trainer, with loggers
             if `logged`, which keep what they have of the epochs before `first_epoch`.
         options: the rest.
@@ -108,7 +116,7 @@ class Experiment:
         folder: Path,
         split: Split,
         view: View,
-        build_model: Callable[..., Recommender],
+        build_model: partial[Recommender],
         build_trainer: Callable[..., pl.Trainer],
         options: Options,
         clock: Stopwatch,
@@ -116,6 +124,7 @@ class Experiment:
         self.folder, self.split, self.view, self.clock = folder, split, view, clock
         self.files = RunFolder(folder)
         self._build_model, self._build_trainer, self.options = build_model, build_trainer, options
+        self._class = cast(type[Recommender], build_model.func)
         check_range("seed", options.seed, low=0, whole=True)
         if options.patience is not None:
             check_range("patience", options.patience, low=1, whole=True)
@@ -123,6 +132,10 @@ class Experiment:
         check_range(
             "recommend.candidates", options.num_candidates, low=options.num_recommended, whole=True
         )
+        if options.init_from and options.ckpt_path not in (None, RESUME):
+            raise InputError(
+                "init_from and ckpt_path: a checkpoint is not fitted; give one of them"
+            )
         self.outcome = Outcome()
 
     def run(self) -> Outcome:
@@ -139,7 +152,7 @@ class Experiment:
             else:
                 self._recommend_from(Path(str(self.options.ckpt_path)), data)
         except Interrupted as interruption:
-            interruption.kept = interruption.kept or self._kept()
+            interruption.kept = interruption.kept or kept(self.folder)
             raise
         return self.outcome
 
@@ -188,13 +201,24 @@ class Experiment:
             seed=self.options.seed,
         )
 
-    def _model(self, split: Split, **hyper_parameters: Any) -> Recommender:
+    def _model(self, split: Split, **stored: Any) -> Recommender:
+        """A fresh model of the data's sizes, or of a checkpoint's hyper-parameters."""
         pl.seed_everything(self.options.seed, workers=True, verbose=False)
         x = split.interactions
-        sizes = {"num_users": x.num_users, "num_items": x.num_items}
-        model = self._build_model(**(sizes | hyper_parameters))
+        sizes: dict[str, Any] = {"num_users": x.num_users, "num_items": x.num_items}
+        if self._class.uses_features and not stored:
+            features = x.feature_sizes(self._build_model.keywords.get("features"))
+            sizes |= {"features": list(features), "num_values": list(features.values())}
+        model = self._build_model(**(sizes | stored))
         model.evaluate_at(self.options.cutoffs, self.options.num_candidates)
         model.settings = dict(self.options.settings)
+        return model
+
+    def _starting_model(self, split: Split) -> Recommender:
+        """A fresh model that has what `init_from` names."""
+        model = self._model(split)
+        init_from, accepted = self.options.init_from, model.starts_from
+        model.starts = starts_of(init_from, type(model).__name__, accepted, split.interactions)
         return model
 
     def _fit(self, data: RecommendationData) -> tuple[Recommender, int, ListCollector | None]:
@@ -204,7 +228,10 @@ class Experiment:
             the model; its epoch, from 1; and its lists of the validation set, if they are still
             there because that epoch was the last one validated.
         """
-        model = self._model(data.split)
+        model = self._starting_model(data.split)
+        for start in model.starts.values():
+            for part in (self.split.valid, self.split.test):
+                check_no_leak(start.file, start.fitted_on, self.split.train, part)
         resumed_from = None
         if self.options.ckpt_path:
             resumed_from, data.first_epoch = self._resumable(model)
@@ -212,60 +239,41 @@ class Experiment:
         names = [f"val/{name}" for name in model.val_metrics]
         if has_valid and self.options.monitor not in names:
             raise InputError(f"monitor={self.options.monitor}: expected one of {', '.join(names)}")
-        best = MovableCheckpoint(
-            dirpath=self.files.checkpoints,
-            filename=self.files.best.stem,
-            monitor=self.options.monitor if has_valid else None,
-            mode="max",
-            save_weights_only=True,
-            enable_version_counter=False,
-        )
-        lists = ListCollector()
-        callbacks: list[pl.Callback] = [best, lists]
-        if model.resumable:
-            last = MovableCheckpoint(
-                dirpath=self.files.checkpoints,
-                filename=self.files.last.stem,
-                save_on_train_epoch_end=True,
-                enable_version_counter=False,
-            )
-            callbacks.append(last)
-        if has_valid and self.options.patience is not None:
-            stop = EarlyStopping(self.options.monitor, mode="max", patience=self.options.patience)
-            callbacks.append(stop)
+        monitor = self.options.monitor if has_valid else None
+        best, lists, others = fit_callbacks(self.folder, model, monitor, self.options.patience)
         overrides = {} if has_valid else {"limit_val_batches": 0}
         trainer = self._build_trainer(
-            callbacks=callbacks, logged=True, first_epoch=data.first_epoch, **overrides
+            callbacks=[best, lists, *others], logged=True, first_epoch=data.first_epoch, **overrides
         )
-        if trainer.max_epochs == 0:
-            raise InputError("max_epochs=0: expected at least 1")
+        check_epochs(trainer, model)
         try:
-            _train(trainer, model, data, resumed_from)
+            train(trainer, model, data, resumed_from)
         except Interrupted as interruption:
-            interruption.kept = self._kept(trainer, best)
+            interruption.kept = kept(self.folder, monitor, trainer, best)
             raise
         several = trainer.world_size > 1  # each has lists of its own users only
-        _leave_process_group()
+        leave_process_group()
         self.outcome.steps = trainer.global_step
+        check_validated(trainer, monitor, best, lists)
         checkpoint, _ = open_checkpoint(Path(best.best_model_path))
         if model.resumable:  # else these are the weights that it has: of its only epoch
             model.load_state_dict(checkpoint["state_dict"])
-        kept = not several and lists.at == (checkpoint["epoch"], checkpoint["global_step"])
-        return model, checkpoint["epoch"] + 1, lists if kept else None
+        still_there = not several and lists.at == (checkpoint["epoch"], checkpoint["global_step"])
+        return model, checkpoint["epoch"] + 1, lists if still_there else None
 
     def _refit(self, epochs: int) -> Recommender:
         """A fresh model fitted on everything for as many epochs as were best."""
         everything = self._data(NoHoldout().split(self.split.interactions))
-        model = self._model(everything.split)
+        model = self._starting_model(everything.split)
         trainer = self._build_trainer(
             callbacks=[StopAfter(epochs)],  # of as many planned: schedules stay the same
             logged=False,
             limit_val_batches=0,
             enable_checkpointing=False,
         )
-        _train(trainer, model, everything)
+        train(trainer, model, everything)
         trainer.save_checkpoint(self.files.final)
-        _leave_process_group()
+        leave_process_group()
         return model
 
     def _load(self, file: Path, asked: Sequence[Interactions] = ()) -> Recommender:
@@ -284,6 +292,7 @@ class Experiment:
         except TypeError as error:  # its hyper-parameters are not this model's
             raise wrong_model(file, checkpoint) from error
         check_model(file, checkpoint, model)
+        check_weights(file, checkpoint, model)
         model.load_state_dict(checkpoint["state_dict"])
         model.fitted_on = fitted_on
         self.outcome.best_epoch = checkpoint["epoch"] + 1
@@ -300,27 +309,8 @@ class Experiment:
         checkpoint, fitted_on = open_checkpoint(file)
         check_model(file, checkpoint, model)
         check_resumes(checkpoint, fitted_on, model, self.split.train)
+        check_weights(file, checkpoint, model)
         return file, checkpoint["epoch"] + 1
-
-    def _kept(self, trainer: pl.Trainer | None = None, best: ModelCheckpoint | None = None) -> str:
-        """What an interrupted run has kept, and the command that uses it.
-
-        Args:
-            trainer: of the fit that was interrupted; None: another stage was.
-            best: its best checkpoint so far.
-        """
-        from_best = f"with ckpt_path={self.folder} the best epoch is evaluated and recommends"
-        if trainer is None or best is None:
-            file = self.files.best
-            return f"{file} is kept: {from_best}" if file.is_file() else "nothing is kept"
-        epoch = f"in epoch {trainer.current_epoch + 1}"
-        if best.best_model_score is None or not best.best_model_path:
-            return f"{epoch}, before the first was complete: nothing is kept"
-        score = f"the best so far ({self.options.monitor} {best.best_model_score:.4f}) is"
-        resume = f"To resume: the same command with hydra.run.dir={self.folder} ckpt_path={RESUME}"
-        if self.files.last.is_file():
-            from_best = f"{resume}; {from_best}"
-        return f"{epoch}; {score} {best.best_model_path}. {from_best}"
 
     def _evaluate(
         self, model: Recommender, data: RecommendationData, valid: ListCollector | None = None
@@ -378,23 +368,3 @@ class Experiment:
     def _write(self, name: str, data: RecommendationData, lists: ListCollector) -> None:
         path = self.files.candidates(name)
         write_lists(path, data.interactions, data.users(name), lists.items, lists.scores)
-
-
-def _train(
-    trainer: pl.Trainer, model: Recommender, data: RecommendationData, path: Path | None = None
-) -> None:
-    """Fit, from a checkpoint if there is a path; interrupted, end the processes it started."""
-    trainer.strategy.checkpoint_io = WholeCheckpoints()
-    try:
-        trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
-    except Interrupted:
-        if trainer.strategy.launcher is not None:
-            trainer.strategy.launcher.kill(signal.SIGTERM)
-        raise
-
-
-def _leave_process_group() -> None:
-    """One process evaluates: metrics must not wait for the others."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.barrier()  # the checkpoint is written
-        torch.distributed.destroy_process_group()

@@ -30,6 +30,7 @@ from recsys_lightning.runs.parameters import job_hash, split_of
 from recsys_lightning.runs.provenance import git_commit, versions
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.session import session
+from recsys_lightning.starts import digests
 from recsys_lightning.sweeps.jobs import find_done, has_failed, make_room, mark_failed, running
 from recsys_lightning.sweeps.keep import drop_all_but_best
 from recsys_lightning.sweeps.locks import JobLock
@@ -91,7 +92,8 @@ def _head(cfg: DictConfig) -> tuple[RunResult, dict[str, Any] | None]:
     with suppress(InputError, OSError, HydraException, OmegaConfBaseException):
         source, holdout = _source_and_holdout(cfg, config)
         data = holdout.identity(source)
-    known = config, choices, data
+    identified = config | {"init_from": digests(config["init_from"])}
+    known = identified, choices, data
     result = RunResult(
         model=choices["model"],
         data=choices["data"],

@@ -1,21 +1,25 @@
 """Recommender: the one lifecycle of all models."""
 
 import logging
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
 
-from recsys_lightning.checkpoints import FittedOn
+from recsys_lightning.checkpoints import FittedOn, has_shape
 from recsys_lightning.data.batches import Query
+from recsys_lightning.data.datamodule import RecommendationData
 from recsys_lightning.data.interactions import Interactions, tie_order
+from recsys_lightning.errors import InputError
 from recsys_lightning.functional.ranking import hits, rank_items
 from recsys_lightning.metrics.ranking import UserMean, ranking_metrics
+from recsys_lightning.starts import Start
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +43,20 @@ class Recommender(pl.LightningModule):
     Everything in a checkpoint is tensors and plain Python: it loads with `weights_only=True`,
     without the data.
 
+    A model is built from numbers. One with `uses_features` takes two lists beside U and I:
+    `features`, names of item features, for which its users may ask by `model.features` (null: all
+    that the data has), and `num_values`, how many values each has.
+
     Args:
         num_users: U.
         num_items: I.
     """
 
-    resumable = True  # whether an interrupted fit can be gone on with
+    resumable = True  # whether an interrupted fit can be resumed
+    uses_features = False
+    unjudged_epochs = 0  # the first ones, such as pre-training: neither validated nor the best
+    # what another run may be for a fit (`init_from`): by name, the classes; none: of any model
+    starts_from: ClassVar[Mapping[str, Sequence[str]]] = {}
     popularity: Tensor
     tie_order: Tensor
     lr: float  # of Adam; the gradient families take them as hyper-parameters
@@ -52,9 +64,12 @@ class Recommender(pl.LightningModule):
 
     def __init__(self, *, num_users: int, num_items: int) -> None:
         super().__init__()
+        self.shapes: dict[str, tuple[int | str, ...]] = {}  # of `register_from_data`
         self.save_hyperparameters(logger=False)  # loggers get the whole configuration
         self.num_users, self.num_items = num_users, num_items
+        self.features: Sequence[str] = self.hparams.get("features") or ()
         self.fitted_on: FittedOn | None = None  # kept in the checkpoint: its users and items
+        self.starts: Mapping[str, Start] = {}  # by name, there while `prepare` runs
         self.settings: dict[str, Any] = {}  # kept, too: what a resumed fit must have in common
         self.measured: dict[str, float] = {}  # the latest value of every metric, in full precision
         self.standard_errors: dict[str, float] = {}
@@ -66,16 +81,59 @@ class Recommender(pl.LightningModule):
 
     def score(self, query: Query) -> Tensor:
         """(B, I) scores of all items, higher is better; unmasked, without side effects."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no score(query) -> (B, I): write it")
 
     def loss(self, batch: Any) -> Tensor:
         """() what a gradient model minimises."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no loss(batch) -> (): write it")
 
     def prepare(self, interactions: Interactions) -> None:
-        """Look at the training interactions once, before the first batch; nothing by default."""
+        """Look at the training interactions once, before the first batch; nothing by default.
+
+        A model with `starts_from` takes its initial values from `self.starts` here.
+        """
+
+    def schedule(self, optimizer: Optimizer) -> LRScheduler | None:
+        """The learning rate by optimiser steps, from `self.planned_steps`; constant by default."""
+        return None
 
     # What is given
+
+    def register_from_data(
+        self, name: str, *shape: int | str, dtype: torch.dtype = torch.float32
+    ) -> None:
+        """A buffer for `prepare` to assign, of a shape that only the data knows.
+
+        A checkpoint loads without the data: the buffer takes the stored tensor's shape, and its
+        precision where it is floating-point.
+
+        Args:
+            name: of the buffer.
+            shape: a number where the sizes fix it, else a name such as "nnz"; what has one name is
+                equal in all tensors of the model.
+            dtype: of the buffer.
+        """
+        self.shapes[name] = shape
+        size = [0 if isinstance(length, str) else length for length in shape]
+        self.register_buffer(name, torch.empty(size, dtype=dtype))  # untouched: takes no memory
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Make room for what only the checkpoint knows the shape or precision of."""
+        lengths: dict[str, int] = {}
+        for name, shape in self.shapes.items():
+            stored, buffer = state_dict.get(f"{prefix}{name}"), getattr(self, name)
+            if stored is None or not has_shape(stored, shape, lengths):
+                continue  # an error of torch's
+            if (stored.shape, stored.dtype) != (buffer.shape, buffer.dtype):
+                setattr(self, name, torch.empty_like(stored, device=buffer.device))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    @property
+    def datamodule(self) -> RecommendationData:
+        """The data of the run that the model is in."""
+        trainer: Any = self.trainer  # Lightning's class does not declare it
+        data: RecommendationData = trainer.datamodule
+        return data
 
     def evaluate_at(self, cutoffs: Sequence[int], list_length: int) -> None:
         """Choose the metrics' cut-offs and the length K of the lists."""
@@ -86,10 +144,11 @@ class Recommender(pl.LightningModule):
 
     def setup(self, stage: str) -> None:  # noqa: D102
         if stage == "fit":
-            train = self.trainer.datamodule.train  # type: ignore[attr-defined]
-            self.fitted_on = FittedOn.of(train)
+            train = self.datamodule.train
+            self.fitted_on = FittedOn.of(train, self.features)
             self.popularity = torch.from_numpy(train.popularity).float().to(self.device)
             self.prepare(train)
+            self.starts = {}
             on_cpu = self.trainer.strategy.root_device.type == "cpu"
             if on_cpu and self.trainer.precision.startswith("bf16"):
                 log.warning(
@@ -113,8 +172,8 @@ class Recommender(pl.LightningModule):
         in a resumed run.
         """
         if batch_idx == 0:
-            seed = self.trainer.datamodule.seed  # type: ignore[attr-defined]
-            entropy = np.random.SeedSequence((seed, self.current_epoch, self.global_rank))
+            parts = self.datamodule.seed, self.current_epoch, self.global_rank
+            entropy = np.random.SeedSequence(parts)
             torch.manual_seed(int(entropy.generate_state(1)[0]))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: D102
@@ -123,16 +182,43 @@ class Recommender(pl.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:  # noqa: D102
-        return self.adam(self.parameters())
+        optimizer = self.adam(self.parameters())
+        schedule = self.schedule(optimizer)
+        if schedule is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
 
     def adam(self, parameters: Iterable[nn.Parameter]) -> Adam:
-        """Adam whose weight decay (L2 in the gradient) spares biases, norms and other vectors."""
-        trained = [p for p in parameters if p.requires_grad]
+        """Adam whose weight decay (L2 in the gradient) spares biases, norms and other vectors.
+
+        And tables of embeddings: their L2 belongs in the loss, on the rows of the batch.
+        """
+        tables = {id(m.weight) for m in self.modules() if isinstance(m, nn.Embedding)}
+        decayed: list[nn.Parameter] = []
+        spared: list[nn.Parameter] = []
+        for p in parameters:
+            if p.requires_grad:
+                (decayed if p.ndim > 1 and id(p) not in tables else spared).append(p)
         groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": decayed, "weight_decay": self.weight_decay},
+            {"params": spared, "weight_decay": 0.0},
         ]
         return Adam(groups, lr=self.lr, fused=True)
+
+    @property
+    def planned_steps(self) -> int:
+        """Optimiser steps of the whole plan, `max_epochs`; a refit, which ends earlier, has it too.
+
+        Raises:
+            InputError: there is no end to the plan.
+        """
+        steps = self.trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            raise InputError("max_epochs=-1: a schedule goes by the planned steps: set max_epochs")
+        return int(steps)
 
     def log_epoch_mean(self, **values: Tensor | float) -> None:
         """Log the means over an epoch's batches, as `train/<name>`."""

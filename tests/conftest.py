@@ -1,11 +1,14 @@
 """Small data and settings that many tests share."""
 
 import os
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
-from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.interactions import Feature, Interactions
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores: threads only wait
 
@@ -39,13 +42,33 @@ def two_tastes() -> Interactions:
     return make_interactions(rows, 40)
 
 
+def with_features(x: Interactions) -> Interactions:
+    """The same, with two features: `taste`, which of the two it is of, and `shelf`, a few a value.
+
+    Item 39 has no shelf, and item 38 two.
+    """
+    items = np.arange(x.num_items)
+    shelves = np.zeros((x.num_items, 5), np.float32)
+    shelves[items, items % 5] = 1
+    shelves[[39, 38], [4, 0]] = 0, 1
+    taste = np.eye(2, dtype=np.float32)[items % 2]
+    features = {
+        "shelf": Feature(np.array(list("abcde")), csr_array(shelves)),
+        "taste": Feature(np.array(["even", "odd"]), csr_array(taste)),
+    }
+    return replace(x, features=features)
+
+
 @pytest.fixture
 def tastes() -> Interactions:
     return two_tastes()
 
 
-def run_experiment(folder, split, make_model, *, view=None, trainer=None, **options):
-    """An Experiment without Hydra; returns it, with its outcome."""
+def run_experiment(folder, split, model, *, view=None, trainer=None, **options):
+    """An Experiment without Hydra; returns it, with its outcome.
+
+    The model is a class, or a partial of one with its hyper-parameters.
+    """
     import pytorch_lightning as pl
 
     from recsys_lightning.data.views.rows import RowView
@@ -62,13 +85,15 @@ def run_experiment(folder, split, make_model, *, view=None, trainer=None, **opti
             "use_distributed_sampler": False,
             "logger": False,
         }
-        return pl.Trainer(callbacks=callbacks, **(settings | (trainer or {}) | overrides))
+        given = dict(trainer or {})
+        callbacks = callbacks + given.pop("callbacks", [])
+        return pl.Trainer(callbacks=callbacks, **(settings | given | overrides))
 
     experiment = Experiment(
         folder=folder,
         split=split,
         view=view or RowView(16, shuffle=False),
-        build_model=make_model,
+        build_model=partial(model),
         build_trainer=build_trainer,
         options=Options(
             **{
@@ -78,6 +103,7 @@ def run_experiment(folder, split, make_model, *, view=None, trainer=None, **opti
                 "patience": None,
                 "refit": True,
                 "ckpt_path": None,
+                "init_from": None,
                 "test_history": "train_valid",
                 "eval_batch_size": 7,
                 "num_candidates": 15,

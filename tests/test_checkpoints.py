@@ -1,6 +1,7 @@
 """What a checkpoint may be asked: other users by their ids, never other items or a leak."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,9 +18,7 @@ from recsys_lightning.models.multi_cdae import MultiCDAE
 from recsys_lightning.models.multi_dae import MultiDAE
 from tests.conftest import make_interactions, run_experiment, two_tastes
 
-
-def cdae(**parameters):
-    return MultiCDAE(**({"hidden_dims": [8], "lr": 0.05, "user_dropout": 0.1} | parameters))
+cdae = partial(MultiCDAE, hidden_dims=[8], lr=0.05, user_dropout=0.1)
 
 
 def without(x, users):
@@ -137,8 +136,7 @@ def test_hyper_parameters_are_scalars_and_lists_of_scalars(value, tastes, tmp_pa
         open_checkpoint(file)
 
 
-def dae(**parameters):
-    return MultiDAE(**({"hidden_dims": [8], "lr": 0.05} | parameters))
+dae = partial(MultiDAE, hidden_dims=[8], lr=0.05)
 
 
 def interrupt_and_copy(split, folder, epochs):

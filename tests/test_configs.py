@@ -10,7 +10,7 @@ from hydra.errors import ConfigCompositionException
 from hydra.utils import get_class
 
 CONF = Path(__file__).parent.parent / "conf"
-GIVEN_AT_RUN = {"num_users", "num_items"}
+GIVEN_AT_RUN = {"num_users", "num_items", "num_values"}
 
 
 def choices(group):

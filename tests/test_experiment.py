@@ -1,5 +1,7 @@
 """The lifecycle, with two toy models: one with a gradient, one without."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -206,9 +208,7 @@ def test_a_refitted_run_recommends_the_same_lists(split, tmp_path):
 
 
 def test_a_stored_run_keeps_its_hyper_parameters(split, tmp_path):
-    def smaller(**sizes):
-        return ToyAutoencoder(**({"hidden_dim": 3} | sizes))
-
+    smaller = partial(ToyAutoencoder, hidden_dim=3)
     run_experiment(tmp_path / "first", split, smaller, refit=False)
     again = run_experiment(
         tmp_path / "again", split, ToyAutoencoder, ckpt_path=str(tmp_path / "first")

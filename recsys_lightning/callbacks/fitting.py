@@ -8,8 +8,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
+from recsys_lightning.errors import check_range
 from recsys_lightning.writing import replacing
 
 
@@ -80,6 +81,32 @@ class MovableCheckpoint(ModelCheckpoint):
         super().load_state_dict(
             {**state_dict, **moved, "best_k_models": scores, "dirpath": self.dirpath}
         )
+
+
+class ValidatedEpochs(pl.Callback):
+    """Validates every n-th epoch (`trainer.check_val_every_n_epoch`), and the last one in any case.
+
+    The model's `unjudged_epochs` are left out. So the best checkpoint, the kept lists, early
+    stopping and a pruner see the others only: they all wait for a validation.
+
+    Args:
+        stop: whose patience, in epochs, becomes one in validations, rounded up.
+    """
+
+    def __init__(self, stop: EarlyStopping | None = None) -> None:
+        self.stop = stop
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:  # noqa: D102
+        self.every = trainer.check_val_every_n_epoch or 0
+        check_range("trainer.check_val_every_n_epoch", self.every, low=1, whole=True)
+        if self.stop is not None:
+            self.stop.patience = -(-self.stop.patience // self.every)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:  # noqa: D102
+        epoch = trainer.current_epoch + 1
+        due = epoch % self.every == 0 or epoch == trainer.max_epochs
+        # Lightning validates where this divides the epoch
+        trainer.check_val_every_n_epoch = 1 if due and epoch > module.unjudged_epochs else epoch + 1
 
 
 class StopAfter(pl.Callback):

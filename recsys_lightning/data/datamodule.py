@@ -15,12 +15,27 @@ from recsys_lightning.errors import InputError, check_range
 
 
 class View(Protocol):
-    """How the training interactions become batches."""
+    """How the training interactions become batches.
+
+    What a batch draws (negatives, crops, masks) comes from its own generator, `Draw.rng`, and never
+    from a global one: so a resumed fit equals an uninterrupted one.
+    """
 
     def loader(
-        self, train: Interactions, *, seed: int, rank: int, world_size: int
+        self, train: Interactions, *, seed: int, epoch: int, rank: int, world_size: int
     ) -> DataLoader[Any]:
-        """The training batches of one rank; every rank has equally many."""
+        """The training batches of one rank; every rank has equally many, and none is empty.
+
+        Its sampler is an `EvenBatches`, or has the `set_epoch` by which Lightning begins every
+        epoch after the first.
+
+        Args:
+            train: what may be learned from.
+            seed: of the order and of all that is drawn.
+            epoch: from 0; the one that a fit begins with, later than 0 where it is resumed.
+            rank: of this process.
+            world_size: number of processes.
+        """
         ...
 
 
@@ -86,9 +101,7 @@ class RecommendationData(pl.LightningDataModule):
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
     def train_dataloader(self) -> DataLoader[Any]:  # noqa: D102
-        loader = self.view.loader(self.train, seed=self.seed, **self._rank())
-        loader.sampler.set_epoch(self.first_epoch)  # type: ignore[attr-defined]
-        return loader
+        return self.view.loader(self.train, seed=self.seed, epoch=self.first_epoch, **self._rank())
 
     def val_dataloader(self) -> DataLoader[Query]:  # noqa: D102
         return self._queries("valid")

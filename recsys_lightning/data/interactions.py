@@ -1,6 +1,6 @@
 """Interactions: who consumed what, in which order, and what is known of the items."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 
 from recsys_lightning.data.core import Core
 from recsys_lightning.data.joins import Join
+from recsys_lightning.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +118,22 @@ class Interactions:
         """(U, I) float32 CSR of ones; rows in time order, so its indices are not sorted."""
         ones = np.ones(self.num_interactions, dtype=np.float32)
         return csr_array((ones, self.indices, self.indptr), shape=(self.num_users, self.num_items))
+
+    def feature_sizes(self, names: Sequence[str] | None = None) -> dict[str, int]:
+        """The number of values of some item features by name; of all of them if None.
+
+        Raises:
+            InputError: one that the data lacks.
+        """
+        for name in [names] if isinstance(names, str) else names or ():
+            if name not in self.features or name == names:
+                has = ", ".join(self.features) or "none"
+                raise InputError(
+                    f"model.features={names}: expected a list of item features that the data has "
+                    f"({has}), or null for all of them"
+                )
+        chosen = self.features if names is None else names
+        return {name: len(self.features[name].values) for name in chosen}
 
     def select(self, mask: NDArray[np.bool_]) -> "Interactions":
         """The interactions where `mask` (N,) holds; same users, items and order."""

@@ -83,7 +83,7 @@ class ClosedForm(Recommender):
 
     def solve(self) -> None:
         """Turn the statistics of all users into `self.weight`, or whatever `score` needs."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no solve(): write it")
 
     def begin(self) -> None:
         """Allocate the statistics."""
@@ -109,8 +109,7 @@ class ClosedForm(Recommender):
             InputError: there is not even memory for the weights.
         """
         self._require_memory(4 * num_features * self.num_items, "its weights", self.device)
-        # untouched, it takes no memory yet
-        self.register_buffer("weight", torch.empty(num_features, self.num_items))
+        self.register_from_data("weight", num_features, self.num_items)  # or solved in float64
 
     def inverse(
         self, center: bool = False, inverse_dtype: torch.dtype | None = None
@@ -155,13 +154,6 @@ class ClosedForm(Recommender):
         # Lightning moves the module later
         device = self._trainer.strategy.root_device if self._trainer else self.device
         self._require_memory(self.fit_bytes(device.type), what, device)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load weights in the precision in which they were solved."""
-        stored = state_dict.get(f"{prefix}weight")
-        if stored is not None and stored.dtype != self.weight.dtype:
-            self.weight = torch.empty_like(self.weight, dtype=stored.dtype)
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def configure_optimizers(self) -> None:  # noqa: D102
         return None

@@ -25,10 +25,12 @@ NOT_THE_JOB = frozenset(
         *("trainer.log_every_n_steps", "trainer.default_root_dir", "trainer.profiler"),
     }
 )
-# keys that came later, at the value by which all is as it was without them
-AS_BEFORE = {
+# keys that came after jobs were recorded, with the value that leaves a job as it was
+NEUTRAL = {
+    "init_from": None,
     **{"data.min_user_interactions": 0, "data.min_item_interactions": 0},
     **{"holdout.valid_share": None, "holdout.test_share": None},
+    **{"trainer.check_val_every_n_epoch": 1, "trainer.gradient_clip_val": None},
 }
 NULL_WAS = {"holdout.valid_items": 10, "holdout.test_items": 10}  # as it stood there before
 # callbacks that show a fit and do not change it, by the end of their class's name
@@ -105,6 +107,11 @@ def identity(
     return {"version": VERSION, "choices": chosen, "data": data, "config": kept}
 
 
+def is_neutral(key: str, value: Any) -> bool:
+    """Whether a setting is as it was before its key existed."""
+    return key in NEUTRAL and value == NEUTRAL[key]
+
+
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """Nested mappings as dotted keys; lists as text, so that they can be compared and written.
 
@@ -167,7 +174,7 @@ def _kept(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for key, value in config.items():
         name = f"{prefix}{key}"
-        if name in NOT_THE_JOB or (name in AS_BEFORE and value == AS_BEFORE[name]):
+        if name in NOT_THE_JOB or is_neutral(name, value):
             continue
         if value is None:
             value = NULL_WAS.get(name)

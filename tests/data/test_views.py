@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from recsys_lightning.data.datamodule import RecommendationData
@@ -8,6 +9,7 @@ from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.data.views.queries import QueryDataset
 from recsys_lightning.data.views.rows import RowView
 from recsys_lightning.data.views.sampler import EvenBatches, bag
+from recsys_lightning.errors import InputError
 from tests.conftest import make_interactions
 
 
@@ -20,28 +22,53 @@ from tests.conftest import make_interactions
 def test_ranks_share_all_positions_without_duplicates_in_equally_many_batches(
     size, batch_size, world_size, shuffle
 ):
+    assume(size == 0 or size >= world_size)
     ranks = [
         list(EvenBatches(size, batch_size, shuffle=shuffle, rank=rank, world_size=world_size))
         for rank in range(world_size)
     ]
     assert len({len(batches) for batches in ranks}) == 1
-    positions = [position for batches in ranks for batch in batches for position in batch]
+    positions = [position for batches in ranks for draw in batches for position in draw.positions]
     assert sorted(positions) == list(range(size))
-    sizes = [len(batch) for batches in ranks for batch in batches]
-    assert not sizes or (max(sizes) <= batch_size and max(sizes) - min(sizes) <= 1)
+    sizes = [len(draw.positions) for batches in ranks for draw in batches]
+    assert not sizes or (
+        min(sizes) > 0 and max(sizes) <= max(batch_size, 2) and max(sizes) - min(sizes) <= 1
+    )
+
+
+def test_fewer_rows_than_processes_are_refused_with_both_numbers():
+    x = make_interactions([[0], [1], []], 2)
+    with pytest.raises(InputError, match="2 rows for 3 processes"):
+        RowView(4, shuffle=True).loader(x, seed=0, epoch=0, rank=0, world_size=3)
+
+
+def test_every_batch_has_numbers_of_its_own_that_a_resumed_run_repeats():
+    """Of every epoch, rank and pass; whatever is drawn for the others."""
+    options = {"shuffle": True, "passes": 2, "seed": 1, "world_size": 2}
+    seen = []
+    for rank in range(2):
+        batches = EvenBatches(10, 2, rank=rank, **options)
+        for epoch in range(2):
+            batches.set_epoch(epoch)
+            resumed = list(EvenBatches(10, 2, rank=rank, epoch=epoch, **options))
+            for draw, again in zip(batches, resumed, strict=True):
+                seen.append(draw.rng().integers(2**40))
+                assert again.rng().integers(2**40) == seen[-1]
+                assert (again.positions == draw.positions).all()
+    assert len(set(seen)) == len(seen) == 2 * 2 * 2 * 3
 
 
 def test_an_epoch_has_an_order_of_its_own_that_a_seed_repeats():
     batches, again = (EvenBatches(20, 20, shuffle=True, seed=1) for _ in range(2))
-    first = next(iter(batches))
+    first = next(iter(batches)).positions
     batches.set_epoch(1)
-    assert (next(iter(batches)) != first).any()
-    assert (next(iter(again)) == first).all()
+    assert (next(iter(batches)).positions != first).any()
+    assert (next(iter(again)).positions == first).all()
 
 
 def test_row_batches_carry_the_rows_of_the_users_who_have_one():
     x = make_interactions([[3, 1], [], [0, 2, 4], []], 5)
-    loader = RowView(batch_size=1, shuffle=False).loader(x, seed=0, rank=0, world_size=1)
+    loader = RowView(batch_size=1, shuffle=False).loader(x, seed=0, epoch=0, rank=0, world_size=1)
     assert len(loader) == 2
     dense = torch.cat([rows.history.dense(5) for rows in loader])
     assert torch.cat([rows.users for rows in loader]).tolist() == [0, 2]

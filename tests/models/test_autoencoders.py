@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_multi_vae_anneals_by_step_to_a_share_of_the_plan(tastes, tmp_path):
     run_experiment(
         tmp_path,
         split,
-        lambda **sizes: Recorded(**sizes, hidden_dims=[8], latent_dim=3, anneal_share=0.5),
+        partial(Recorded, hidden_dims=[8], latent_dim=3, anneal_share=0.5),
         view=RowView(20, shuffle=True),
         trainer={"max_epochs": 4},
         refit=False,
@@ -139,7 +140,7 @@ def watched(tastes, tmp_path):
     run_experiment(
         tmp_path,
         split,
-        lambda **sizes: Watched(**sizes, hidden_dim=16, latent_dim=4),
+        partial(Watched, hidden_dim=16, latent_dim=4),
         view=RowView(20, shuffle=True, passes=4),
         trainer={"max_epochs": 2},
         refit=False,
@@ -193,7 +194,7 @@ def test_multi_ease_keeps_the_zero_diagonal_while_it_learns(tastes, tmp_path):
     run_experiment(
         tmp_path,
         split,
-        lambda **sizes: MultiEASE(**sizes, lr=0.01, weight_decay=0.1),
+        partial(MultiEASE, lr=0.01, weight_decay=0.1),
         view=RowView(20, shuffle=True),
         trainer={"max_epochs": 3},
         refit=False,

@@ -1,9 +1,11 @@
-"""What every model of the catalogue must do, on tiny data with its own configuration."""
+"""What every model must do, the catalogue's and the toys, on tiny data; it asks their classes."""
 
 import re
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -14,43 +16,67 @@ from omegaconf import OmegaConf
 from pyarrow import parquet
 
 from recsys_lightning.data.batches import Bag, Query
+from recsys_lightning.data.datamodule import View
 from recsys_lightning.data.holdout import RandomHoldout, Split
-from recsys_lightning.data.views.rows import RowDataset
+from recsys_lightning.data.views.rows import RowView
 from recsys_lightning.data.views.sampler import bag
 from recsys_lightning.errors import Interrupted
-from tests.conftest import run_experiment
+from recsys_lightning.families.closed_form import ClosedForm
+from recsys_lightning.models.popularity import Popularity
+from recsys_lightning.recommender import Recommender
+from tests.conftest import run_experiment, two_tastes, with_features
+from tests.models.toys import TOYS, PairView
 
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
-CLOSED_FORM = {"popularity", "ease", "admm_slim", "easer"}
 SMALLER = {  # than the defaults, which are for real data
-    "easer": {"num_pairs": 30},
-    "autorec": {"hidden_dims": [16], "lr": 0.01},
-    "multi_dae": {"hidden_dims": [16], "lr": 0.01},
-    "multi_cdae": {"hidden_dims": [16], "lr": 0.01},
-    "multi_vae": {"hidden_dims": [16], "latent_dim": 8, "lr": 0.01},
-    "recvae": {"hidden_dim": 16, "latent_dim": 8, "lr": 0.01},
+    **{"hidden_dims": [16], "hidden_dim": 16, "latent_dim": 8, "embedding_dim": 8},
+    **{"num_pairs": 30, "lr": 0.01},
 }
 
 
-def fit(name, split, folder, **options):
+class Case(NamedTuple):
+    """A model, and how it is fitted."""
+
+    model: "partial[Recommender]"
+    view: View
+    max_epochs: int
+
+    @property
+    def cls(self) -> type[Recommender]:
+        return self.model.func
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether chance decides on the weights."""
+        return not issubclass(self.cls, ClosedForm)
+
+
+def case_of(name: str, *overrides: str) -> Case:
+    """A model of the catalogue, as its family fits it."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", overrides=[f"model={name}"])
-    model = OmegaConf.to_container(config.model) | SMALLER.get(name, {})
-    return run_experiment(
-        folder,
-        split,
-        lambda **sizes: instantiate(model, _convert_="all", **sizes),
-        trainer={"max_epochs": min(config.max_epochs, 10)},
-        **{"view": instantiate(config.view, batch_size=16)} | options,
-    )
+        config = compose("config", overrides=[f"model={name}", *overrides])
+    parameters = OmegaConf.to_container(config.model)
+    cls = get_class(parameters.pop("_target_"))
+    parameters |= {key: value for key, value in SMALLER.items() if key in parameters}
+    view = instantiate(config.view, batch_size=16)
+    return Case(partial(cls, **parameters), view, min(config.max_epochs, 10))
 
 
-def reload(name, path):
+def toy_case(cls: type[Recommender]) -> Case:
+    if issubclass(cls, ClosedForm):
+        return Case(partial(cls), RowView(16, shuffle=False), 1)
+    return Case(partial(cls), PairView(128), 10)
+
+
+def fit(case, split, folder, **options):
+    options = {"view": case.view, "trainer": {"max_epochs": case.max_epochs}} | options
+    return run_experiment(folder, split, case.model, **options)
+
+
+def reload(case, path):
     """From the file alone: no data, no configuration, `weights_only=True`."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cls = get_class(compose("config", overrides=[f"model={name}"]).model["_target_"])
-    return cls.load_from_checkpoint(path, weights_only=True).eval()
+    return case.cls.load_from_checkpoint(path, weights_only=True).eval()
 
 
 def query(interactions, users):
@@ -59,27 +85,25 @@ def query(interactions, users):
     return Query(torch.from_numpy(users), bag(interactions, users), nothing)
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=[*NAMES, *TOYS])
 def fitted(request, tmp_path_factory):
-    from tests.conftest import two_tastes
-
-    folder = tmp_path_factory.mktemp(request.param)
-    split = RandomHoldout(valid_items=2, test_items=2).split(two_tastes())
-    experiment = fit(request.param, split, folder)
-    return request.param, split, folder, experiment
+    case = case_of(request.param) if request.param in NAMES else toy_case(request.param)
+    folder = tmp_path_factory.mktemp(case.cls.__name__)
+    split = RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
+    return case, split, folder, fit(case, split, folder)
 
 
 def test_a_reloaded_checkpoint_gives_the_same_lists(fitted):
-    name, split, folder, experiment = fitted
-    model = reload(name, folder / "checkpoints/final.ckpt")
+    case, split, folder, experiment = fitted
+    model = reload(case, folder / "checkpoints/final.ckpt")
     x = split.interactions
     lists = model.recommend(query(x, range(x.num_users)), 15)
     assert (lists.items.numpy() == experiment.outcome.final).all()
 
 
 def test_scores_are_unmasked_finite_and_independent_of_batch_mates(fitted):
-    name, split, folder, _ = fitted
-    model, x = reload(name, folder / "checkpoints/best.ckpt"), split.train
+    case, split, folder, _ = fitted
+    model, x = reload(case, folder / "checkpoints/best.ckpt"), split.train
     with torch.no_grad():
         together = model.score(query(x, range(x.num_users)))
         alone = torch.cat([model.score(query(x, [user])) for user in range(x.num_users)])
@@ -104,8 +128,8 @@ def test_lists_are_distinct_unseen_items(fitted):
 
 
 def test_an_empty_history_gets_the_popular_items(fitted):
-    name, split, folder, _ = fitted
-    model = reload(name, folder / "checkpoints/best.ckpt")
+    case, split, folder, _ = fitted
+    model = reload(case, folder / "checkpoints/best.ckpt")
     nobody = query(split.train.select(np.zeros(split.train.num_interactions, bool)), [0])
     items = model.recommend(nobody, 5).items[0]
     popularity = split.train.popularity
@@ -113,8 +137,8 @@ def test_an_empty_history_gets_the_popular_items(fitted):
 
 
 def test_an_unknown_user_with_a_history_gets_lists(fitted):
-    name, split, folder, _ = fitted
-    model = reload(name, folder / "checkpoints/best.ckpt")
+    case, split, folder, _ = fitted
+    model = reload(case, folder / "checkpoints/best.ckpt")
     known = query(split.train, range(5))
     unknown = known._replace(users=torch.full((5,), -1))
     with torch.no_grad():
@@ -125,53 +149,51 @@ def test_an_unknown_user_with_a_history_gets_lists(fitted):
 
 
 def test_an_evaluation_leaves_the_model_as_it_was(fitted):
-    name, split, folder, _ = fitted
-    model = reload(name, folder / "checkpoints/best.ckpt")
+    case, split, folder, _ = fitted
+    model = reload(case, folder / "checkpoints/best.ckpt")
     before = {key: value.clone() for key, value in model.state_dict().items()}
     model.recommend(query(split.train, range(10)), 5)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
 def test_a_seed_repeats_byte_for_byte(fitted, tmp_path):
-    name, split, folder, _ = fitted
-    fit(name, split, tmp_path)
+    case, split, folder, _ = fitted
+    fit(case, split, tmp_path)
     for file in ("submission.csv", "candidates/valid.parquet", "candidates/final.parquet"):
         assert (tmp_path / file).read_bytes() == (folder / file).read_bytes()
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(fitted, tmp_path, monkeypatch):
-    name, split, folder, _ = fitted
-    if name in CLOSED_FORM:
-        pytest.skip("one pass: there is nothing to go on with")
-    read = RowDataset.__getitem__
+    case, split, folder, _ = fitted
+    if not case.cls.resumable:
+        pytest.skip("one pass: there is nothing to resume")
+    start = Recommender.on_train_batch_start
 
-    def press_ctrl_c(dataset, users):
-        pressed.append(0 in users)
-        if sum(pressed) > 6 * passes:
+    def press_ctrl_c(model, batch, batch_idx):
+        if (model.current_epoch, batch_idx) == (6, 1):
             raise Interrupted(signal.SIGINT)
-        return read(dataset, users)
+        start(model, batch, batch_idx)
 
-    pressed, passes = [], 4 if name == "recvae" else 1
     with monkeypatch.context() as patch:
-        patch.setattr(RowDataset, "__getitem__", press_ctrl_c)
+        patch.setattr(Recommender, "on_train_batch_start", press_ctrl_c)
         with pytest.raises(Interrupted) as interruption:
-            fit(name, split, tmp_path)
+            fit(case, split, tmp_path)
     assert re.search(r"^in epoch 7; .* ckpt_path=last", interruption.value.kept)
     assert not (tmp_path / "submission.csv").exists()
-    fit(name, split, tmp_path, ckpt_path="last")
+    fit(case, split, tmp_path, ckpt_path="last")
     for file in ("submission.csv", "candidates/valid.parquet", "candidates/final.parquet"):
         assert (tmp_path / file).read_bytes() == (folder / file).read_bytes()
 
 
 def test_another_seed_gives_other_weights_where_there_is_chance(fitted, tmp_path):
-    name, split, folder, _ = fitted
-    fit(name, split, tmp_path, seed=2, refit=False)
+    case, split, folder, _ = fitted
+    fit(case, split, tmp_path, seed=2, refit=False)
     ours, theirs = (
         torch.load(path / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
         for path in (folder, tmp_path)
     )
     same = all(torch.equal(ours[key], theirs[key]) for key in ours)
-    assert same == (name in CLOSED_FORM)
+    assert same != case.is_drawn
 
 
 def test_held_out_items_leave_no_trace_in_the_weights(fitted, tmp_path):
@@ -179,7 +201,7 @@ def test_held_out_items_leave_no_trace_in_the_weights(fitted, tmp_path):
 
     After the last epoch: which one is best is for the held-out items to say.
     """
-    name, split, folder, _ = fitted
+    case, split, folder, _ = fitted
     x, rng = split.interactions, np.random.default_rng(0)
     indices = x.indices.copy()
     for user in range(x.num_users):
@@ -187,8 +209,8 @@ def test_held_out_items_leave_no_trace_in_the_weights(fitted, tmp_path):
         held = entries[split.part[entries] != 0]
         others = np.setdiff1d(np.arange(x.num_items), indices[entries])
         indices[held] = rng.choice(others, len(held), replace=False)
-    fit(name, Split(replace(x, indices=indices), split.part), tmp_path, refit=False)
-    file = "best.ckpt" if name in CLOSED_FORM else "last.ckpt"
+    fit(case, Split(replace(x, indices=indices), split.part), tmp_path, refit=False)
+    file = "best.ckpt" if not case.cls.resumable else "last.ckpt"
     ours, theirs = (
         torch.load(path / "checkpoints" / file, weights_only=True)["state_dict"]
         for path in (folder, tmp_path)
@@ -197,10 +219,10 @@ def test_held_out_items_leave_no_trace_in_the_weights(fitted, tmp_path):
 
 
 def test_a_model_beats_popularity_where_taste_decides(fitted):
-    name, split, _, experiment = fitted
+    case, split, _, experiment = fitted
     held_out = split.valid
     popular = np.argsort(-split.train.popularity, kind="stable")
-    if name == "popularity":
+    if case.cls is Popularity:
         pytest.skip("it is the control")
     hits = 0
     for user in range(held_out.num_users):

@@ -57,6 +57,7 @@ def test_display_places_and_evaluation_batches_change_no_job(overrides, plain):
         *(("monitor=val/ndcg@10",), ("metrics.k=[5]",), ("recommend.k=5",), ("ckpt_path=a",)),
         *(("recommend.candidates=50",), ("test_history=train",), ("view.batch_size=7",)),
         *(("trainer.precision=64-true",), ("+trainer.accumulate_grad_batches=2",)),
+        *(("trainer.check_val_every_n_epoch=2",), ("trainer.gradient_clip_val=1.0",)),
         *(("trainer=ddp",), ("+trainer.strategy._target_=a.B",), ("model._target_=a.B",)),
         (f"+callbacks.a._target_={CALLBACKS}.StochasticWeightAveraging", "+callbacks.a.swa_lrs=1"),
         (f"+callbacks.a._target_={CALLBACKS}.EarlyStopping", "+callbacks.a.monitor=x"),
@@ -104,6 +105,18 @@ def test_a_move_of_code_changes_no_job():
     renamed["model"]["_target_"] = "other.Name"  # the choice stands for the class
     assert job_hash(renamed, choices, data) == job_hash(config, choices, data)
     assert job_hash(renamed, choices | {"model": "other"}, data) != job_hash(config, choices, data)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "recorded"),
+    [
+        ((), "11c82b22c8adfd40"),
+        (("model=recvae", "trainer=ddp"), "0efddd0b31c16cbf"),
+        (("model=ease", "ckpt_path=a", "seed=3"), "75bca660dfe92966"),
+    ],
+)
+def test_a_job_keeps_the_hash_that_it_had_before_later_keys_came(overrides, recorded):
+    assert hash_of(*overrides) == recorded
 
 
 def test_without_the_seed_repeated_runs_are_one():

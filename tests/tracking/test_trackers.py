@@ -138,9 +138,12 @@ def command_of(path: Path) -> list[str]:
     return [word for part in sweep["command"] for word in written.get(part, [part])]
 
 
-def test_every_model_has_a_wandb_sweep():
-    models = {path.stem for path in (ROOT / "conf/model").glob("*.yaml")} - {"popularity"}
-    assert [path.stem for path in SWEEPS] == sorted(models)
+def test_every_model_with_a_search_space_has_a_wandb_sweep():
+    models, spaces = (
+        {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+        for group in ("model", "sweep")
+    )
+    assert [path.stem for path in SWEEPS] == sorted(models & spaces)
     for path in SWEEPS:
         sweep = yaml.safe_load(path.read_text())
         assert sweep["metric"] == {"name": "val/recall@10", "goal": "maximize"}

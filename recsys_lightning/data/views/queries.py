@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from recsys_lightning.data.batches import Bag, Query
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.data.views.sampler import EvenBatches, bag
+from recsys_lightning.data.views.sampler import Draw, EvenBatches, bag
 
 
 class QueryDataset(Dataset[Query]):
@@ -29,8 +29,8 @@ class QueryDataset(Dataset[Query]):
     ) -> None:
         self.users, self.rows, self.history, self.target = users, rows, history, target
 
-    def __getitem__(self, positions: NDArray[np.int64]) -> Query:
-        users = self.users[positions]
+    def __getitem__(self, draw: Draw) -> Query:
+        users = self.users[draw.positions]
         history = bag(self.history, users)
         if self.target is None:
             nothing = torch.zeros(len(users) + 1, dtype=torch.int64)

@@ -1,13 +1,11 @@
 """Rows: a training batch is whole users (closed form, autoencoder)."""
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from recsys_lightning.data.batches import Rows
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.data.views.sampler import EvenBatches, bag
+from recsys_lightning.data.views.sampler import Draw, EvenBatches, bag
 from recsys_lightning.errors import check_range
 
 
@@ -20,8 +18,8 @@ class RowDataset(Dataset[Rows]):
     def __len__(self) -> int:
         return len(self.users)
 
-    def __getitem__(self, positions: NDArray[np.int64]) -> Rows:
-        users = self.users[positions]
+    def __getitem__(self, draw: Draw) -> Rows:
+        users = self.users[draw.positions]
         return Rows(torch.from_numpy(users), bag(self.train, users))
 
 
@@ -34,7 +32,7 @@ class RowView:
         self.batch_size, self.shuffle, self.passes = batch_size, shuffle, passes
 
     def loader(
-        self, train: Interactions, *, seed: int, rank: int, world_size: int
+        self, train: Interactions, *, seed: int, epoch: int, rank: int, world_size: int
     ) -> DataLoader[Rows]:
         """Batches of the users that have a training interaction."""
         dataset = RowDataset(train)
@@ -44,6 +42,7 @@ class RowView:
             shuffle=self.shuffle,
             passes=self.passes,
             seed=seed,
+            epoch=epoch,
             rank=rank,
             world_size=world_size,
         )

@@ -1,6 +1,7 @@
 """Batches of positions, shared out among processes; and rows as tensors."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch.utils.data import Sampler
 
 from recsys_lightning.data.batches import Bag
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.errors import InputError
 
 
 def bag(interactions: Interactions, users: NDArray[np.integer]) -> Bag:
@@ -17,16 +19,40 @@ def bag(interactions: Interactions, users: NDArray[np.integer]) -> Bag:
     return Bag(torch.from_numpy(items), torch.from_numpy(offsets))
 
 
-class EvenBatches(Sampler[NDArray[np.int64]]):
+@dataclass(frozen=True)
+class Draw:
+    """What a dataset makes one batch of.
+
+    Attributes:
+        positions: (n,) of what the batch consists of.
+        seed: of whatever is drawn for it (negatives, crops, masks): the run's seed, the epoch, the
+            rank and the batch's number. A resumed run draws the same numbers.
+    """
+
+    positions: NDArray[np.int64]
+    seed: tuple[int, int, int, int]
+
+    def rng(self) -> np.random.Generator:
+        """The batch's own generator, at its beginning."""
+        return np.random.default_rng(self.seed)
+
+
+class EvenBatches(Sampler[Draw]):
     """Batches of positions, shared out among ranks without a duplicate.
 
     Every rank gets equally many batches whose sizes differ by at most one: Lightning's own sampler
-    pads with repeated users, which would count twice in sufficient statistics and in metrics.
+    pads with repeated users, which would count twice in sufficient statistics and in metrics. None
+    is empty; for that a batch of two stands where batches of one cannot be shared out evenly.
 
-    >>> [batch.tolist() for batch in EvenBatches(7, batch_size=2, rank=0, world_size=2)]
+    Raises:
+        InputError: there are fewer positions than processes.
+
+    >>> [draw.positions.tolist() for draw in EvenBatches(7, batch_size=2, rank=0, world_size=2)]
     [[0, 1], [4, 5]]
-    >>> [batch.tolist() for batch in EvenBatches(7, batch_size=2, rank=1, world_size=2)]
+    >>> [draw.positions.tolist() for draw in EvenBatches(7, batch_size=2, rank=1, world_size=2)]
     [[2, 3], [6]]
+    >>> next(iter(EvenBatches(7, batch_size=2, seed=5))).seed
+    (5, 0, 0, 0)
     """
 
     def __init__(
@@ -37,13 +63,19 @@ class EvenBatches(Sampler[NDArray[np.int64]]):
         shuffle: bool = False,
         passes: int = 1,
         seed: int = 0,
+        epoch: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
+        if 0 < size < world_size:
+            raise InputError(
+                f"{size} rows for {world_size} processes: expected at least one for each; lower "
+                "trainer.devices"
+            )
         self.size, self.shuffle, self.passes, self.seed = size, shuffle, passes, seed
         self.rank, self.world_size = rank, world_size
-        self.num_batches = -(-size // (batch_size * world_size))
-        self.epoch = 0
+        self.num_batches = min(-(-size // (batch_size * world_size)), size // world_size)
+        self.epoch = epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning, so that every epoch has an order of its own and resumes in it."""
@@ -52,9 +84,11 @@ class EvenBatches(Sampler[NDArray[np.int64]]):
     def __len__(self) -> int:
         return self.num_batches * self.passes
 
-    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+    def __iter__(self) -> Iterator[Draw]:
         rng = np.random.default_rng((self.seed, self.epoch))
-        for _ in range(self.passes):
+        for done in range(self.passes):
             order = rng.permutation(self.size) if self.shuffle else np.arange(self.size)
             batches = np.array_split(order, max(self.num_batches * self.world_size, 1))
-            yield from batches[self.rank :: self.world_size][: self.num_batches]
+            mine = batches[self.rank :: self.world_size][: self.num_batches]
+            for number, positions in enumerate(mine, start=done * self.num_batches):
+                yield Draw(positions, (self.seed, self.epoch, self.rank, number))

@@ -1,0 +1,138 @@
+"""A fit: its callbacks, its processes, and what an interrupted one has kept."""
+
+import logging
+import signal
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from recsys_lightning.callbacks.candidates import ListCollector
+from recsys_lightning.callbacks.fitting import (
+    MovableCheckpoint,
+    ValidatedEpochs,
+    WholeCheckpoints,
+)
+from recsys_lightning.data.datamodule import RecommendationData
+from recsys_lightning.errors import InputError, Interrupted
+from recsys_lightning.recommender import Recommender
+from recsys_lightning.runs.folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+RESUME = "last"  # as ckpt_path: resume the interrupted run in this folder
+
+
+def fit_callbacks(
+    folder: Path, model: Recommender, monitor: str | None, patience: int | None
+) -> tuple[ModelCheckpoint, ListCollector, list[pl.Callback]]:
+    """The callbacks of a fit: its best checkpoint, its latest lists, and the others.
+
+    Args:
+        folder: of the run.
+        model: to be fitted.
+        monitor: the metric by which the best epoch is chosen; None: the last epoch is.
+        patience: epochs without a better one before the fit stops; None: it does not.
+    """
+    files = RunFolder(folder)
+    best = MovableCheckpoint(
+        dirpath=files.checkpoints,
+        filename=files.best.stem,
+        monitor=monitor,
+        mode="max",
+        save_weights_only=True,
+        save_on_train_epoch_end=monitor is None,  # else after a validation
+        enable_version_counter=False,
+    )
+    others: list[pl.Callback] = []
+    if model.resumable:
+        last = MovableCheckpoint(
+            dirpath=files.checkpoints,
+            filename=files.last.stem,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        others.append(last)
+    stop = None
+    if monitor is not None and patience is not None:
+        stop = EarlyStopping(monitor, mode="max", patience=patience, check_on_train_epoch_end=False)
+        others.append(stop)
+    return best, ListCollector(), [ValidatedEpochs(stop), *others]
+
+
+def check_epochs(trainer: pl.Trainer, model: Recommender) -> None:
+    """Refuse a fit that would end before there is an epoch to evaluate."""
+    least = model.unjudged_epochs + 1
+    if trainer.max_epochs is not None and 0 <= trainer.max_epochs < least:
+        why = "" if least == 1 else f", since the first {least - 1} are not judged"
+        raise InputError(f"max_epochs={trainer.max_epochs}: expected at least {least}{why}")
+
+
+def check_validated(
+    trainer: pl.Trainer, monitor: str | None, best: ModelCheckpoint, lists: ListCollector
+) -> None:
+    """Say what of a fit that has ended was not validated; refuse one of which nothing was."""
+    if not best.best_model_path:
+        raise InputError(
+            f"the fit ended in epoch {trainer.current_epoch}, before one was validated: give it "
+            "more epochs, steps or time"
+        )
+    if monitor is not None and 0 <= lists.at[1] < trainer.global_step:
+        log.warning(
+            "the fit ended at step %d; the epochs after step %d were not validated",
+            trainer.global_step,
+            lists.at[1],
+        )
+
+
+def train(
+    trainer: pl.Trainer, model: Recommender, data: RecommendationData, path: Path | None = None
+) -> None:
+    """Fit, from a checkpoint if there is a path; interrupted, end the processes it started."""
+    trainer.strategy.checkpoint_io = WholeCheckpoints()
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
+    except Interrupted:
+        if trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signal.SIGTERM)
+        raise
+
+
+def leave_process_group() -> None:
+    """One process evaluates: metrics must not wait for the others."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()  # the checkpoint is written
+        torch.distributed.destroy_process_group()
+
+
+def kept(
+    folder: Path,
+    monitor: str | None = None,
+    trainer: pl.Trainer | None = None,
+    best: ModelCheckpoint | None = None,
+) -> str:
+    """What an interrupted run has kept, and the command that uses it.
+
+    Args:
+        folder: of the run.
+        monitor: by which the best epoch is chosen.
+        trainer: of the fit that was interrupted; None: another stage was.
+        best: its best checkpoint so far.
+    """
+    files = RunFolder(folder)
+    from_best = f"with ckpt_path={folder} the best epoch is evaluated and recommends"
+    if trainer is None or best is None:
+        file = files.best
+        return f"{file} is kept: {from_best}" if file.is_file() else "nothing is kept"
+    epoch = f"in epoch {trainer.current_epoch + 1}"
+    resume = ""
+    if files.last.is_file():
+        resume = f"To resume: the same command with hydra.run.dir={folder} ckpt_path={RESUME}"
+    if best.best_model_score is None or not best.best_model_path:
+        if resume:
+            return f"{epoch}, before the first was judged. {resume}"
+        return f"{epoch}, before the first was complete: nothing is kept"
+    score = f"the best so far ({monitor} {best.best_model_score:.4f}) is"
+    usable = f"{resume}; {from_best}" if resume else from_best
+    return f"{epoch}; {score} {best.best_model_path}. {usable}"

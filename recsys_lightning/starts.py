@@ -1,0 +1,155 @@
+"""Where a fit starts: other runs' tensors, named by `init_from`, matched by original ids."""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_lightning.checkpoints import FittedOn, open_checkpoint
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.errors import InputError
+from recsys_lightning.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+InitFrom = str | Mapping[str, str] | None  # a path, or a path by name
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Another run, from whose tensors a model may start in `prepare`.
+
+    Attributes:
+        file: its checkpoint.
+        tensors: its parameters and buffers by name.
+        fitted_on: what it has learned from.
+        item_rows: (I,) its position of each of our items; -1 where it has none.
+        user_rows: (U,) likewise of our users; -1 for one whom it has not learned from.
+    """
+
+    file: Path
+    tensors: Mapping[str, "Tensor"]
+    fitted_on: FittedOn
+    item_rows: NDArray[np.int64]
+    user_rows: NDArray[np.int64]
+
+    def copy(self, name: str, into: "Tensor") -> None:
+        """Copy a whole tensor, such as a layer's weight."""
+        into.data.copy_(self._tensor(name, tuple(into.shape)))
+
+    def copy_items(self, name: str, into: "Tensor") -> None:
+        """Copy the rows of the items that it knows; the others keep what they have."""
+        self._copy_rows(name, into, self.item_rows)
+
+    def copy_users(self, name: str, into: "Tensor") -> None:
+        """Copy the rows of the users from whom it has learned; the others keep what they have."""
+        self._copy_rows(name, into, self.user_rows)
+
+    def _copy_rows(self, name: str, into: "Tensor", rows: NDArray[np.int64]) -> None:
+        import torch
+
+        source = self._tensor(name, (-1, *into.shape[1:]))
+        known = torch.from_numpy((rows >= 0).nonzero()[0]).to(into.device)
+        taken = source[torch.from_numpy(rows[rows >= 0])]
+        into.data[known] = taken.to(into)
+
+    def _tensor(self, name: str, shape: tuple[int, ...]) -> "Tensor":
+        """The tensor of a name; -1 in a shape fits any length."""
+        if name not in self.tensors:
+            raise InputError(f"init_from: {self.file} has no tensor {name}")
+        tensor = self.tensors[name]
+        fits = tensor.ndim == len(shape) and all(
+            wanted in (-1, length) for length, wanted in zip(tensor.shape, shape, strict=True)
+        )
+        if not fits:
+            found, ours = ("×".join(map(str, size)) for size in (tensor.shape[1:], shape[1:]))
+            raise InputError(
+                f"init_from: {self.file}: the rows of tensor {name} have size {found or 1}, "
+                f"expected {ours or 1}: give the model the sizes of that run"
+            )
+        return tensor
+
+
+def starts_of(
+    init_from: InitFrom, model: str, accepted: Mapping[str, Sequence[str]], data: Interactions
+) -> dict[str, Start]:
+    """Open the checkpoints that `init_from` names, by the name that each has in the model.
+
+    Args:
+        init_from: a path where the model starts from one run, else a path by name; of a run's
+            folder its best checkpoint is taken, which has not seen what was held out.
+        model: its class's name, for messages.
+        accepted: `Recommender.starts_from`.
+        data: whose users and items are matched.
+
+    Raises:
+        InputError: names the file, or the names there are.
+    """
+    if not init_from:
+        return {}
+    if not accepted:
+        raise InputError(f"init_from: {model} starts from no other run; leave the key out")
+    paths = _by_name(init_from, accepted)
+    if unknown := sorted(set(paths) - set(accepted)):
+        raise InputError(
+            f"init_from.{unknown[0]}: {model} starts from {', '.join(accepted)}; expected a "
+            "mapping of these to paths"
+        )
+    return {name: _open(path, accepted[name], data) for name, path in paths.items()}
+
+
+def digests(init_from: InitFrom) -> Any:
+    """What makes a job in place of the paths: the SHA-256 of each checkpoint.
+
+    A path without a checkpoint stands for itself: the run will say so.
+    """
+    if not init_from:
+        return None
+    if not isinstance(init_from, str):
+        return {name: digests(path) for name, path in init_from.items()}
+    file = _file(init_from)
+    if not file.is_file():
+        return init_from
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _by_name(init_from: str | Mapping[str, str], accepted: Mapping[str, Sequence[str]]) -> Any:
+    if not isinstance(init_from, str):
+        return init_from
+    if len(accepted) > 1:
+        raise InputError(
+            f"init_from={init_from}: expected a mapping of {', '.join(accepted)} to paths"
+        )
+    return dict.fromkeys(accepted, init_from)
+
+
+def _file(path: str) -> Path:
+    return RunFolder(Path(path)).best if Path(path).is_dir() else Path(path)
+
+
+def _open(path: str, accepted: Sequence[str], data: Interactions) -> Start:
+    file = _file(path)
+    if not file.is_file():
+        raise InputError(f"init_from: no checkpoint at {file}")
+    checkpoint, fitted_on = open_checkpoint(file)
+    if accepted and checkpoint["model"] not in accepted:
+        raise InputError(
+            f"init_from: {file} holds a {checkpoint['model']}; expected {' or '.join(accepted)}"
+        )
+    items, users = fitted_on.item_rows_of(data.items), fitted_on.rows_of(data.users)
+    if not (number := np.count_nonzero(items >= 0)):
+        raise InputError(f"init_from: {file} knows none of the {data.num_items:,} items")
+    log.info(
+        "init_from: %s knows %d of %d items and %d of %d users; the others keep initial values",
+        *(file, number, data.num_items, np.count_nonzero(users >= 0), data.num_users),
+    )
+    return Start(file, checkpoint["state_dict"], fitted_on, items, users)

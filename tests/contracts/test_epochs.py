@@ -1,0 +1,131 @@
+"""Which epochs are validated, and what waits for them."""
+
+import re
+import signal
+from functools import partial
+
+import pytest
+import torch
+
+from recsys_lightning.data.holdout import RandomHoldout
+from recsys_lightning.errors import InputError, Interrupted
+from recsys_lightning.recommender import Recommender
+from tests.conftest import run_experiment, two_tastes, with_features
+from tests.models.toys import PairView, ToyFeatures, ToyPairs
+
+
+@pytest.fixture(scope="module")
+def split():
+    return RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
+
+
+def fit(folder, split, model, epochs, every=1, **options):
+    trainer = {"max_epochs": epochs, "check_val_every_n_epoch": every}
+    options = {"view": PairView(300), "trainer": trainer, "refit": False} | options
+    return run_experiment(folder, split, model, **options)
+
+
+def recorded(model):
+    """The class, which notes the epochs (from 1) that were validated and trained in its fits."""
+
+    class Recorded(model):
+        validated, trained = [], []
+
+        def on_validation_epoch_end(self):
+            super().on_validation_epoch_end()
+            if self.trainer.state.fn == "fit":
+                self.validated.append(self.current_epoch + 1)
+
+        def on_train_epoch_end(self):
+            self.trained.append(self.current_epoch + 1)
+
+    return Recorded
+
+
+@pytest.mark.parametrize(
+    ("unjudged", "every", "validated"),
+    [(0, 3, [3, 6, 7]), (3, 1, [4, 5, 6, 7]), (3, 2, [4, 6, 7]), (6, 4, [7])],
+)
+def test_unjudged_epochs_are_left_out_and_the_last_never_is(
+    unjudged, every, validated, split, tmp_path
+):
+    model = recorded(ToyFeatures)
+    outcome = fit(
+        tmp_path, split, partial(model, pretrain_epochs=unjudged), 7, every, refit=True
+    ).outcome
+    assert model.validated == validated
+    assert outcome.best_epoch in validated
+    assert model.trained == [*range(1, 8), *range(1, outcome.best_epoch + 1)]  # refitted, too
+
+
+@pytest.mark.parametrize(("every", "last"), [(1, 8), (2, 10), (5, 10)])
+def test_patience_is_in_epochs(every, last, split, tmp_path):
+    """No epoch is better than the first judged one: 5 epochs are 5, 3 or 1 validations."""
+
+    class Level(recorded(ToyFeatures)):
+        def score(self, query):
+            return self.popularity.expand(len(query.users), -1)
+
+    fit(tmp_path, split, partial(Level, pretrain_epochs=2), 40, every, patience=5)
+    assert Level.validated[0] == -(-3 // every) * every
+    assert Level.trained[-1] == Level.validated[-1] == last
+
+
+def test_a_fit_interrupted_before_it_was_judged_resumes(split, tmp_path, monkeypatch):
+    model = partial(ToyFeatures, pretrain_epochs=4)
+    fit(tmp_path / "whole", split, model, 7)
+    start = Recommender.on_train_batch_start
+
+    def press_ctrl_c(module, batch, batch_idx):
+        if (module.current_epoch, batch_idx) == (2, 1):
+            raise Interrupted(signal.SIGINT)
+        start(module, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recommender, "on_train_batch_start", press_ctrl_c)
+        with pytest.raises(Interrupted) as interruption:
+            fit(tmp_path / "cut", split, model, 7)
+    assert re.search(r"^in epoch 3, before .* judged.*ckpt_path=last", interruption.value.kept)
+    fit(tmp_path / "cut", split, model, 7, ckpt_path="last")
+    ours, theirs = (
+        torch.load(tmp_path / name / "checkpoints/best.ckpt", weights_only=True)
+        for name in ("whole", "cut")
+    )
+    assert ours["epoch"] == theirs["epoch"] >= 4
+    for key, tensor in ours["state_dict"].items():
+        assert torch.equal(tensor, theirs["state_dict"][key]), key
+
+
+def test_a_fit_without_a_judged_epoch_is_refused(split, tmp_path):
+    with pytest.raises(InputError, match="max_epochs=2: expected at least 3, since the first 2"):
+        fit(tmp_path, split, ToyFeatures, 2)
+    trainer = {"max_epochs": 9, "max_steps": 2}
+    with pytest.raises(InputError, match="before one was validated"):
+        fit(tmp_path, split, ToyFeatures, 9, trainer=trainer)
+    with pytest.raises(InputError, match=r"trainer\.check_val_every_n_epoch=0"):
+        fit(tmp_path, split, ToyPairs, 9, every=0)
+
+
+def test_epochs_after_the_last_validation_are_said(split, tmp_path, caplog):
+    trainer = {"max_epochs": 9, "max_steps": 9, "check_val_every_n_epoch": 2}
+    fit(tmp_path, split, ToyPairs, 9, trainer=trainer)
+    assert "the fit ended at step 9; the epochs after step 8 were not validated" in caplog.text
+
+
+def test_a_pruner_hears_of_judged_epochs_only(split, tmp_path):
+    import optuna
+
+    from recsys_lightning.callbacks.pruning import Pruning, open_storage
+
+    storage = str(tmp_path / "study.journal")
+    study = optuna.create_study(study_name="s", storage=open_storage(storage))
+    trial = study.ask()
+    callback = Pruning(storage, "s", trial.number, optuna.pruners.NopPruner(), "val/recall@5")
+    fit(
+        tmp_path / "run",
+        split,
+        partial(ToyFeatures, pretrain_epochs=2),
+        6,
+        trainer={"max_epochs": 6, "check_val_every_n_epoch": 2, "callbacks": [callback]},
+    )
+    assert sorted(study.trials[0].intermediate_values) == [3, 5]

@@ -1,0 +1,58 @@
+"""The toys on two gloo processes: one start of Python for all of them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recsys_lightning.data.holdout import RandomHoldout
+from tests.conftest import run_experiment, two_tastes, with_features
+from tests.contracts.two_processes import MODELS
+from tests.models.toys import ToyCounts, ToyGraph
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    command = [sys.executable, str(ROOT / "tests/contracts/two_processes.py"), str(folder)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def state(folder, name, file="best"):
+    return torch.load(folder / name / f"checkpoints/{file}.ckpt", weights_only=True)["state_dict"]
+
+
+def test_every_toy_recommends_from_both_processes_steps(folder):
+    for name in MODELS:
+        assert len((folder / name / "submission.csv").read_text().splitlines()) == 1 + 60 * 5
+        assert all(tensor.isfinite().all() for tensor in state(folder, name, "final").values())
+
+
+def test_a_closed_form_model_is_the_same_as_on_one(folder, tmp_path):
+    split = RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
+    run_experiment(tmp_path, split, ToyCounts)
+    one = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    assert torch.equal(one["weight"], state(folder, "counts")["weight"])
+
+
+def test_pairs_resumed_equal_pairs_uninterrupted(folder):
+    for file in ("submission.csv", "candidates/valid.parquet", "candidates/final.parquet"):
+        assert (folder / "pairs" / file).read_bytes() == (folder / "cut" / file).read_bytes()
+
+
+def test_the_graphs_tables_are_those_of_the_synchronised_weights(folder):
+    model = ToyGraph.load_from_checkpoint(folder / "graph/checkpoints/best.ckpt", weights_only=True)
+    with torch.no_grad():
+        items = torch.stack([items for _, items in model.layers()]).mean(0)
+    assert np.abs((items - model.matched).numpy()).max() < 1e-6

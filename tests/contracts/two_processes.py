@@ -1,0 +1,37 @@
+"""Fits every toy on two processes; test_processes.py runs this script, and Lightning its copy."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from recsys_lightning.data.holdout import RandomHoldout
+from recsys_lightning.data.views.rows import RowView
+from tests.conftest import run_experiment, two_tastes, with_features
+from tests.models.toys import PairView, ToyCounts, ToyFeatures, ToyGraph, ToyPairs
+
+MODELS = {
+    "counts": (ToyCounts, 1, None),
+    "pairs": (ToyPairs, 6, None),
+    "cut": (ToyPairs, 3, None),
+    "graph": (ToyGraph, 4, None),
+    "features": (partial(ToyFeatures, pretrain_epochs=2), 4, "pairs"),
+}
+
+
+def fit(folder: Path, name: str, epochs: int | None = None, **options) -> None:
+    model, planned, start = MODELS[name]
+    strategy = "ddp"
+    if name == "features":  # its pre-training leaves parameters out: `trains_in_turns`
+        strategy = "ddp_find_unused_parameters_true"
+    trainer = {"max_epochs": epochs or planned, "devices": 2, "strategy": strategy}
+    view = RowView(16, shuffle=False) if model is ToyCounts else PairView(150)
+    split = RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
+    options |= {"view": view, "trainer": trainer}
+    options["init_from"] = start and str(folder / start)
+    run_experiment(folder / name, split, model, **options)
+
+
+if __name__ == "__main__":
+    for name in MODELS:
+        fit(Path(sys.argv[1]), name)
+    fit(Path(sys.argv[1]), "cut", epochs=6, ckpt_path="last")
