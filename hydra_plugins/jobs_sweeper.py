@@ -2,7 +2,7 @@
 
     jobs:
       - model=ease model.l2=300
-      - model=multi_vae seed=1,2,3 holdout=hybrid
+      - model=multi_vae seed=1,2,3 model.beta=0.1
 
 A line has the overrides of a command line, quoted as in a shell; commas make it a grid of its own.
 What is given on the command line goes for every line, and wins over what a line says of the same
@@ -21,7 +21,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from recsys_lightning.errors import InputError
+from recsys_lightning.errors import InputError, check_range
 
 LIST = "jobs"  # the key of the list
 ALONE = f"{LIST}=null"  # a job knows nothing of the list: it can be run again by itself
@@ -36,12 +36,13 @@ class JobsSweeper(BasicSweeper):
     """
 
     def sweep(self, arguments: list[str]) -> Any:  # noqa: D102
-        if self.config[LIST] is None:
-            return super().sweep(arguments)
         try:
-            jobs = self._jobs(arguments)
+            check_range("sweep.keep", self.config.sweep.keep, low=0, whole=True)
+            jobs = None if self.config[LIST] is None else self._jobs(arguments)
         except InputError as error:
             raise HydraException(str(error)) from None
+        if jobs is None:
+            return super().sweep(arguments)
         OmegaConf.save(self.config, Path(self.config.hydra.sweep.dir) / "multirun.yaml")
         started, returns = 0, []
         for batch in self.split_overrides_to_chunks(jobs, self.max_batch_size):

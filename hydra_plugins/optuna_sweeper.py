@@ -95,6 +95,7 @@ class OptunaSweeper(Sweeper):
                     "jobs: a list leaves nothing to search; jobs=null drops it, and "
                     "hydra/sweeper=basic the search"
                 )
+            check_range("sweep.keep", self.config.sweep.keep, low=0, whole=True)
             check_range("hydra.sweeper.n_trials", self.n_trials, low=1, whole=True)
             check_range("hydra.sweeper.n_jobs", self.n_jobs, low=1, whole=True)
             if self.direction not in ("maximize", "minimize"):

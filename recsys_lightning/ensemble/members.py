@@ -198,7 +198,7 @@ def _configurations(runs: Iterable[Run]) -> list[list[Run]]:
     """The runs that differ in seed alone, together, in the order given."""
     found: dict[str, list[Run]] = {}
     for run in runs:
-        found.setdefault(run[1].repeated or str(run[1].job), []).append(run)
+        found.setdefault(run[1].configuration, []).append(run)
     return list(found.values())
 
 

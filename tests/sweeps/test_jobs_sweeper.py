@@ -1,8 +1,6 @@
 """Lists of jobs that are no grid: which jobs they are, what is refused, and the real command."""
 
 import json
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -15,7 +13,7 @@ from hydra.types import HydraContext, RunMode
 from hydra.utils import instantiate
 
 from recsys_lightning.sweeps.jobs import results
-from tests.command import ROOT
+from tests.forked import forked_python
 from tests.sweeps.test_sweep import SMALL, sweep, times
 from tests.test_configs import CONF
 
@@ -134,6 +132,9 @@ LINE = "jobs, line 2"
         (["seed=1"], ("sweep=seeds",), "hydra.sweeper.params (seed) are two ways"),
         (["seed=1"], ("sweep=ease",), "jobs: a list leaves nothing to search"),
         (["seed=1"], ("hydra/sweeper=optuna",), "jobs: a list leaves nothing to search"),
+        (["seed=1"], ("sweep.keep=-1",), "sweep.keep=-1: expected a whole number in [0, inf)"),
+        (None, ("sweep.keep=1.5",), "sweep.keep=1.5: expected a whole number"),
+        (None, ("sweep.keep=-1", "sweep=ease"), "sweep.keep=-1: expected a whole number"),
     ],
     ids=str,
 )
@@ -147,8 +148,7 @@ def test_a_bad_list_is_refused_before_the_first_job(jobs, overrides, said, launc
 def run_py(folder, *arguments, code=0):
     """The real command, with a search path in which the sweep's folder stands."""
     given = [*SMALL, f"split_dir={folder}/splits", f"data.cache_dir={folder}/cache"]
-    command = [sys.executable, "run.py", "--config-dir", str(folder / "sweep"), *arguments, *given]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = forked_python("run.py", "--config-dir", str(folder / "sweep"), *arguments, *given)
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
@@ -166,7 +166,7 @@ def test_a_job_of_a_list_of_a_grid_and_alone_are_the_same(tmp_path):
     run_py(tmp_path, *listed, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     found = {run.name: result for run, result in results(tmp_path / "sweep")}
     assert list(found) == ["0_popularity", "1_ease", "2_ease"]
-    assert [result["config"]["jobs"] for result in found.values()] == [None] * 3
+    assert [result.config["jobs"] for result in found.values()] == [None] * 3
     assert sorted(pd.read_csv(tmp_path / "sweep/leaderboard.csv").model) == [
         *("ease", "ease", "ensemble", "popularity"),
     ]
@@ -180,7 +180,7 @@ def test_a_job_of_a_list_of_a_grid_and_alone_are_the_same(tmp_path):
     alone = tmp_path / "alone"
     run_py(tmp_path, "+best=ease", f"hydra.run.dir={alone}")
     job = json.loads((alone / "result.json").read_text())["job"]
-    assert job in (found["1_ease"]["job"], found["2_ease"]["job"])
+    assert job in (found["1_ease"].job, found["2_ease"].job)
 
     experiment.pop("hydra")
     path.write_text("# @package _global_\n" + yaml.safe_dump(experiment))
