@@ -1,7 +1,7 @@
 """Members: the runs that an ensemble is made of."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -144,6 +144,26 @@ def read_stage(name: str, members: Sequence[Member], split: Split, key: str | No
         alone = len(of_runs) == 1
         values.append(of_each[0] if alone else user_values(key, lists.items, held_out))
     return Stage(read, history, tie_order, held_out, values)
+
+
+def read_member(folder: Path, described: Mapping[str, Any], stage: str, split: Split) -> Lists:
+    """The lists of a member of an ensemble: its run's, or the average of several.
+
+    Args:
+        folder: the ensemble's.
+        described: one of `members` of its result, or `best_single`.
+        stage: valid, test or final.
+        split: of all members.
+
+    Raises:
+        InputError: a file is missing, unreadable or of other data, or lacks users.
+    """
+    places = described["folder"]
+    runs = [folder / place for place in ([places] if isinstance(places, str) else places)]
+    member = Member(
+        described["name"], tuple((run, RunResult.read(RunFolder(run).result)) for run in runs)
+    )
+    return read_stage(stage, [member], split).members[0]
 
 
 def metric_of(members: Sequence[Member], metric: str | None) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import recsys_lightning
 from recsys_lightning.ensemble.__main__ import main
 from recsys_lightning.ensemble.build import Ensemble
 from recsys_lightning.ensemble.fusion import average
@@ -116,6 +117,12 @@ def test_seeds_are_one_member_by_their_average(tmp_path, out):
         order, _ = by_hand(lists, history.popularity)
         value = np.nanmean(user_values(METRIC, order, held_out))
         assert result["best_single"]["metrics"][f"{name}/{METRIC}"] == pytest.approx(value)
+        length = lists[0].items.shape[1]
+        shown = recsys_lightning.read_member(out, vae, stage, split).items
+        assert np.array_equal(shown, order[:, :length])
+        alone = recsys_lightning.read_member(out, ease, stage, split).items
+        path = tmp_path / f"sweep/3_ease/candidates/{stage}.parquet"
+        assert np.array_equal(alone, read_lists(path, x.users, x.items).items)
         of_runs = [np.nanmean(user_values(METRIC, one.items, held_out)) for one in lists]
         assert value > max(of_runs)
         gain = result["gain"][f"{name}/{METRIC}"]["mean"]

@@ -82,9 +82,14 @@ def test_a_weak_first_seed_costs_no_files_while_the_seeds_run(tmp_path):
     assert kept(tmp_path) == ["b0", "b1"]
 
 
-def test_a_configuration_is_judged_by_the_seeds_that_were_dropped_too(tmp_path):
+@pytest.mark.parametrize("started_again_after", ["d0", "b0"])
+def test_a_configuration_is_judged_by_the_seeds_that_were_dropped_too(
+    started_again_after, tmp_path
+):
     for name, value in {"a0": 0.5, "b0": 0.1, "c0": 0.2, "b1": 0.7, "d0": 0.0}.items():
         end(tmp_path, name, value, name[0])
+        if name == started_again_after:
+            begin(tmp_path)
     assert kept(tmp_path) == ["a0", "d0"]  # b is 0.4
 
 
