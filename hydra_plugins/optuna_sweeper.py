@@ -90,6 +90,12 @@ class OptunaSweeper(Sweeper):
             raise HydraException("hydra/sweeper=optuna needs Optuna: pip install -e '.[tune]'")
         folder = Path(self.config.hydra.sweep.dir)
         try:
+            if self.config.jobs is not None:
+                raise InputError(
+                    "jobs: a list leaves nothing to search; jobs=null drops it, and "
+                    "hydra/sweeper=basic the search"
+                )
+            check_range("sweep.keep", self.config.sweep.keep, low=0, whole=True)
             check_range("hydra.sweeper.n_trials", self.n_trials, low=1, whole=True)
             check_range("hydra.sweeper.n_jobs", self.n_jobs, low=1, whole=True)
             if self.direction not in ("maximize", "minimize"):

@@ -4,7 +4,7 @@ What notebooks and scripts use of it stands here. Each function imports what it 
 called, so that `python run.py --help` stays quick.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,25 @@ def read_lists(
 
     path = RunFolder(run).candidates(stage)
     return read_lists(path, users, items) if path.is_file() else None
+
+
+def read_member(
+    folder: Path, described: "Mapping[str, Any]", stage: str, split: "Split"
+) -> "Lists":
+    """The lists of a member of an ensemble: its run's, or the average of several.
+
+    Args:
+        folder: the ensemble's.
+        described: one of `members` of its result, or `best_single`.
+        stage: `valid`, `test` or `final`.
+        split: of all members.
+
+    Raises:
+        InputError: a file is missing, unreadable or of other data, or lacks users.
+    """
+    from recsys_lightning.ensemble.members import read_member
+
+    return read_member(folder, described, stage, split)
 
 
 def user_values(metric: str, items: "NDArray[Any]", held_out: "Interactions") -> "NDArray[Any]":

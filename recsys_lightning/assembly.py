@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.errors import InputError
+from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.instantiate import make, resolved
 from recsys_lightning.runs.console import describe, summarise
 from recsys_lightning.runs.examples import examples_of, positions_of
@@ -66,6 +66,9 @@ def run(
     console = Console(quiet=int(os.environ.get("LOCAL_RANK", 0)) > 0)
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise InputError(f"{missing[0]}=???: a value is missing; give it on the command line")
+    check_range("sweep.keep", cfg.sweep.keep, low=0, whole=True)
+    if cfg.jobs is not None:
+        raise InputError("jobs: a list of several runs: give -m; or jobs=null, for a single one")
     if cfg.get("ensemble"):
         if HydraConfig.get().mode != RunMode.MULTIRUN:
             raise InputError(

@@ -131,7 +131,7 @@ def kept(
         resume = f"To resume: the same command with hydra.run.dir={folder} ckpt_path={RESUME}"
     if best.best_model_score is None or not best.best_model_path:
         if resume:
-            return f"{epoch}, before the first was judged. {resume}"
+            return f"{epoch}{', before the first was judged' if monitor else ''}. {resume}"
         return f"{epoch}, before the first was complete: nothing is kept"
     score = f"the best so far ({monitor} {best.best_model_score:.4f}) is"
     usable = f"{resume}; {from_best}" if resume else from_best

@@ -188,10 +188,11 @@ def record(
         tell_how_to_sync(folder)
     else:
         minimize = HydraConfig.get().sweeper.get("direction") == "minimize"
+        monitor, keep = cfg.monitor, cfg.sweep.keep
         if result.status == "failed":
             mark_failed(sweep_folder)
-        monitor, keep = cfg.monitor, cfg.sweep.keep
-        drop_all_but_best(sweep_folder, folder, result, monitor, keep, minimize=minimize)
+        else:
+            drop_all_but_best(sweep_folder, folder, result, monitor, keep, minimize=minimize)
     if interruption:
         raise interruption  # ends a sweep, too
     return result.metrics.get(cfg.monitor)

@@ -122,12 +122,13 @@ def test_eda_of_bare_pairs_skips_what_is_not_there(tmp_path):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Three models on movielens_small and their ensemble, by the real command."""
+    """Three models, one with two seeds, on movielens_small; their ensemble, by the real command."""
     folder = tmp_path_factory.mktemp("runs")
-    command = ["run.py", "-m", "model=popularity,ease,multi_dae", "max_epochs=3"]
+    jobs = "jobs=['model=popularity','model=ease','model=multi_dae seed=1,2']"
+    command = ["run.py", "-m", jobs, "max_epochs=3", "ensemble.seeds=average"]
     command += ["data=movielens_small", "data.min_rating=4", "refit=false", "callbacks=none"]
     command += ["trainer.enable_progress_bar=false", "logger=none"]
-    command += ["ensemble=rank", "ensemble.weights={ease: 1, popularity: 0.4}"]
+    command += ["ensemble=rank", r"ensemble.weights={ease: 1, multi_dae \(2 seeds\): 0.4}"]
     command += [f"hydra.sweep.dir={folder / 'sweep'}", f"split_dir={folder / 'splits'}"]
     command += [f"data.cache_dir={folder / 'cache'}"]
     assert forked_python(*command).returncode == 0
@@ -137,7 +138,7 @@ def runs(tmp_path_factory):
 def test_results_of_real_runs(runs, tmp_path):
     told = execute("results", tmp_path, folder=str(runs))
     assert not [key for key, cell in told.items() if "skipped" in cell["printed"]]
-    assert "3 done" in told["load"]["printed"]
+    assert "4 done" in told["load"]["printed"]
     assert [key for key, cell in told.items() if cell["figures"]] == [*RESULTS_FIGURES, "gained"]
     lines = told["activity"]["figures"][0]["data"]
     assert {line["name"] for line in lines} == {"popularity", "ease", "multi_dae"}

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from recsys_lightning.ensemble.build import BEST, Ensemble
 from recsys_lightning.ensemble.fusion import RULES
+from recsys_lightning.ensemble.members import AVERAGE, SEPARATE
 from recsys_lightning.ensemble.search import SEARCHES
 from recsys_lightning.ensemble.show import show
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError, Interrupted
@@ -38,7 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--k0", type=float, default=60, help="of reciprocal_rank")
     parser.add_argument("--folds", type=int, default=5, help="of the users, to cross-fit weights")
     parser.add_argument("--max-members", type=int, default=6, help="of a combination")
-    parser.add_argument("--per-model", type=int, default=1, help="best runs a model, of a sweep")
+    parser.add_argument(
+        "--per-model", type=int, default=1, help="best configurations a model, of a sweep"
+    )
+    parser.add_argument(
+        "--seeds",
+        default=SEPARATE,
+        help=f"runs that differ in seed alone: {SEPARATE} members, or one, their {AVERAGE}",
+    )
     parser.add_argument("--mixer", action="store_true", help="try LightGBM, too (extra rank)")
     parser.add_argument("--seed", type=int, default=0, help="of folds, bags and mixer")
     options = vars(parser.parse_args(arguments))

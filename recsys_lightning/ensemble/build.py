@@ -13,9 +13,10 @@ from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble import mixer
 from recsys_lightning.ensemble.fusion import RULES, Fusion, make_fusion
 from recsys_lightning.ensemble.members import (
+    AVERAGE,
+    SEPARATE,
     Member,
     Stage,
-    check_values,
     find_members,
     metric_of,
     read_stage,
@@ -27,6 +28,7 @@ from recsys_lightning.ensemble.output import (
     describe_members,
     keep_lists,
     measure,
+    places,
     submit,
 )
 from recsys_lightning.ensemble.search import (
@@ -65,7 +67,10 @@ class Ensemble:
         k0: of `reciprocal_rank`.
         folds: that the users are split into.
         max_members: of a `combination`.
-        per_model: runs of each model that a sweep's folder gives, the best on validation.
+        per_model: configurations of each model that a sweep's folder gives, the best on validation
+            by the mean over their seeds, each with all its seeds.
+        seeds: `separate`, or `average`: runs that differ in seed alone are one member, see
+            `fusion.average`.
         mixer: whether the learned mixer is tried: kept where it wins. Extra `rank`.
         seed: of the folds, the bags and the mixer.
     """
@@ -80,6 +85,7 @@ class Ensemble:
         folds: int = 5,
         max_members: int = 6,
         per_model: int = 1,
+        seeds: str = SEPARATE,
         mixer: bool = False,
         seed: int = 0,
     ) -> None:
@@ -100,10 +106,12 @@ class Ensemble:
         check_range("ensemble.folds", folds, low=2, whole=True)
         check_range("ensemble.max_members", max_members, low=1, whole=True)
         check_range("ensemble.per_model", per_model, low=1, whole=True)
+        if seeds not in (SEPARATE, AVERAGE):
+            raise InputError(f"ensemble.seeds={seeds}: expected {SEPARATE} or {AVERAGE}")
         check_range("ensemble.seed", seed, low=0, whole=True)
         self.fusion, self.weights, self.metric = fusion, weights, metric
         self.depth, self.k0, self.folds, self.max_members = depth, k0, folds, max_members
-        self.per_model, self.mixer, self.seed = per_model, mixer, seed
+        self.per_model, self.seeds, self.mixer, self.seed = per_model, seeds, mixer, seed
 
     def __call__(
         self, folders: Sequence[Path], out: Path, runs: Runs | None = None
@@ -160,7 +168,7 @@ class Ensemble:
     ) -> None:
         """Do all that a call does, and fill in what is `found` on the way."""
         with clock("load"):
-            members, failed = find_members(folders, self.metric, self.per_model, runs)
+            members, failed = find_members(folders, self.metric, self.per_model, self.seeds, runs)
             first = members[0].result
             found |= {
                 "data": first.data,
@@ -174,16 +182,17 @@ class Ensemble:
             }
             metric = metric_of(members, self.metric)
             split = read_split(Path(str(first.split_files)), first.split)
-            valid = read_stage("valid", members, split)
+            valid = read_stage("valid", members, split, f"val/{metric}")
         k, cutoffs = int(first.config["recommend"]["k"]), list(first.config["metrics"]["k"])
         length = max(k, *cutoffs)
 
         with clock("search"):
-            alone = [
-                check_values(member, lists, split.valid, f"val/{metric}")
-                for member, lists in zip(members, valid.members, strict=True)
-            ]
+            alone = valid.values
             best = int(np.argmax([np.nanmean(values) for values in alone]))
+            averaged = len(members[best].runs) > 1  # so no run has its metrics
+            single = dict(members[best].result.metrics)
+            if averaged:
+                single = measure("val", valid.members[best].items, split.valid, split, cutoffs)[0]
             methods = self._methods(members, valid, metric, k, length)
             eligible = [n for n, method in enumerate(methods) if method.eligible]
             at = max(eligible, key=lambda n: methods[n].value)  # the first of equal ones
@@ -205,8 +214,8 @@ class Ensemble:
                 "oracle": {f"val/{metric}": oracle(valid.members, split.valid, metric)},
                 "best_single": {
                     "name": members[best].name,
-                    "folder": relative(members[best].folder, out),
-                    "metrics": members[best].result.metrics,
+                    "folder": places(members[best], out),
+                    "metrics": single,
                 },
             }
 
@@ -214,14 +223,16 @@ class Ensemble:
             measured = [measure("val", chosen.lists, split.valid, split, cutoffs)]
             fused = {"valid": chosen.lists}
             if split.test.num_interactions:  # what has been chosen stays chosen
-                test = read_stage("test", members, split)
                 name = f"test/{metric}"
-                single = check_values(members[best], test.members[best], split.test, name)
+                test = read_stage("test", members, split, name)
+                if averaged:
+                    items = test.members[best].items
+                    single |= measure("test", items, split.test, split, cutoffs)[0]
                 made = self._apply(methods, test, k, length)
                 for lists, said in zip(made, found["methods"], strict=True):
                     values = user_values(metric, lists, split.test)
                     said["metrics"][name] = float(np.nanmean(values))
-                    said["gain"][name] = self._gain(values, single)
+                    said["gain"][name] = self._gain(values, test.values[best])
                 fused["test"] = made[at]
                 found["oracle"][name] = oracle(test.members, split.test, metric)
                 measured.append(measure("test", fused["test"], split.test, split, cutoffs))

@@ -248,6 +248,34 @@ def standardised(lists: Lists) -> NDArray[np.float32]:
     return np.where(there, np.maximum(scaled, _TINY), 0).astype(np.float32)
 
 
+def average(runs: Sequence[Lists], tie_order: NDArray[np.integer]) -> Lists:
+    """One list a user of runs that differ in seed alone, by the mean of `standardised` scores.
+
+    An item that a run's list lacks has the lowest score of that list there, 0: the run would have
+    put it lower still, and by how much is not known. Items are those of all lists, as many a user
+    as the longest holds; ties go to the preferred item.
+
+    Args:
+        runs: the lists of each, (U, K).
+        tie_order: (I,) items, the preferred first.
+
+    >>> one = Lists(np.int32([[0, 1, 2]]), np.float32([[9, 6, 3]]))
+    >>> two = Lists(np.int32([[1, 3, 2]]), np.float32([[0.9, 0.5, 0.4]]))
+    >>> items, scores = average([one, two], np.arange(4))
+    >>> items, scores.round(2)
+    (array([[1, 0, 3]], dtype=int32), array([[1.77, 1.22, 0.23]], dtype=float32))
+    """
+    length = max(run.items.shape[1] for run in runs)
+    union = Sum(runs, tie_order, "combsum_zscore", depth=length)
+    sizes = np.diff(union.starts)
+    there = np.arange(max(sizes.max(initial=0), length)) < sizes[:, None]  # (U, width)
+    items = np.full(there.shape, -1, dtype=np.int32)
+    scores = np.full(there.shape, -np.inf, dtype=np.float32)
+    items[there], scores[there] = union.items, union.contributions.mean(axis=0)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :length]
+    return Lists(np.take_along_axis(items, best, axis=1), np.take_along_axis(scores, best, axis=1))
+
+
 def _shifted(lists: Lists) -> tuple[NDArray, NDArray, NDArray]:
     """(U, K) float64 scores above the lowest of the list; (U, 1) the lowest, the highest."""
     scores = lists.scores.astype(np.float64)

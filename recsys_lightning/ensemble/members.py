@@ -1,9 +1,10 @@
 """Members: the runs that an ensemble is made of."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from recsys_lightning.data.holdout import Split
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.ensemble.fusion import average
 from recsys_lightning.errors import InputError
 from recsys_lightning.metrics.names import MetricName
 from recsys_lightning.metrics.of_lists import user_values
@@ -19,20 +21,31 @@ from recsys_lightning.runs.lists import Lists, read_lists
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import Run, Runs
 
+SEPARATE, AVERAGE = "separate", "average"  # what runs that differ in seed alone are
+
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A finished run.
+    """A finished run, or several that differ in seed alone, whose lists are averaged.
 
     Attributes:
-        name: its model, or its folder's name where several members share the model.
-        folder: of the run.
-        result: what it says of itself.
+        name: its model, or its folder's name where several members share the model; of several
+            runs the first one's, and how many seeds there are.
+        runs: one, or several by seed.
     """
 
     name: str
-    folder: Path
-    result: RunResult
+    runs: tuple[Run, ...]
+
+    @property
+    def folders(self) -> list[Path]:
+        """Of the runs."""
+        return [folder for folder, _ in self.runs]
+
+    @property
+    def result(self) -> RunResult:
+        """What the (first) run says of itself."""
+        return self.runs[0][1]
 
 
 class Stage(NamedTuple):
@@ -43,24 +56,31 @@ class Stage(NamedTuple):
         history: what is known of the users, and in no list.
         tie_order: (I,) items, the more popular in the history first.
         held_out: what the lists should find; None at `final`.
+        values: (U,) the metric of each member's lists; empty where none was asked for.
     """
 
     members: list[Lists]
     history: Interactions
     tie_order: NDArray[np.int64]
     held_out: Interactions | None
+    values: list[NDArray[np.float64]]
 
 
 def find_members(
-    folders: Sequence[Path], metric: str | None, per_model: int, runs: Runs | None = None
+    folders: Sequence[Path],
+    metric: str | None,
+    per_model: int,
+    seeds: str = SEPARATE,
+    runs: Runs | None = None,
 ) -> tuple[list[Member], list[tuple[Path, str]]]:
     """The runs to fuse, in an order that does not depend on where they were found.
 
     Args:
-        folders: a run's own folder is a member; of all the runs below any other folder, the best
-            `per_model` of each model are.
-        metric: by which they are the best; None: the runs' `monitor`.
-        per_model: runs of a model.
+        folders: a run's own folder is in; of all the runs below any other folder, those of the
+            best `per_model` configurations of each model are.
+        metric: by whose mean over the seeds they are the best; None: the runs' `monitor`.
+        per_model: configurations of a model.
+        seeds: whether runs that differ in seed alone are `separate` members, or one (`average`).
         runs: those that were read already.
 
     Returns:
@@ -83,72 +103,67 @@ def find_members(
                 (named if run == folder else swept)[run.resolve()] = run, result
     others = [run for place, run in swept.items() if place not in named]
     _check_one_split(others)
-    kept, count = list(named.values()), Counter[str]()
-    for run, result in sorted(others, key=lambda one: (-_value(one, metric), *_order(one))):
-        if count[result.model] < per_model:
-            kept.append((run, result))
-            count[result.model] += 1
+    kept = [*named.values(), *_best(others, metric, per_model)]
     if not kept:
         where = ", ".join(map(str, folders))
         raise InputError(f"none of the {len(failed)} runs in {where} has succeeded")
     kept.sort(key=_order)
     _check_alike(kept, metric)
-    models = Counter(result.model for _, result in kept)
-    members = [
-        Member(result.model if models[result.model] == 1 else run.name, run, result)
-        for run, result in kept
-    ]
-    clash = [name for name, number in Counter(m.name for m in members).items() if number > 1]
-    members = [Member(str(m.folder), m.folder, m.result) if m.name in clash else m for m in members]
+    members = _members(_configurations(kept) if seeds == AVERAGE else [[run] for run in kept])
     told = [(run, str(result.error)) for run, result in sorted(failed.values(), key=_order)]
     return members, told
 
 
-def read_stage(name: str, members: Sequence[Member], split: Split) -> Stage:
+def read_stage(name: str, members: Sequence[Member], split: Split, key: str | None = None) -> Stage:
     """The lists of all members at a stage.
 
     Args:
         name: valid, test or final.
         members: of the ensemble.
         split: of all of them.
+        key: a metric such as `val/recall@10`, to compute and to check against each run's result.
 
     Raises:
-        InputError: a file is missing, unreadable or of other data, or lacks users.
+        InputError: a file is missing, unreadable or of other data, lacks users, or has another
+            value of the metric than the run.
     """
     x = split.interactions
     _, history, held_out = split.question(name, members[0].result.config["test_history"])
     due = history.lengths < x.num_items if held_out is None else held_out.lengths > 0
-    read = []
+    tie_order = np.argsort(-history.popularity, kind="stable")
+    read, values = [], []
     for member in members:
-        path = RunFolder(member.folder).candidates(name)
-        lists = read_lists(path, x.users, x.items)
-        missing = due & ~(lists.items >= 0).any(axis=1)
-        if missing.any():
-            raise InputError(
-                f"{path}: no list for {np.count_nonzero(missing):,} of {np.count_nonzero(due):,} "
-                f"users, such as {x.users[missing][0]}"
-            )
+        of_runs = [_read_run(folder, name, x, due) for folder in member.folders]
+        lists = of_runs[0] if len(of_runs) == 1 else average(of_runs, tie_order)
         read.append(lists)
-    return Stage(read, history, np.argsort(-history.popularity, kind="stable"), held_out)
+        if key is None or held_out is None:
+            continue
+        of_each = [user_values(key, of_run.items, held_out) for of_run in of_runs]
+        for of_run, (folder, result) in zip(of_each, member.runs, strict=True):
+            _check_mean(of_run, result, key, RunFolder(folder).candidates(name))
+        alone = len(of_runs) == 1
+        values.append(of_each[0] if alone else user_values(key, lists.items, held_out))
+    return Stage(read, history, tie_order, held_out, values)
 
 
-def check_values(
-    member: Member, lists: Lists, held_out: Interactions, key: str
-) -> NDArray[np.float64]:
-    """(U,) a member's values of a metric, whose mean must be that in its result.json.
+def read_member(folder: Path, described: Mapping[str, Any], stage: str, split: Split) -> Lists:
+    """The lists of a member of an ensemble: its run's, or the average of several.
+
+    Args:
+        folder: the ensemble's.
+        described: one of `members` of its result, or `best_single`.
+        stage: valid, test or final.
+        split: of all members.
 
     Raises:
-        InputError: it is another.
+        InputError: a file is missing, unreadable or of other data, or lacks users.
     """
-    values = user_values(key, lists.items, held_out)
-    mean, told = float(np.nanmean(values)), member.result.metrics.get(key)
-    if told is not None and abs(mean - told) > 1e-6:
-        stage = MetricName.parse(key).file
-        raise InputError(
-            f"{RunFolder(member.folder).candidates(stage)}: its lists have {key} {mean:.6f}, "
-            f"{RESULT} says {told:.6f}: these are not the run's candidates"
-        )
-    return values
+    places = described["folder"]
+    runs = [folder / place for place in ([places] if isinstance(places, str) else places)]
+    member = Member(
+        described["name"], tuple((run, RunResult.read(RunFolder(run).result)) for run in runs)
+    )
+    return read_stage(stage, [member], split).members[0]
 
 
 def metric_of(members: Sequence[Member], metric: str | None) -> str:
@@ -174,6 +189,72 @@ def _results(folder: Path, runs: Runs) -> list[Run]:
             file = RunFolder(run).result
             raise InputError(f"{file}: no {missing[0]}; written by another version?")
     return found
+
+
+def _read_run(folder: Path, stage: str, x: Interactions, due: NDArray[np.bool_]) -> Lists:
+    """A run's lists, of which the users that are `due` must have one."""
+    path = RunFolder(folder).candidates(stage)
+    lists = read_lists(path, x.users, x.items)
+    missing = due & ~(lists.items >= 0).any(axis=1)
+    if missing.any():
+        raise InputError(
+            f"{path}: no list for {np.count_nonzero(missing):,} of {np.count_nonzero(due):,} "
+            f"users, such as {x.users[missing][0]}"
+        )
+    return lists
+
+
+def _check_mean(values: NDArray[np.float64], result: RunResult, key: str, path: Path) -> None:
+    """The mean of a run's values must be that in its result.json."""
+    mean, said = float(np.nanmean(values)), result.metrics.get(key)
+    if said is not None and abs(mean - said) > 1e-6:
+        raise InputError(
+            f"{path}: its lists have {key} {mean:.6f}, {RESULT} says {said:.6f}: these are not "
+            "the run's candidates"
+        )
+
+
+def _configurations(runs: Iterable[Run]) -> list[list[Run]]:
+    """The runs that differ in seed alone, together, in the order given."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run[1].configuration, []).append(run)
+    return list(found.values())
+
+
+def _best(runs: Sequence[Run], metric: str | None, per_model: int) -> list[Run]:
+    """All runs of the best configurations of each model; a job that was run twice counts once."""
+    once: dict[str, Run] = {}
+    for run in sorted(runs, key=_order):
+        once.setdefault(str(run[1].job), run)
+    kept, count = [], Counter[str]()
+    for of_one in sorted(
+        _configurations(once.values()),
+        key=lambda of_one: (-fmean(_value(run, metric) for run in of_one), _order(of_one[0])),
+    ):
+        model = of_one[0][1].model
+        if count[model] < per_model:
+            kept += of_one
+            count[model] += 1
+    return kept
+
+
+def _members(groups: Sequence[list[Run]]) -> list[Member]:
+    """A member of each group of runs, by a name of its own."""
+    models = Counter(result.model for (_, result), *_ in groups)
+    names = [
+        result.model if models[result.model] == 1 else folder.name
+        for (folder, result), *_ in groups
+    ]
+    count = Counter(names)
+    return [
+        Member(
+            (name if count[name] == 1 else str(runs[0][0]))
+            + (f" ({len(runs)} seeds)" if len(runs) > 1 else ""),
+            tuple(runs),
+        )
+        for name, runs in zip(names, groups, strict=True)
+    ]
 
 
 def _value(run: Run, metric: str | None) -> float:

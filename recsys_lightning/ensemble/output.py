@@ -24,18 +24,26 @@ BLOCK = 1024  # users at once
 def describe_members(
     members: Sequence[Member], weights: NDArray[np.float32] | None, out: Path
 ) -> list[dict[str, Any]]:
-    """Who takes part, and with what weight; None: the mixer weighs case by case."""
+    """Who takes part, and with what weight; None: the mixer weighs case by case.
+
+    `folder` and `seed` are lists where the member is the average of several runs.
+    """
     return [
         {
             "name": member.name,
-            "folder": relative(member.folder, out),
+            "folder": places(member, out),
             "model": member.result.model,
-            "seed": member.result.seed,
+            "seed": _one_or_all([result.seed for _, result in member.runs]),
             "weight": None if weights is None else round(float(weights[n]), 4),
         }
         for n, member in enumerate(members)
         if weights is None or weights[n] > 0
     ]
+
+
+def places(member: Member, out: Path) -> str | list[str]:
+    """The folder of a member, or the list of its runs' folders, as told in a file in `out`."""
+    return _one_or_all([relative(folder, out) for folder in member.folders])
 
 
 def measure(
@@ -121,7 +129,7 @@ def submit(
 
     The order of users is that of the members' own submissions, which have it from the template.
     """
-    files = [RunFolder(member.folder).submission for member in members]
+    files = [RunFolder(folder).submission for member in members for folder in member.folders]
     order = read_order(files[0])
     for file in files[1:]:
         if read_order(file) != order:
@@ -137,3 +145,7 @@ def submit(
         if found := violations(scratch, interactions, order, k):
             raise InputError(f"the fused lists are no submission:\n{told(path, found)}")
     return counts
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    return values[0] if len(values) == 1 else values

@@ -81,10 +81,12 @@ def best_config(result: RunResult, command: str) -> str:
     """
     choices, config = result.choices, result.config
     groups = {group: choices[group] for group in ("data", "holdout", "model")}
-    content: dict[str, Any] = {"hydra": {"mode": "RUN"}}  # an experiment may say MULTIRUN
+    # an experiment may say MULTIRUN, list jobs and fuse them
+    groups["ensemble"] = "none"
+    content: dict[str, Any] = {"hydra": {"mode": "RUN"}, "jobs": None}
     for override in result.overrides:
         key = override.partition("=")[0].lstrip("+~")
-        if key in choices and key not in ("sweep", "logger"):
+        if key in choices and key not in ("sweep", "logger", "ensemble"):
             groups[key] = choices[key]
         if key in choices or key in NOT_THE_JOB or key.split(".")[0] in NOT_THE_JOB:
             continue

@@ -19,7 +19,7 @@ TARGET = "_target_"
 # where things are written and how they are shown: a job is the same without them
 NOT_THE_JOB = frozenset(
     {
-        *("logger", "sweep", "ensemble", "split_dir", "eval_batch_size", "recommend.users"),
+        *("logger", "sweep", "jobs", "ensemble", "split_dir", "eval_batch_size", "recommend.users"),
         *("data.cache_dir", "data.root", "data.write_to"),
         *("trainer.enable_progress_bar", "trainer.enable_model_summary"),
         *("trainer.log_every_n_steps", "trainer.default_root_dir", "trainer.profiler"),

@@ -118,6 +118,11 @@ class RunResult(Result):
     threads: Mapping[str, int] = field(default_factory=dict)
     finished: str | None = None
 
+    @property
+    def configuration(self) -> str:
+        """What runs that differ in seed alone have in common; an earlier version has the job."""
+        return self.repeated or str(self.job)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleResult(Result):

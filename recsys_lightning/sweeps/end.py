@@ -14,6 +14,7 @@ from recsys_lightning.instantiate import make
 from recsys_lightning.runs.secrets import hide
 from recsys_lightning.session import session
 from recsys_lightning.sweeps.jobs import Runs, begin, failures, splits
+from recsys_lightning.sweeps.keep import settle
 from recsys_lightning.sweeps.locks import take_sweep, wait_for_jobs
 from recsys_lightning.tracking.wandb import tell_how_to_sync
 from recsys_lightning.tracking.wandb_report import log_ensemble, log_report
@@ -58,6 +59,8 @@ def end_sweep(folder: Path, cfg: DictConfig) -> int:
     """Tell how the jobs of a sweep ended, failures first; fuse, report; returns the exit code."""
     wait_for_jobs(folder)  # of a launcher that gave up
     runs = Runs()  # that have ended: each is read once
+    minimize = OmegaConf.select(cfg, "hydra.sweeper.direction") == "minimize"
+    settle(folder, runs.below(folder), cfg.sweep.keep, minimize=minimize)
     failed = failures(folder, runs.below(folder))
     for run, error in failed:
         print(f"failed: {run}: {error}", file=sys.stderr)

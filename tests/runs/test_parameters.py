@@ -36,7 +36,7 @@ def plain():
     [
         *(("eval_batch_size=7",), ("recommend.users=[7]",), ("split_dir=elsewhere",)),
         *(("logger=[csv,wandb]",), ("ensemble=rank",), ("sweep.keep=1",), ("sweep.trial=3",)),
-        *(("data.cache_dir=elsewhere",), ("callbacks=none",)),
+        *(("data.cache_dir=elsewhere",), ("callbacks=none",), ("jobs=['model=ease']",)),
         ("trainer.enable_progress_bar=false", "trainer.enable_model_summary=true"),
         ("trainer.log_every_n_steps=1", "+trainer.profiler=simple", "+trainer.default_root_dir=x"),
         (f"+callbacks.a._target_={CALLBACKS}.LearningRateMonitor",),

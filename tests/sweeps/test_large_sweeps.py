@@ -53,6 +53,17 @@ def finished_sweep(folder, number):
     return folder
 
 
+def runs_of(folder, *models):
+    """A sweep in which whatever comes first is the best."""
+    split = make_split()
+    for number, model in enumerate(models):
+        choices = {"data": "made up", "holdout": "random", "model": model}
+        run = folder / f"{number}_{model}"
+        write_run(run, split, 1 / (1 + number), seed=number, choices=choices)
+    (folder / "multirun.yaml").touch()
+    return folder
+
+
 def decide(folder, job):
     """Whether a job is done, as `job.run_job` asks."""
     with JobLock(folder, job) as lock:
@@ -120,15 +131,19 @@ def test_a_failure_is_of_this_start(sweep):
 
 
 def test_the_end_of_a_sweep_reads_every_result_once(tmp_path, monkeypatch):
-    folder, split = tmp_path / "sweep", make_split()
-    for number, model in enumerate(("ease", "recvae", "easer", "ease")):
-        choices = {"data": "made up", "holdout": "random", "model": model}
-        run = folder / f"{number}_{model}"
-        write_run(run, split, 1 / (1 + number), seed=number, choices=choices)
-    (folder / "multirun.yaml").touch()
+    folder = runs_of(tmp_path / "sweep", "ease", "recvae", "easer", "ease")
     options = {"_target_": "recsys_lightning.ensemble.build.Ensemble", "weights": "equal"}
+    config = {"ensemble": options, "sweep": {"keep": 5}}
     with files_read(monkeypatch) as read:
-        assert end.end_sweep(folder, OmegaConf.create({"ensemble": options})) == 0
+        assert end.end_sweep(folder, OmegaConf.create(config)) == 0
     assert sorted(path.parent.name for path in read) == ["0_ease", "1_recvae", "2_easer", "3_ease"]
     assert (folder / "submission.csv").exists()
     assert (folder / "best" / "ease.yaml").exists()
+
+
+@pytest.mark.parametrize(("direction", "kept"), [("maximize", "0_ease"), ("minimize", "1_ease")])
+def test_the_end_of_a_sweep_deletes_what_is_not_of_the_best(direction, kept, tmp_path):
+    folder = runs_of(tmp_path / "sweep", "ease", "ease")
+    config = {"sweep": {"keep": 1}, "hydra": {"sweeper": {"direction": direction}}}
+    assert end.end_sweep(folder, OmegaConf.create(config)) == 0
+    assert [path.parent.name for path in folder.glob("*/submission.csv")] == [kept]
