@@ -42,7 +42,7 @@ class LightGCN(Propagated):
         num_layers: int = 3,
         loss: str = "bpr",
         l2: float = 0.0001,
-        lr: float = 0.001,
+        lr: float = 0.01,
     ) -> None:
         super().__init__(num_users, num_items, embedding_dim, loss, l2, lr)
         check_range("model.num_layers", num_layers, low=0, whole=True)
