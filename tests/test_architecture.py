@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "memory": {"errors"},
     "writing": set(),
     "functional": {"errors", "functional"},
-    "data": {"errors", "writing", "data"},
+    "data": {"errors", "writing", "data", "functional"},
     "metrics": {"errors", "data", "functional", "metrics"},
     "checkpoints": {"errors", "data"},
     "starts": {"errors", "data", "checkpoints", "runs"},

@@ -87,3 +87,19 @@ class Rows(NamedTuple):
 
     users: Tensor
     history: Bag
+
+
+class Pairs(NamedTuple):
+    """A training batch of interactions, each with items that its user has not (pairwise).
+
+    Attributes:
+        users: (B,) int64 user positions.
+        positives: (B,) int64 an item of each.
+        negatives: (B, m) int64 items that each has not.
+        log_probability: (B, m) float32 log of the probability with which each was drawn.
+    """
+
+    users: Tensor
+    positives: Tensor
+    negatives: Tensor
+    log_probability: Tensor

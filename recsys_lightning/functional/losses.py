@@ -8,7 +8,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import cross_entropy, normalize, softplus
 
 
 def multinomial_nll(logits: Tensor, target: Tensor) -> Tensor:
@@ -121,6 +121,25 @@ def half_squared_norms(*embeddings: Tensor) -> Tensor:
     tensor(9.)
     """
     return 0.5 * sum((e.float().square().sum() / len(e) for e in embeddings), start=torch.zeros(()))
+
+
+def info_nce(anchors: Tensor, others: Tensor, temperature: float) -> Tensor:
+    """-log softmax_r cos(a_r, b_r') / temperature at r' = r, mean over rows (van den Oord, 2018).
+
+    Args:
+        anchors: (B, D) a.
+        others: (B, D) b.
+        temperature: > 0.
+
+    Returns:
+        () float32.
+
+    >>> info_nce(torch.eye(2), torch.eye(2), temperature=1.0)  # log(1 + 1/e)
+    tensor(0.3133)
+    """
+    anchors, others = (normalize(vectors.float()) for vectors in (anchors, others))
+    rows = torch.arange(len(anchors), device=anchors.device)
+    return cross_entropy(anchors @ others.T / temperature, rows)
 
 
 def gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:

@@ -1,0 +1,148 @@
+"""DeepFM: a factorisation machine and a perceptron on the same embeddings of all fields.
+
+Guo, Tang, Ye, Li and He, DeepFM: A factorization-machine based neural network for CTR prediction,
+IJCAI 2017.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from scipy.sparse import hstack
+from torch import Tensor, nn
+from torch.nn.functional import embedding, embedding_bag
+
+from recsys_lightning.data.batches import Pairs, Query
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.errors import check_range, check_sizes
+from recsys_lightning.families.pairwise import Pairwise
+from recsys_lightning.functional.losses import half_squared_norms
+from recsys_lightning.nn.towers import Tower
+
+
+def second_order(fields: Tensor) -> Tensor:
+    """(n,) `sum_{f<g} <v_f, v_g>` of the vectors v of F fields (n, F, D), in O(F D).
+
+    >>> v = torch.tensor([[[1.0, 2.0], [3.0, 0.0], [0.0, 5.0]]])
+    >>> second_order(v)  # 3 + 10 + 0
+    tensor([13.])
+    """
+    return (fields.sum(1).square() - fields.square().sum(1)).sum(1) / 2
+
+
+class DeepFM(Pairwise):
+    """`s = w_0 + sum_f w_f + sum_{f<g} <v_f, v_g> + MLP([v_1; ...; v_F])`.
+
+    The fields are the user, the item and its features, each with a weight w and a vector v that FM
+    and MLP share. A feature with several values has the mean of theirs, with none zeros; a year is
+    a value as any other. A user is in one field, so FM is `<v_u, V_i>` plus what an item has alone,
+    with V_i the sum of the vectors of its fields. An unknown user gets the popular items.
+
+    Args:
+        num_users: U.
+        num_items: I.
+        num_values: values of each feature.
+        features: names of the item features; null: all that the data has, which may be none.
+        embedding_dim: of v, which begins as N(0, 0.1²); w begins at 0.
+        hidden_dims: of the MLP, see `Tower`; []: without one, a factorisation machine.
+        dropout: of the MLP's layers in training.
+        loss: bpr, bce or sampled_softmax; see `Pairwise`.
+        l2: of the w and v of the users and items that a batch reads, see `half_squared_norms`.
+        lr: of Adam.
+        score_memory_mb: of a block of pairs, see `Tower`.
+    """
+
+    uses_features = True
+    bags: Tensor
+    bag_offsets: Tensor
+
+    def __init__(
+        self,
+        *,
+        num_users: int,
+        num_items: int,
+        num_values: Sequence[int],
+        features: Sequence[str] | None = None,
+        embedding_dim: int = 64,
+        hidden_dims: Sequence[int] = (128, 64),
+        dropout: float = 0.2,
+        loss: str = "bpr",
+        l2: float = 0.001,
+        lr: float = 0.001,
+        score_memory_mb: float = 4,
+    ) -> None:
+        super().__init__(num_users, num_items, loss, lr)
+        check_range("model.embedding_dim", embedding_dim, low=1, whole=True)
+        check_sizes("model.hidden_dims", hidden_dims, empty=True)
+        check_range("model.dropout", dropout, low=0, high=1, open_high=True)
+        check_range("model.l2", l2, low=0)
+        check_range("model.score_memory_mb", score_memory_mb, low=0, open_low=True)
+        self.l2, self.num_features = l2, len(num_values)
+        self.bias = nn.Parameter(torch.zeros(()))
+        self.users = self._table(num_users, embedding_dim)
+        self.items = self._table(num_items, embedding_dim)
+        if num_values:
+            self.values = self._table(sum(num_values), embedding_dim)
+        self.tower: Tower | None = None
+        if hidden_dims:
+            item_dim = (1 + len(num_values)) * embedding_dim
+            self.tower = Tower(embedding_dim, item_dim, hidden_dims, dropout, score_memory_mb)
+        # the values of an item's features, a bag for each (item, feature)
+        self.register_from_data("bags", "values", dtype=torch.int64)
+        self.register_from_data("bag_offsets", num_items * len(num_values) + 1, dtype=torch.int64)
+
+    @staticmethod
+    def _table(length: int, embedding_dim: int) -> nn.Parameter:
+        """(length, 1+D) w and v."""
+        return nn.Parameter(nn.functional.pad(0.1 * torch.randn(length, embedding_dim), (1, 0)))
+
+    def prepare(self, interactions: Interactions) -> None:  # noqa: D102
+        chosen = [interactions.features[name].matrix for name in self.features]
+        if chosen:  # hstack keeps an item's features in their order
+            self.bags = torch.from_numpy(hstack(chosen, format="csr").indices).long()
+            lengths = torch.stack([torch.from_numpy(x.indptr).diff() for x in chosen], 1)
+            self.bag_offsets = nn.functional.pad(lengths.flatten().cumsum(0), (1, 0))
+
+    def on_fit_start(self) -> None:  # noqa: D102
+        if self.tower is not None:
+            self.tower.announce(len(self.datamodule.users("valid")), self.num_items)
+
+    def item_fields(self) -> Tensor:
+        """(I, F, 1+D) w and v of the item itself and of its features."""
+        own = self.items[:, None]
+        if not self.num_features:
+            return own
+        means = embedding_bag(
+            self.bags, self.values, self.bag_offsets, mode="mean", include_last_offset=True
+        )
+        return torch.cat([own, means.view(self.num_items, self.num_features, -1)], 1)
+
+    def item_side(self) -> tuple[Tensor, Tensor]:
+        """Of all items what each has alone, beside its V, (I, 1+D); and all its v, (I, F D)."""
+        fields = self.item_fields()
+        weights, vectors = fields[..., 0], fields[..., 1:]
+        alone = self.bias + weights.sum(1) + second_order(vectors)
+        return torch.cat([alone[:, None], vectors.sum(1)], 1), vectors.flatten(1)
+
+    def score_pairs(self, users: Tensor, items: Tensor) -> Tensor:  # noqa: D102
+        user, (matched, vectors) = self.users[users], self.item_side()
+        item = embedding(items, matched)
+        scores = item[..., 0] + user[:, :1] + torch.einsum("bd,bnd->bn", user[:, 1:], item[..., 1:])
+        if self.tower is not None:
+            of_users = self.tower.user_part(user[:, 1:])
+            of_items = embedding(items, self.tower.item_part(vectors))
+            scores = scores + self.tower(of_users[:, None], of_items)
+        return scores
+
+    def penalty(self, pairs: Pairs) -> Tensor | float:  # noqa: D102
+        if not self.l2:
+            return 0.0
+        rows = self.users[pairs.users], self.items[pairs.positives], self.items[pairs.negatives]
+        return self.l2 * half_squared_norms(*rows)
+
+    def score(self, query: Query) -> Tensor:  # noqa: D102
+        user, (matched, vectors) = self.users[query.users.clamp(min=0)], self.item_side()
+        scores = matched[:, 0] + user[:, :1] + user[:, 1:] @ matched[:, 1:].T
+        if self.tower is not None:
+            of_users, of_items = self.tower.user_part(user[:, 1:]), self.tower.item_part(vectors)
+            scores = scores + self.tower.all_pairs(of_users, of_items)
+        return self.or_popularity(scores, query.users)

@@ -1,0 +1,164 @@
+"""NCF: neural collaborative filtering, as GMF, MLP or both (NeuMF).
+
+He, Liao, Zhang, Nie, Hu and Chua, Neural collaborative filtering, WWW 2017
+(hexiangnan/neural_collaborative_filtering).
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding
+from torch.optim import SGD
+
+from recsys_lightning.data.batches import Pairs, Query
+from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.errors import InputError, check_range, check_sizes
+from recsys_lightning.families.pairwise import Pairwise
+from recsys_lightning.functional.losses import half_squared_norms
+from recsys_lightning.nn.towers import Tower
+
+VARIANTS = {"gmf": ("gmf",), "mlp": ("mlp",), "neumf": ("gmf", "mlp")}  # their branches
+
+
+class NCF(Pairwise):
+    """`s_ui = h^T [p_u o q_i ; a_L] + b`, `a_l = relu(W_l a_{l-1} + b_l)`, `a_0 = [p'_u ; q'_i]`.
+
+    NeuMF has both branches, each with embeddings of its own; GMF and MLP have one. An unknown user
+    gets the popular items: nothing else is known of them.
+
+    Pre-training: NeuMF starts from a GMF and an MLP by `init_from={gmf: run, mlp: run}`. It copies
+    embeddings and layers, and `h <- [h_G ; h_M] / 2` and b likewise, so that its first scores are
+    the means of theirs. It then goes on with plain SGD of the same `lr`, as the paper says: Adam's
+    moments are not there. Nothing else chooses SGD.
+
+    Where we differ from the authors' code: dropout (theirs has none), and L2 of the batch's rows.
+
+    Args:
+        num_users: U.
+        num_items: I.
+        variant: gmf, mlp or neumf.
+        embedding_dim: of p and q, which begin as N(0, 0.01²).
+        tower_dims: of a_0 to a_L; a_0 is halves of p' and q', so even. L is at least 1: without a
+            layer a score is a sum of a user's and an item's, and all users have one ranking.
+        dropout: of a_1 to a_L in training.
+        loss: bce, bpr or sampled_softmax; see `Pairwise`.
+        l2: of the p, q, p' and q' that a batch reads; see `half_squared_norms`.
+        lr: of Adam, or of SGD after pre-training.
+        score_memory_mb: of a block of pairs, see `Tower`.
+    """
+
+    starts_from: ClassVar = {"gmf": ("NCF",), "mlp": ("NCF",)}
+
+    def __init__(
+        self,
+        *,
+        num_users: int,
+        num_items: int,
+        variant: str = "neumf",
+        embedding_dim: int = 64,
+        tower_dims: Sequence[int] = (128, 64, 32),
+        dropout: float = 0.0,
+        loss: str = "bce",
+        l2: float = 0.0,
+        lr: float = 0.001,
+        score_memory_mb: float = 4,
+    ) -> None:
+        super().__init__(num_users, num_items, loss, lr)
+        if variant not in VARIANTS:
+            raise InputError(f"model.variant={variant}: expected one of {', '.join(VARIANTS)}")
+        check_range("model.embedding_dim", embedding_dim, low=1, whole=True)
+        check_sizes("model.tower_dims", tower_dims)
+        if tower_dims[0] % 2 or len(tower_dims) < 2:
+            raise InputError(
+                f"model.tower_dims={list(tower_dims)}: expected an even width, of which a user's "
+                "and an item's vector are halves, and one layer or more after it"
+            )
+        check_range("model.dropout", dropout, low=0, high=1, open_high=True)
+        check_range("model.l2", l2, low=0)
+        check_range("model.score_memory_mb", score_memory_mb, low=0, open_low=True)
+        self.variant, self.l2, self.is_pretrained = variant, l2, False
+        widths = {"gmf": embedding_dim, "mlp": tower_dims[0] // 2}
+        self.users, self.items = nn.ParameterDict(), nn.ParameterDict()
+        for branch in VARIANTS[variant]:
+            for tables, number in ((self.users, num_users), (self.items, num_items)):
+                tables[branch] = nn.Parameter(0.01 * torch.randn(number, widths[branch]))
+        self.bias = nn.Parameter(torch.zeros(()))
+        if "gmf" in self.users:
+            self.gmf_output = nn.Parameter(torch.empty(embedding_dim))
+        if "mlp" in self.users:
+            parts = widths["mlp"], widths["mlp"]
+            self.tower = Tower(*parts, tower_dims[1:], dropout, score_memory_mb)
+        outputs = [weight for name, weight in self.named_parameters() if "output" in name]
+        bound = (3 / sum(weight.numel() for weight in outputs)) ** 0.5  # LeCun-uniform
+        for weight in outputs:
+            nn.init.uniform_(weight, -bound, bound)
+
+    def prepare(self, interactions: Interactions) -> None:  # noqa: D102
+        self.is_pretrained = bool(self.starts)
+        if not self.starts:
+            return
+        if set(self.starts) != set(self.users) or self.variant != "neumf":
+            raise InputError(
+                "init_from: model.variant=neumf starts from a gmf and an mlp, gmf and mlp from "
+                f"nothing; got {', '.join(self.starts)} for {self.variant}"
+            )
+        biases = []
+        for branch, start in self.starts.items():
+            start.copy_users(f"users.{branch}", into=self.users[branch])
+            start.copy_items(f"items.{branch}", into=self.items[branch])
+            start.copy("bias", into=self.bias)
+            biases.append(self.bias.detach().clone())
+        self.starts["gmf"].copy("gmf_output", into=self.gmf_output)
+        for name, parameter in self.tower.named_parameters():
+            self.starts["mlp"].copy(f"tower.{name}", into=parameter)
+        self.bias.data = torch.stack(biases).mean()
+        for weight in (self.gmf_output, self.tower.output.weight):
+            weight.data /= 2
+
+    def configure_optimizers(self) -> Any:  # noqa: D102
+        if self.is_pretrained:
+            return SGD(self.parameters(), lr=self.lr)
+        return super().configure_optimizers()
+
+    def on_fit_start(self) -> None:  # noqa: D102
+        if "mlp" in self.users:
+            self.tower.announce(len(self.datamodule.users("valid")), self.num_items)
+
+    def score_pairs(self, users: Tensor, items: Tensor) -> Tensor:  # noqa: D102
+        scores: Tensor = self.bias
+        if "gmf" in self.users:
+            weighted = self.users["gmf"][users] * self.gmf_output
+            vectors = embedding(items, self.items["gmf"])
+            scores = scores + torch.einsum("bd,bnd->bn", weighted, vectors)
+        if "mlp" in self.users:
+            of_users = self.tower.user_part(self.users["mlp"][users])
+            of_items = embedding(items, self.tower.item_part(self.items["mlp"]))
+            scores = scores + self.tower(of_users[:, None], of_items)
+        return scores
+
+    def penalty(self, pairs: Pairs) -> Tensor | float:  # noqa: D102
+        if not self.l2:
+            return 0.0
+        rows = [
+            table[chosen]
+            for branch in self.users
+            for table, chosen in (
+                (self.users[branch], pairs.users),
+                (self.items[branch], pairs.positives),
+                (self.items[branch], pairs.negatives),
+            )
+        ]
+        return self.l2 * half_squared_norms(*rows)
+
+    def score(self, query: Query) -> Tensor:  # noqa: D102
+        users = query.users.clamp(min=0)
+        scores: Tensor = self.bias
+        if "gmf" in self.users:
+            scores = scores + (self.users["gmf"][users] * self.gmf_output) @ self.items["gmf"].T
+        if "mlp" in self.users:
+            of_users = self.tower.user_part(self.users["mlp"][users])
+            of_items = self.tower.item_part(self.items["mlp"])
+            scores = scores + self.tower.all_pairs(of_users, of_items)
+        return self.or_popularity(scores, query.users)

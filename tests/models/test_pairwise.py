@@ -1,0 +1,249 @@
+"""The pairwise models against direct computations."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from recsys_lightning.data.batches import Pairs
+from recsys_lightning.data.holdout import RandomHoldout
+from recsys_lightning.data.views.pairs import PairView
+from recsys_lightning.errors import InputError
+from recsys_lightning.models.lightgcn import LightGCN
+from recsys_lightning.models.mf_bpr import MFBPR
+from recsys_lightning.models.ngcf import NGCF
+from recsys_lightning.models.xsimgcl import XSimGCL
+from tests.conftest import run_experiment, two_tastes
+from tests.models.test_contract import query
+
+SIZES = {"num_users": 60, "num_items": 40}
+
+
+def prepared(cls, **options):
+    """A model in float64 whose graph is that of `two_tastes`, and whose tables are kept."""
+    torch.manual_seed(0)
+    model = cls(**SIZES, embedding_dim=5, **options).double()
+    x = two_tastes()
+    model.prepare(x)
+    with torch.no_grad():
+        model.keep()
+    return model.eval(), x
+
+
+def laplacian(x):
+    """(U+I, U+I) D^-1/2 A D^-1/2."""
+    rows = x.matrix.toarray().astype(float)
+    users, items = rows.shape
+    a = np.block([[np.zeros((users, users)), rows], [rows.T, np.zeros((items, items))]])
+    root = 1 / np.sqrt(np.maximum(a.sum(1), 1))
+    return root[:, None] * a * root
+
+
+def nodes_of(model):
+    return np.concatenate([model.users.detach().numpy(), model.items.detach().numpy()])
+
+
+def scores_of(model, x, users=None):
+    asked = query(x, np.arange(x.num_users))
+    with torch.no_grad():
+        return model.score(asked if users is None else asked._replace(users=users)).numpy()
+
+
+def batch(x, size=50, negatives=3):
+    return next(iter(PairView(size, negatives).loader(x, seed=1, epoch=0, rank=0, world_size=1)))
+
+
+def test_lightgcn_scores_as_the_full_propagation():
+    model, x = prepared(LightGCN, num_layers=3)
+    layers = [nodes_of(model)]
+    for _ in range(3):
+        layers.append(laplacian(x) @ layers[-1])
+    final = np.mean(layers, axis=0)
+    users, items = model.vectors()
+    assert np.concatenate([users.detach(), items.detach()]) == pytest.approx(final, abs=1e-12)
+    assert scores_of(model, x) == pytest.approx(final[:60] @ final[60:].T, abs=1e-12)
+
+
+def test_lightgcn_answers_an_unknown_user_from_the_history():
+    model, x = prepared(LightGCN, num_layers=2)
+    known = scores_of(model, x)
+    with torch.no_grad():
+        own = model.users @ model.matched.T / 3
+    unknown = scores_of(model, x, torch.full((60,), -1))
+    assert unknown == pytest.approx(known - own.numpy(), abs=1e-12)
+
+
+def test_lightgcn_without_layers_is_mf_bpr():
+    """Equal weights, losses and gradients."""
+    x = two_tastes()
+    graph, _ = prepared(LightGCN, num_layers=0, l2=0.1)
+    flat = MFBPR(**SIZES, embedding_dim=5, item_bias=False, l2=0.1).double()
+    flat.users.data, flat.items.data = graph.users.data, graph.items.data
+    assert scores_of(flat, x) == pytest.approx(scores_of(graph, x), abs=1e-12)
+    losses = [model.loss(batch(x)) for model in (graph, flat)]
+    assert losses[0].item() == losses[1].item()
+    for loss in losses:
+        loss.backward()
+    for name in ("users", "items"):
+        torch.testing.assert_close(getattr(graph, name).grad, getattr(flat, name).grad)
+
+
+def test_xsimgcl_without_noise_is_the_mean_of_layers_1_to_k():
+    model, x = prepared(XSimGCL, num_layers=2, noise=0.0)
+    one = laplacian(x) @ nodes_of(model)
+    final = (one + laplacian(x) @ one) / 2
+    clean = model.noisy_layers()[-1]
+    assert clean.items.detach().numpy() == pytest.approx((laplacian(x) @ one)[60:], abs=1e-12)
+    assert scores_of(model, x) == pytest.approx(final[:60] @ final[60:].T, abs=1e-12)
+
+
+def test_xsimgcls_noise_has_its_length_and_the_signs_of_the_vectors():
+    model, x = prepared(XSimGCL, num_layers=1, noise=0.2)
+    clean = laplacian(x) @ nodes_of(model)
+    noise = torch.cat(list(model.noisy_layers()[0])).detach().numpy() - clean
+    assert np.linalg.norm(noise, axis=1) == pytest.approx(0.2)
+    assert (noise * clean >= 0).all()
+
+
+def test_xsimgcls_loss_is_bpr_and_the_contrast_of_the_batchs_nodes():
+    model, x = prepared(XSimGCL, num_layers=2, noise=0.0, contrast=0.7, temperature=0.3, l2=0.0)
+    pairs = batch(x)
+    one = laplacian(x) @ nodes_of(model)
+    final = (one + laplacian(x) @ one) / 2
+
+    def contrast(of):
+        unit = [v[of] / np.linalg.norm(v[of], axis=1, keepdims=True) for v in (final, one)]
+        logits = unit[0] @ unit[1].T / 0.3
+        return np.mean(np.log(np.exp(logits).sum(1)) - np.diag(logits))
+
+    users, positives = np.unique(pairs.users), np.unique(pairs.positives)
+    user, item = final[pairs.users], final[60:][pairs.positives]
+    others = final[60:][pairs.negatives]
+    gap = (user[:, None] * others).sum(2) - (user * item).sum(1)[:, None]
+    expected = np.log1p(np.exp(gap)).mean() + 0.7 * (contrast(users) + contrast(60 + positives))
+    model.log_epoch_mean = lambda **_: None
+    assert model.loss(pairs).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["paper", "authors"])
+def test_ngcf_scores_as_its_recursion_over_the_graph(variant):
+    model, x = prepared(NGCF, layer_dims=[4, 3], variant=variant)
+    rows = x.matrix.toarray().astype(float)
+    a = np.block([[np.zeros((60, 60)), rows], [rows.T, np.zeros((40, 40))]]) + np.eye(100)
+    near = laplacian(x) if variant == "paper" else a / a.sum(1, keepdims=True)
+    e, sides = nodes_of(model), [nodes_of(model)]
+
+    def act(v):
+        return np.where(v > 0, v, 0.2 * v)
+
+    for layer in model.layers:
+        w1, w2 = layer.sum.weight.detach().numpy().T, layer.product.weight.detach().numpy().T
+        n = near @ e
+        if variant == "paper":
+            e = act((n + e) @ w1 + (n * e) @ w2)
+        else:
+            b1, b2 = layer.sum.bias.detach().numpy(), layer.product.bias.detach().numpy()
+            e = act(n @ w1 + b1) + act((n * e) @ w2 + b2)
+        sides.append(e / np.linalg.norm(e, axis=1, keepdims=True))
+    final = np.concatenate(sides, axis=1)
+    vectors = model.vectors()
+    assert vectors.users.detach().numpy() == pytest.approx(final[:60], abs=1e-10)
+    assert scores_of(model, x) == pytest.approx(final[:60] @ final[60:].T, abs=1e-10)
+
+
+def test_an_ngcf_layer_of_one_weight_is_the_laplacian_with_self_loops():
+    """models.md 11.8: W_2 = 0, W_1 = 1, slope 1."""
+    model, x = prepared(NGCF, layer_dims=[5])
+    [layer] = model.layers
+    layer.sum.weight.data, layer.product.weight.data = (
+        torch.eye(5).double(),
+        torch.zeros(5, 5).double(),
+    )
+    e = abs(nodes_of(model))  # then the slope plays no part
+    model.users.data, model.items.data = map(torch.from_numpy, (e[:60].copy(), e[60:].copy()))
+    expected = laplacian(x) @ e + e
+    assert model.propagated()[1].users.detach().numpy() == pytest.approx(expected[:60], abs=1e-12)
+
+
+def test_ngcfs_dropout_is_in_training_only_and_not_in_what_is_kept():
+    model, x = prepared(NGCF, layer_dims=[5], message_dropout=0.5)
+    before = scores_of(model, x)
+    model.train()
+    assert (model.vectors().users[:, 5:] == 0).any()
+    with torch.no_grad():
+        model.keep()
+    assert model.training
+    assert (scores_of(model.eval(), x) == before).all()
+
+
+def test_mf_bprs_bias_is_in_loss_and_scores_alike():
+    x = two_tastes()
+    model = MFBPR(**SIZES, embedding_dim=5).double()
+    model.bias.data = torch.randn(40).double()
+    users, items = model.vectors()
+    assert scores_of(model, x) == pytest.approx((users @ items.T).detach().numpy(), abs=1e-12)
+
+
+def test_mf_bpr_gives_an_unknown_user_the_popular_items():
+    x = two_tastes()
+    model = MFBPR(**SIZES)
+    model.popularity = torch.from_numpy(x.popularity).float()
+    unknown = scores_of(model, x, torch.full((60,), -1))
+    assert (unknown == x.popularity).all()
+
+
+def test_the_penalty_reads_the_rows_of_the_batch_alone():
+    model, _ = prepared(LightGCN, l2=0.3)
+    pairs = Pairs(
+        torch.tensor([1, 1]), torch.tensor([2, 3]), torch.tensor([[4], [4]]), torch.zeros(2, 1)
+    )
+    p, q = model.users.detach(), model.items.detach()
+    rows = [p[1], p[1], q[2], q[3], q[4], q[4]]
+    expected = 0.3 * 0.5 * sum(float(row.square().sum()) for row in rows) / 2
+    assert model.penalty(pairs).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_full_softmax_is_over_all_items():
+    x = two_tastes()
+    model = MFBPR(**SIZES, loss="softmax", l2=0.0).double()
+    pairs = batch(x)
+    users, items = (v.detach().numpy() for v in model.vectors())
+    logits = users[pairs.users] @ items.T
+    chosen = logits[np.arange(50), pairs.positives]
+    expected = np.mean(np.log(np.exp(logits).sum(1)) - chosen)
+    assert model.loss(pairs).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["bpr", "bce", "sampled_softmax", "softmax"])
+def test_every_loss_learns_the_two_tastes(loss, tmp_path):
+    split = RandomHoldout(valid_items=2, test_items=0).split(two_tastes())
+    experiment = run_experiment(
+        tmp_path,
+        split,
+        partial(LightGCN, embedding_dim=8, num_layers=1, loss=loss, lr=0.02),
+        view=PairView(64, negatives=4),
+        trainer={"max_epochs": 10},
+        refit=False,
+    )
+    assert experiment.outcome.metrics["val/recall@5"] > 0.2
+
+
+@pytest.mark.parametrize(
+    ("cls", "options", "message"),
+    [
+        (MFBPR, {"loss": "hinge"}, "model.loss=hinge: expected one of bpr, bce, sampled_softmax"),
+        (MFBPR, {"l2": -1.0}, "model.l2=-1.0"),
+        (MFBPR, {"embedding_dim": 0}, "model.embedding_dim=0"),
+        (LightGCN, {"num_layers": -1}, "model.num_layers=-1: expected a whole number in [0"),
+        (XSimGCL, {"num_layers": 0}, "model.num_layers=0"),
+        (XSimGCL, {"contrast_layer": 3}, "model.contrast_layer=3"),
+        (XSimGCL, {"temperature": 0.0}, "model.temperature=0.0"),
+        (NGCF, {"variant": "mine"}, "model.variant=mine: expected paper or authors"),
+        (NGCF, {"layer_dims": []}, "model.layer_dims"),
+    ],
+)
+def test_wrong_options_are_named(cls, options, message):
+    with pytest.raises(InputError) as error:
+        cls(**SIZES, **options)
+    assert message in str(error.value)
