@@ -126,7 +126,7 @@ class DeepFM(Pairwise):
     def score_pairs(self, users: Tensor, items: Tensor) -> Tensor:  # noqa: D102
         user, (matched, vectors) = self.users[users], self.item_side()
         item = embedding(items, matched)
-        scores = item[..., 0] + user[:, :1] + torch.einsum("bd,bnd->bn", user[:, 1:], item[..., 1:])
+        scores = item[..., 0] + user[:, :1] + (user[:, None, 1:] * item[..., 1:]).sum(2)
         if self.tower is not None:
             of_users = self.tower.user_part(user[:, 1:])
             of_items = embedding(items, self.tower.item_part(vectors))
