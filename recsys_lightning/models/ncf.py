@@ -30,8 +30,8 @@ class NCF(Pairwise):
 
     Pre-training: NeuMF starts from a GMF and an MLP by `init_from={gmf: run, mlp: run}`. It copies
     embeddings and layers, and `h <- [h_G ; h_M] / 2` and b likewise, so that its first scores are
-    the means of theirs. It then goes on with plain SGD of the same `lr`, as the paper says: Adam's
-    moments are not there. Nothing else chooses SGD.
+    the means of theirs. Such a fit, and no other, is by plain SGD of `lr`, as the paper says:
+    Adam's moments are not there.
 
     Where we differ from the authors' code: dropout (theirs has none), and L2 of the batch's rows.
 
