@@ -122,7 +122,7 @@ class DotProduct(Pairwise):
         if self.loss_name == "softmax":
             return cross_entropy((users @ vectors.items.T).float(), pairs.positives)
         items = torch.cat([pairs.positives[:, None], pairs.negatives], dim=1)
-        scores = torch.einsum("bd,bnd->bn", users, vectors.items[items])
+        scores = (users[:, None] * vectors.items[items]).sum(2)
         return self.ranking_loss(scores, pairs)
 
     def penalty(self, pairs: Pairs) -> Tensor | float:  # noqa: D102

@@ -59,7 +59,7 @@ def case_of(name: str, *overrides: str) -> Case:
     parameters = OmegaConf.to_container(config.model)
     cls = get_class(parameters.pop("_target_"))
     parameters |= {key: value for key, value in SMALLER.items() if key in parameters}
-    view = instantiate(config.view, batch_size=16)
+    view = instantiate(config.view, batch_size=64 if "negatives" in config.view else 16)
     return Case(partial(cls, **parameters), view, min(config.max_epochs, 10))
 
 
