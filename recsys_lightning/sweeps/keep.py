@@ -8,7 +8,8 @@ ended, so it may change with every seed, while files that were deleted do not co
   configuration are spread over a sweep, or a worker still runs one, it may lose the files of early
   seeds and be among the best in the end. A larger `keep` leaves room for that.
 - Until the sweep ends there may be files of more configurations than `keep`: `settle` deletes them.
-- A sweep started again judges by all its runs, with the `keep` that it has then.
+- A sweep started again judges by all its runs, with the `keep` that it has then, where it has more
+  to run.
 
 The end of a job looks at no other run: the values of a configuration stand in a file, and those of
 the best in another, for each model and split. They are made by a scan where they are missing: at
@@ -50,8 +51,7 @@ def drop_all_but_best(
     """
     if ended.status == "pruned":
         _delete_large([run])
-    key = json.dumps([ended.model, ended.split, monitor])
-    state = folder / KEPT / hashlib.sha256(key.encode()).hexdigest()[:16]
+    state = _state(folder, ended.model, ended.split, monitor)
     state.mkdir(parents=True, exist_ok=True)
     own = ended.configuration
     with (state / BEST).open("a+") as file:
@@ -79,6 +79,9 @@ def drop_all_but_best(
 def settle(folder: Path, runs: Sequence[Run], keep: int, *, minimize: bool = False) -> None:
     """Delete what all but the best configurations' runs hold, when all jobs have ended.
 
+    Models and splits of which no job has ended since the start are left alone: they are what an
+    earlier start made, of other jobs and maybe with a larger `keep`.
+
     Args:
         folder: the sweep's.
         runs: those below it.
@@ -90,10 +93,18 @@ def settle(folder: Path, runs: Sequence[Run], keep: int, *, minimize: bool = Fal
     for run, result in runs:
         monitor = str(result.config.get("monitor"))
         groups.setdefault((result.model, result.split, monitor), []).append((run, result))
-    for (*_, monitor), of_group in groups.items():
+    for (model, split, monitor), of_group in groups.items():
+        if not _state(folder, model, split, monitor).exists():
+            continue
         found = _by_configuration(folder, of_group, monitor)
         for configuration in _ranked(found, minimize)[keep:]:
             _delete_large(folder / name for name in found[configuration])
+
+
+def _state(folder: Path, model: str, split: str | None, monitor: str) -> Path:
+    """Where it stands who is among the best; missing until a job has ended."""
+    key = json.dumps([model, split, monitor])
+    return folder / KEPT / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 def _ranked(found: Mapping[str, Values], minimize: bool) -> list[str]:

@@ -93,6 +93,16 @@ def test_a_configuration_is_judged_by_the_seeds_that_were_dropped_too(
     assert kept(tmp_path) == ["a0", "d0"]  # b is 0.4
 
 
+def test_the_end_leaves_what_an_earlier_start_kept_of_others(tmp_path):
+    for name in ("0", "1"):
+        end(tmp_path, name, 0.1, keep=2)
+    begin(tmp_path)
+    for name in ("2", "3"):
+        end(tmp_path, name, 0.1, model="popularity")
+    end_all(tmp_path)
+    assert kept(tmp_path) == ["0", "1", "2"]
+
+
 def test_none_are_kept(tmp_path):
     end(tmp_path, "0", 0.1, keep=0)
     end(tmp_path, "1", 0.2, keep=0)

@@ -16,6 +16,7 @@ from recsys_lightning.sweeps.jobs import (
     mark_failed,
     running,
 )
+from recsys_lightning.sweeps.keep import drop_all_but_best
 from recsys_lightning.sweeps.locks import LOCKS, JobLock
 from tests.ensemble.runs import make_split, write_run
 
@@ -144,6 +145,8 @@ def test_the_end_of_a_sweep_reads_every_result_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("direction", "kept"), [("maximize", "0_ease"), ("minimize", "1_ease")])
 def test_the_end_of_a_sweep_deletes_what_is_not_of_the_best(direction, kept, tmp_path):
     folder = runs_of(tmp_path / "sweep", "ease", "ease")
+    last = folder / "1_ease"
+    drop_all_but_best(folder, last, RunResult.read(last / "result.json"), "val/recall@5", 5)
     config = {"sweep": {"keep": 1}, "hydra": {"sweeper": {"direction": direction}}}
     assert end.end_sweep(folder, OmegaConf.create(config)) == 0
     assert [path.parent.name for path in folder.glob("*/submission.csv")] == [kept]
