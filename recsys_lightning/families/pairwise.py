@@ -1,6 +1,6 @@
 """Pairwise: what a user has should score above what they have not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ SAMPLED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 
 
 class Pairwise(Recommender):
-    """A model author writes `score_pairs` for training, and `score`.
+    """A model author writes `score_pairs` for training, and `score`; and has tables of vectors.
 
     The loss compares a positive i with its negatives j, mean over the positives of the batch:
 
@@ -39,39 +39,56 @@ class Pairwise(Recommender):
         num_users: U.
         num_items: I.
         loss: one of these.
+        l2: of the rows of all `tables` that a batch reads, see `half_squared_norms`.
         lr: of Adam.
     """
 
     losses: tuple[str, ...] = tuple(SAMPLED)
+    users: Any  # a table; or several, if `tables` says so
+    items: Any
 
-    def __init__(self, num_users: int, num_items: int, loss: str, lr: float) -> None:
+    def __init__(self, num_users: int, num_items: int, loss: str, l2: float, lr: float) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
         if loss not in self.losses:
             raise InputError(f"model.loss={loss}: expected one of {', '.join(self.losses)}")
+        check_range("model.l2", l2, low=0)
         check_range("model.lr", lr, low=0, open_low=True)
-        self.loss_name, self.lr, self.weight_decay = loss, lr, 0.0
+        self.loss_name, self.l2, self.lr, self.weight_decay = loss, l2, lr, 0.0
 
     # What a model author writes
 
     def score_pairs(self, users: Tensor, items: Tensor) -> Tensor:
         """(B, n) scores of n items each, (B, n), for the users (B,)."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} has no score_pairs(users, items) -> (B, n): write it"
+        )
 
-    def penalty(self, pairs: Pairs) -> Tensor | float:
-        """() L2 of the rows that a batch reads; none by default."""
-        return 0.0
+    def tables(self) -> Iterable[tuple[Tensor, Tensor]]:
+        """(U, D) and (I, D): each table of the users' vectors, with the items'; one by default."""
+        return [(self.users, self.items)]
 
     # What is given
 
     def loss(self, pairs: Pairs) -> Tensor:  # noqa: D102
-        items = torch.cat([pairs.positives[:, None], pairs.negatives], dim=1)
-        scores = self.score_pairs(pairs.users, items)
-        return self.ranking_loss(scores, pairs) + self.penalty(pairs)
+        return self.ranking_loss(self.score_pairs, pairs) + self.penalty(pairs)
 
-    def ranking_loss(self, scores: Tensor, pairs: Pairs) -> Tensor:
-        """() from the scores (B, 1 + m) of the positives and their negatives."""
+    def ranking_loss(self, score_pairs: Callable[[Tensor, Tensor], Tensor], pairs: Pairs) -> Tensor:
+        """() of the positives and their negatives, without L2."""
+        items = torch.cat([pairs.positives[:, None], pairs.negatives], dim=1)
+        scores = score_pairs(pairs.users, items)
         loss = SAMPLED[self.loss_name]
         return loss(scores[:, 0], scores[:, 1:], pairs.log_probability)
+
+    def penalty(self, pairs: Pairs) -> Tensor | float:
+        """() L2 of the rows that a batch reads."""
+        if not self.l2:
+            return 0.0
+        rows = [
+            row
+            for users, items in self.tables()
+            for row in (users[pairs.users], items[pairs.positives], items[pairs.negatives])
+        ]
+        return self.l2 * half_squared_norms(*rows)
 
     def or_popularity(self, scores: Tensor, users: Tensor) -> Tensor:
         """Scores (B, I), with the items' popularity in place of an unknown user's (-1)."""
@@ -88,8 +105,7 @@ class DotProduct(Pairwise):
         num_items: I.
         embedding_dim: D of the tables `users` and `items`, which begin as N(0, 0.1²).
         loss: see above.
-        l2: of the rows of both tables that a batch reads: l2 / 2 times their squares, summed over
-            the user, the positive and the negatives, mean over the batch.
+        l2: see `Pairwise`.
         lr: of Adam.
     """
 
@@ -98,10 +114,8 @@ class DotProduct(Pairwise):
     def __init__(
         self, num_users: int, num_items: int, embedding_dim: int, loss: str, l2: float, lr: float
     ) -> None:
-        super().__init__(num_users, num_items, loss, lr)
+        super().__init__(num_users, num_items, loss, l2, lr)
         check_range("model.embedding_dim", embedding_dim, low=1, whole=True)
-        check_range("model.l2", l2, low=0)
-        self.l2 = l2
         self.users = nn.Parameter(0.1 * torch.randn(num_users, embedding_dim))
         self.items = nn.Parameter(0.1 * torch.randn(num_items, embedding_dim))
 
@@ -109,7 +123,7 @@ class DotProduct(Pairwise):
 
     def vectors(self) -> Nodes:
         """(U, D') of all users and (I, D') of all items, for training."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no vectors() -> Nodes: write it")
 
     # What is given
 
@@ -118,18 +132,13 @@ class DotProduct(Pairwise):
 
     def loss_of(self, vectors: Nodes, pairs: Pairs) -> Tensor:
         """() of a batch, without L2, for the vectors of all."""
-        users = vectors.users[pairs.users]
         if self.loss_name == "softmax":
-            return cross_entropy((users @ vectors.items.T).float(), pairs.positives)
-        items = torch.cat([pairs.positives[:, None], pairs.negatives], dim=1)
-        scores = (users[:, None] * vectors.items[items]).sum(2)
-        return self.ranking_loss(scores, pairs)
-
-    def penalty(self, pairs: Pairs) -> Tensor | float:  # noqa: D102
-        if not self.l2:
-            return 0.0
-        rows = self.users[pairs.users], self.items[pairs.positives], self.items[pairs.negatives]
-        return self.l2 * half_squared_norms(*rows)
+            scores = vectors.users[pairs.users] @ vectors.items.T
+            return cross_entropy(scores.float(), pairs.positives)
+        return self.ranking_loss(
+            lambda users, items: (vectors.users[users][:, None] * vectors.items[items]).sum(2),
+            pairs,
+        )
 
 
 class Propagated(DotProduct):
@@ -145,7 +154,7 @@ class Propagated(DotProduct):
 
     def keep(self) -> None:
         """Put what `score` needs into buffers."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no keep(): write it")
 
     # What is given
 

@@ -11,11 +11,10 @@ from scipy.sparse import hstack
 from torch import Tensor, nn
 from torch.nn.functional import embedding, embedding_bag
 
-from recsys_lightning.data.batches import Pairs, Query
+from recsys_lightning.data.batches import Query
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import check_range, check_sizes
 from recsys_lightning.families.pairwise import Pairwise
-from recsys_lightning.functional.losses import half_squared_norms
 from recsys_lightning.nn.towers import Tower
 
 
@@ -46,7 +45,7 @@ class DeepFM(Pairwise):
         hidden_dims: of the MLP, see `Tower`; []: without one, a factorisation machine.
         dropout: of the MLP's layers in training.
         loss: bpr, bce or sampled_softmax; see `Pairwise`.
-        l2: of the w and v of the users and items that a batch reads, see `half_squared_norms`.
+        l2: of the w and v of the users and items that a batch reads, see `Pairwise`.
         lr: of Adam.
         score_memory_mb: of a block of pairs, see `Tower`.
     """
@@ -70,13 +69,12 @@ class DeepFM(Pairwise):
         lr: float = 0.001,
         score_memory_mb: float = 4,
     ) -> None:
-        super().__init__(num_users, num_items, loss, lr)
+        super().__init__(num_users, num_items, loss, l2, lr)
         check_range("model.embedding_dim", embedding_dim, low=1, whole=True)
         check_sizes("model.hidden_dims", hidden_dims, empty=True)
         check_range("model.dropout", dropout, low=0, high=1, open_high=True)
-        check_range("model.l2", l2, low=0)
         check_range("model.score_memory_mb", score_memory_mb, low=0, open_low=True)
-        self.l2, self.num_features = l2, len(num_values)
+        self.num_features = len(num_values)
         self.bias = nn.Parameter(torch.zeros(()))
         self.users = self._table(num_users, embedding_dim)
         self.items = self._table(num_items, embedding_dim)
@@ -132,12 +130,6 @@ class DeepFM(Pairwise):
             of_items = embedding(items, self.tower.item_part(vectors))
             scores = scores + self.tower(of_users[:, None], of_items)
         return scores
-
-    def penalty(self, pairs: Pairs) -> Tensor | float:  # noqa: D102
-        if not self.l2:
-            return 0.0
-        rows = self.users[pairs.users], self.items[pairs.positives], self.items[pairs.negatives]
-        return self.l2 * half_squared_norms(*rows)
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         user, (matched, vectors) = self.users[query.users.clamp(min=0)], self.item_side()

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 from torch.optim import SGD
 
-from recsys_lightning.data.batches import Pairs, Query
+from recsys_lightning.data.batches import Query
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError, check_range, check_sizes
 from recsys_lightning.families.pairwise import Pairwise
-from recsys_lightning.functional.losses import half_squared_norms
 from recsys_lightning.nn.towers import Tower
 
 VARIANTS = {"gmf": ("gmf",), "mlp": ("mlp",), "neumf": ("gmf", "mlp")}  # their branches
@@ -44,7 +43,7 @@ class NCF(Pairwise):
             layer a score is a sum of a user's and an item's, and all users have one ranking.
         dropout: of a_1 to a_L in training.
         loss: bce, bpr or sampled_softmax; see `Pairwise`.
-        l2: of the p, q, p' and q' that a batch reads; see `half_squared_norms`.
+        l2: of the p, q, p' and q' that a batch reads; see `Pairwise`.
         lr: of Adam, or of SGD after pre-training.
         score_memory_mb: of a block of pairs, see `Tower`.
     """
@@ -65,7 +64,7 @@ class NCF(Pairwise):
         lr: float = 0.001,
         score_memory_mb: float = 4,
     ) -> None:
-        super().__init__(num_users, num_items, loss, lr)
+        super().__init__(num_users, num_items, loss, l2, lr)
         if variant not in VARIANTS:
             raise InputError(f"model.variant={variant}: expected one of {', '.join(VARIANTS)}")
         check_range("model.embedding_dim", embedding_dim, low=1, whole=True)
@@ -76,11 +75,10 @@ class NCF(Pairwise):
                 "and an item's vector are halves, and one layer or more after it"
             )
         check_range("model.dropout", dropout, low=0, high=1, open_high=True)
-        check_range("model.l2", l2, low=0)
         check_range("model.score_memory_mb", score_memory_mb, low=0, open_low=True)
-        self.variant, self.l2, self.is_pretrained = variant, l2, False
-        widths = {"gmf": embedding_dim, "mlp": tower_dims[0] // 2}
+        self.variant, self.is_pretrained = variant, False
         self.users, self.items = nn.ParameterDict(), nn.ParameterDict()
+        widths = {"gmf": embedding_dim, "mlp": tower_dims[0] // 2}
         for branch in VARIANTS[variant]:
             for tables, number in ((self.users, num_users), (self.items, num_items)):
                 tables[branch] = nn.Parameter(0.01 * torch.randn(number, widths[branch]))
@@ -88,12 +86,15 @@ class NCF(Pairwise):
         if "gmf" in self.users:
             self.gmf_output = nn.Parameter(torch.empty(embedding_dim))
         if "mlp" in self.users:
-            parts = widths["mlp"], widths["mlp"]
-            self.tower = Tower(*parts, tower_dims[1:], dropout, score_memory_mb)
+            width, dims = widths["mlp"], tower_dims[1:]
+            self.tower = Tower(width, width, dims, dropout, score_memory_mb)
         outputs = [weight for name, weight in self.named_parameters() if "output" in name]
         bound = (3 / sum(weight.numel() for weight in outputs)) ** 0.5  # LeCun-uniform
         for weight in outputs:
             nn.init.uniform_(weight, -bound, bound)
+
+    def tables(self) -> list[tuple[Tensor, Tensor]]:  # noqa: D102
+        return [(self.users[branch], self.items[branch]) for branch in self.users]
 
     def prepare(self, interactions: Interactions) -> None:  # noqa: D102
         self.is_pretrained = bool(self.starts)
@@ -137,20 +138,6 @@ class NCF(Pairwise):
             of_items = embedding(items, self.tower.item_part(self.items["mlp"]))
             scores = scores + self.tower(of_users[:, None], of_items)
         return scores
-
-    def penalty(self, pairs: Pairs) -> Tensor | float:  # noqa: D102
-        if not self.l2:
-            return 0.0
-        rows = [
-            table[chosen]
-            for branch in self.users
-            for table, chosen in (
-                (self.users[branch], pairs.users),
-                (self.items[branch], pairs.positives),
-                (self.items[branch], pairs.negatives),
-            )
-        ]
-        return self.l2 * half_squared_norms(*rows)
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         users = query.users.clamp(min=0)
