@@ -4,7 +4,7 @@ Nothing heavy is imported before the data is read and split, so that bad input i
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,8 @@ def run(
     with clock("split"):
         split_folder = split.write(Path(cfg.split_dir))
 
+    config = resolved(cfg)
+
     from recsys_lightning.experiment import Experiment, Options
 
     def build_trainer(
@@ -110,12 +112,12 @@ def run(
             patience=cfg.patience,
             refit=cfg.refit,
             ckpt_path=cfg.ckpt_path,
-            init_from=resolved(cfg)["init_from"],
+            init_from=config["init_from"],
             test_history=cfg.test_history,
             eval_batch_size=cfg.eval_batch_size,
             num_candidates=cfg.recommend.candidates,
             num_recommended=cfg.recommend.k,
-            settings=_fit_settings(cfg),
+            settings=_fit_settings(config),
         ),
         clock=clock,
     ).run()
@@ -157,9 +159,8 @@ def _model_builder(config: DictConfig) -> Any:
     return partial(get_class(parameters.pop("_target_")), **parameters)
 
 
-def _fit_settings(cfg: DictConfig) -> dict[str, Any]:
+def _fit_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """What decides, beside data and model, on what a fit does: seed, batches, precision, ..."""
-    config = resolved(cfg)
     chosen = {key: config[key] for key in ("seed", "view", "trainer")}
     named = flat(chosen | {"init_from": digests(config["init_from"])}).items()
     return {

@@ -1,6 +1,5 @@
 """Where a fit starts: other runs' tensors, named by `init_from`, matched by original ids."""
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from recsys_lightning.checkpoints import FittedOn, open_checkpoint
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.sources.fingerprint import sha256_of
 from recsys_lightning.errors import InputError
 from recsys_lightning.runs.folder import RunFolder
 
@@ -115,11 +115,7 @@ def digests(init_from: InitFrom) -> Any:
         return None
     if not isinstance(init_from, str):
         return {name: digests(path) for name, path in init_from.items()}
-    file = _file(init_from)
-    if not file.is_file():
-        return init_from
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    return sha256_of(_file(init_from)) or init_from
 
 
 def _by_name(init_from: str | Mapping[str, str], accepted: Mapping[str, Sequence[str]]) -> Any:
