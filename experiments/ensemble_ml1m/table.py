@@ -8,8 +8,9 @@ import numpy as np
 from recsys_lightning.ensemble.fusion import Sum
 from recsys_lightning.ensemble.members import find_members, read_stage
 from recsys_lightning.reports.analysis import jaccard
-from recsys_lightning.runs.folder import read_json
+from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.lists import read_split
+from recsys_lightning.runs.record import EnsembleResult
 from recsys_lightning.sweeps.jobs import ensembles, results
 
 KEYS = "val/recall@10", "test/recall@10", "test/ndcg@10"
@@ -21,20 +22,20 @@ def main(folder):
     for _, result in results(folder):
         values = " | ".join(figure(result.metrics[key]) for key in KEYS)
         print(f"| `{result.model}` | {values} | {sum(result.seconds.values()):.0f} |")
-    fused = read_json(folder / "ensemble.json")
+    fused = EnsembleResult.read(RunFolder(folder).ensemble)
     print(
-        f"\n| fusion | weights | val, cross-fitted | gain over `{fused['best_single']['name']}` ",
+        f"\n| fusion | weights | val, cross-fitted | gain over `{fused.best_single['name']}` ",
         end="",
     )
     print("| test | gain | weights found |")
     print("|---|---|---|---|---|---|---|")
-    print_methods(fused["methods"])
-    oracle = [figure(value) for value in fused["oracle"].values()]
+    print_methods(fused.methods)
+    oracle = [figure(value) for value in fused.oracle.values()]
     print(f"| oracle | any hit in a member's first ten | {oracle[0]} | | {oracle[1]} | | |")
     print("\n| fusion | weights | val, cross-fitted | gain | test | gain | weights found |")
     print("|---|---|---|---|---|---|---|")
     for _, other in ensembles(folder / "fusions"):
-        chosen = [m for m in other["methods"] if m["name"] == other["weights"]]
+        chosen = [m for m in other.methods if m["name"] == other.weights]
         print_methods(chosen)
     print_overlap(folder)
 

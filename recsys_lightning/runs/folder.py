@@ -113,9 +113,3 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write strict JSON (no NaN) atomically."""
     with replacing(path) as scratch:
         scratch.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The content of a result.json or ensemble.json."""
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content

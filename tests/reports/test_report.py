@@ -12,7 +12,6 @@ import yaml
 from recsys_lightning.reports.leaderboard import leaderboard, runs_table
 from recsys_lightning.reports.rendering import as_markdown
 from recsys_lightning.reports.report import Report
-from recsys_lightning.runs.folder import read_json
 from tests.command import true_python
 from tests.forked import forked_python
 from tests.reports.test_leaderboard import write_run
@@ -41,7 +40,7 @@ def test_tables(folder):
     assert runs.status.value_counts().to_dict() == {"done": 11, "failed": 2}
     for _, row in board.iterrows():
         told = [
-            read_json(folder / run / "result.json")["metrics"]["val/recall@10"]
+            json.loads((folder / run / "result.json").read_text())["metrics"]["val/recall@10"]
             for run in runs.run[(runs.options == row.options) & (runs.model == row.model)]
         ]
         assert row["val/recall@10"] == pytest.approx(sum(told) / len(told))
@@ -74,7 +73,7 @@ def test_the_best_configuration_runs_as_it_is(folder, tmp_path):
     command = text.splitlines()[1].removeprefix("# ").split()
     done = forked_python(*command[1:], f"hydra.run.dir={tmp_path}")
     assert done.returncode == 0, done.stderr
-    again = read_json(tmp_path / "result.json")
+    again = json.loads((tmp_path / "result.json").read_text())
     assert again["metrics"]["val/recall@10"] == best["val/recall@10"]
     assert yaml.safe_load(text)["model"]["l2"] == again["config"]["model"]["l2"]
 
@@ -110,7 +109,7 @@ def test_the_command_makes_the_same_report_again(folder, tmp_path):
 @pytest.mark.parametrize("monitor", ["val/recall_capped@5", "val/recall@5", "val/map@5"])
 def test_the_ndcg_stands_beside_whatever_metric_decides(monitor, tmp_path):
     run = write_run(tmp_path, 0, "a", 0.3)
-    result = read_json(run / "result.json")
+    result = json.loads((run / "result.json").read_text())
     result["metrics"] = {monitor: 0.3, "val/ndcg@5": 0.25, monitor.replace("val", "test"): 0.2}
     result["config"]["monitor"] = monitor
     (run / "result.json").write_text(json.dumps(result | {"choices": {}, "overrides": []}))

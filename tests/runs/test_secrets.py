@@ -1,12 +1,12 @@
 """A password in an address reaches who needs it, and no file, no tracker and no screen."""
 
+import json
 import os
 
 import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from recsys_lightning.runs.folder import read_json
 from recsys_lightning.runs.secrets import VARIABLE, hide, hide_in_files, mask, masked
 from recsys_lightning.sweeps.end import hide_passwords
 from tests.forked import forked_python
@@ -130,5 +130,5 @@ def test_a_search_writes_no_password(tmp_path):
     own.unlink()
     assert written_with(tmp_path, PASSWORD) == []
     assert PASSWORD not in done.stdout + done.stderr
-    result = read_json(tmp_path / "sweep" / runs[0] / "result.json")
+    result = json.loads((tmp_path / "sweep" / runs[0] / "result.json").read_text())
     assert result["config"]["logger"]["mlflow"]["tracking_uri"].endswith("password=***")
