@@ -110,8 +110,8 @@ def find_members(
     kept.sort(key=_order)
     _check_alike(kept, metric)
     members = _members(_configurations(kept) if seeds == AVERAGE else [[run] for run in kept])
-    told = [(run, str(result.error)) for run, result in sorted(failed.values(), key=_order)]
-    return members, told
+    errors = [(run, str(result.error)) for run, result in sorted(failed.values(), key=_order)]
+    return members, errors
 
 
 def read_stage(name: str, members: Sequence[Member], split: Split, key: str | None = None) -> Stage:
@@ -281,10 +281,10 @@ def _check_one_split(runs: Sequence[Run]) -> None:
     for run, result in sorted(runs, key=lambda of_run: str(of_run[1].finished)):
         on.setdefault(str(result.split), []).append(run)
     if len(on) > 1:
-        told = "; ".join(f"{split[:16]} (such as {runs[-1]})" for split, runs in on.items())
+        named = "; ".join(f"{split[:16]} (such as {runs[-1]})" for split, runs in on.items())
         raise InputError(
-            f"the runs have {len(on)} different splits: {told}. Their lists cannot be compared, so "
-            "not fused: name the folders of the runs on one split"
+            f"the runs have {len(on)} different splits: {named}. Their lists cannot be compared, "
+            "so not fused: name the folders of the runs on one split"
         )
 
 

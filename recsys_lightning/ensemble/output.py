@@ -42,7 +42,7 @@ def describe_members(
 
 
 def places(member: Member, out: Path) -> str | list[str]:
-    """The folder of a member, or the list of its runs' folders, as told in a file in `out`."""
+    """The folder of a member, or the list of its runs' folders, as a file in `out` names it."""
     return _one_or_all([relative(folder, out) for folder in member.folders])
 
 

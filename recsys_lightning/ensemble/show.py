@@ -43,8 +43,8 @@ def show(console: Console, result: EnsembleResult, out: Path) -> None:
     console.print(_methods_table(result))
     single = result.best_single
     members = members_in_words(result.members)
-    told = f"chosen: {result.fusion}, {result.weights}: {members}"
-    console.print(told, highlight=False, soft_wrap=True)
+    chosen = f"chosen: {result.fusion}, {result.weights}: {members}"
+    console.print(chosen, highlight=False, soft_wrap=True)
     if len(result.methods) == 1:
         console.print(f"one member only: these are the lists of {single['name']}", soft_wrap=True)
     elif result.weights == "single":
@@ -54,14 +54,14 @@ def show(console: Console, result: EnsembleResult, out: Path) -> None:
             soft_wrap=True,
         )
     for key, gain in result.gain.items():
-        told = f"{key} {result.metrics[key]:.4f}"
+        line = f"{key} {result.metrics[key]:.4f}"
         if result.weights != "single":
-            told += (
+            line += (
                 f" ({'cross-fitted' if MetricName.parse(key).stage == 'val' else 'confirmed'}), "
                 f"{_difference(gain)} over {single['name']}'s {single['metrics'][key]:.4f}, "
                 f"p = {gain['p']:.2g}" + ("" if gain["low"] > 0 else ": no more than chance")
             )
-        console.print(told, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     for path in (RunFolder(out).ensemble, RunFolder(out).submission):
         console.print(str(path), highlight=False, soft_wrap=True)
 
@@ -73,8 +73,8 @@ def _methods_table(result: EnsembleResult) -> Table:
     title = f"ensemble by {metric}; gains are over {result.best_single['name']}"
     table = Table("fusion", "weights", title=title, title_justify="left", box=SIMPLE_HEAD)
     for key in keys:
-        told = "val, cross-fitted" if MetricName.parse(key).stage == "val" else "test"
-        table.add_column(told, justify="right")
+        title = "val, cross-fitted" if MetricName.parse(key).stage == "val" else "test"
+        table.add_column(title, justify="right")
         table.add_column("gain", justify="right")
     for method in result.methods:
         cells = []
