@@ -1,6 +1,8 @@
 """Small data and settings that many tests share."""
 
 import os
+import signal
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -9,6 +11,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from recsys_lightning.data.interactions import Feature, Interactions
+from recsys_lightning.errors import Interrupted
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores: threads only wait
 
@@ -115,3 +118,21 @@ def run_experiment(folder, split, model, *, view=None, trainer=None, **options):
     )
     experiment.run()
     return experiment
+
+
+@contextmanager
+def pressing_ctrl_c(monkeypatch, epoch, batch):
+    """Within it a fit is interrupted in a training batch, both counted from 0, and must end so."""
+    from recsys_lightning.recommender import Recommender
+
+    start = Recommender.on_train_batch_start
+
+    def press_ctrl_c(model, data, number):
+        if (model.current_epoch, number) == (epoch, batch):
+            raise Interrupted(signal.SIGINT)
+        start(model, data, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recommender, "on_train_batch_start", press_ctrl_c)
+        with pytest.raises(Interrupted) as interruption:
+            yield interruption

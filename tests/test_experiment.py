@@ -11,9 +11,9 @@ from torch import nn
 from recsys_lightning.data.holdout import NoHoldout, RandomHoldout
 from recsys_lightning.data.views.rows import RowView
 from recsys_lightning.errors import InputError
-from recsys_lightning.families.closed_form import ClosedForm
 from recsys_lightning.recommender import Recommender
 from tests.conftest import make_interactions, run_experiment
+from tests.models.toys import ToyCounts
 
 
 class ToyAutoencoder(Recommender):
@@ -34,20 +34,6 @@ class ToyAutoencoder(Recommender):
 
     def score(self, query):
         return self.decoder(self.encoder(query.history.dense(self.num_items)))
-
-
-class ToyCounts(ClosedForm):
-    """Co-occurrence counts."""
-
-    def __init__(self, *, num_users, num_items):
-        super().__init__(num_users=num_users, num_items=num_items)
-        self.register_weight(num_items)
-
-    def solve(self):
-        self.weight = self.gram.tril() + self.gram.tril(-1).T
-
-    def score(self, query):
-        return query.history.dense(self.num_items) @ self.weight
 
 
 @pytest.fixture

@@ -1,16 +1,14 @@
 """Which epochs are validated, and what waits for them."""
 
 import re
-import signal
 from functools import partial
 
 import pytest
 import torch
 
 from recsys_lightning.data.holdout import RandomHoldout
-from recsys_lightning.errors import InputError, Interrupted
-from recsys_lightning.recommender import Recommender
-from tests.conftest import run_experiment, two_tastes, with_features
+from recsys_lightning.errors import InputError
+from tests.conftest import pressing_ctrl_c, run_experiment, two_tastes, with_features
 from tests.models.toys import PairView, ToyFeatures, ToyPairs
 
 
@@ -74,17 +72,8 @@ def test_patience_is_in_epochs(every, last, split, tmp_path):
 def test_a_fit_interrupted_before_it_was_judged_resumes(split, tmp_path, monkeypatch):
     model = partial(ToyFeatures, pretrain_epochs=4)
     fit(tmp_path / "whole", split, model, 7)
-    start = Recommender.on_train_batch_start
-
-    def press_ctrl_c(module, batch, batch_idx):
-        if (module.current_epoch, batch_idx) == (2, 1):
-            raise Interrupted(signal.SIGINT)
-        start(module, batch, batch_idx)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Recommender, "on_train_batch_start", press_ctrl_c)
-        with pytest.raises(Interrupted) as interruption:
-            fit(tmp_path / "cut", split, model, 7)
+    with pressing_ctrl_c(monkeypatch, 2, 1) as interruption:
+        fit(tmp_path / "cut", split, model, 7)
     assert re.search(r"^in epoch 3, before .* judged.*ckpt_path=last", interruption.value.kept)
     fit(tmp_path / "cut", split, model, 7, ckpt_path="last")
     ours, theirs = (

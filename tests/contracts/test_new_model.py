@@ -11,24 +11,10 @@ from recsys_lightning.data.holdout import RandomHoldout
 from tests.command import run, true_python
 from tests.conftest import run_experiment, two_tastes, with_features
 from tests.models import test_contract as contract
+from tests.models.toys import ToyCounts
 
-MODULE = '''
-from recsys_lightning.families.closed_form import ClosedForm
-
-
-class Counts(ClosedForm):
-    """Co-occurrence counts."""
-
-    def __init__(self, *, num_users, num_items):
-        super().__init__(num_users=num_users, num_items=num_items)
-        self.register_weight(num_items)
-
-    def solve(self):
-        self.weight = self.gram.tril() + self.gram.tril(-1).T
-
-    def score(self, query):
-        return query.history.dense(self.num_items) @ self.weight
-'''
+IMPORT = "from recsys_lightning.families.closed_form import ClosedForm\n\n\n"
+MODULE = IMPORT + inspect.getsource(ToyCounts).replace("ToyCounts", "Counts")
 YAML = """# python run.py --config-dir conf model=my_counts
 defaults: [/family@_global_: closed_form, _self_]
 _target_: my_counts.Counts

@@ -1,7 +1,6 @@
 """What every model must do, the catalogue's and the toys, on tiny data; it asks their classes."""
 
 import re
-import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,11 +19,10 @@ from recsys_lightning.data.datamodule import View
 from recsys_lightning.data.holdout import RandomHoldout, Split
 from recsys_lightning.data.views.rows import RowView
 from recsys_lightning.data.views.sampler import bag
-from recsys_lightning.errors import Interrupted
 from recsys_lightning.families.closed_form import ClosedForm
 from recsys_lightning.models.popularity import Popularity
 from recsys_lightning.recommender import Recommender
-from tests.conftest import run_experiment, two_tastes, with_features
+from tests.conftest import pressing_ctrl_c, run_experiment, two_tastes, with_features
 from tests.models.toys import TOYS, PairView
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -167,17 +165,8 @@ def test_interrupted_and_resumed_equals_uninterrupted(fitted, tmp_path, monkeypa
     case, split, folder, _ = fitted
     if not case.cls.resumable:
         pytest.skip("one pass: there is nothing to resume")
-    start = Recommender.on_train_batch_start
-
-    def press_ctrl_c(model, batch, batch_idx):
-        if (model.current_epoch, batch_idx) == (6, 1):
-            raise Interrupted(signal.SIGINT)
-        start(model, batch, batch_idx)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Recommender, "on_train_batch_start", press_ctrl_c)
-        with pytest.raises(Interrupted) as interruption:
-            fit(case, split, tmp_path)
+    with pressing_ctrl_c(monkeypatch, 6, 1) as interruption:
+        fit(case, split, tmp_path)
     assert re.search(r"^in epoch 7; .* ckpt_path=last", interruption.value.kept)
     assert not (tmp_path / "submission.csv").exists()
     fit(case, split, tmp_path, ckpt_path="last")

@@ -9,7 +9,6 @@ import torch
 from scipy.sparse import csr_array
 from torch import nn
 
-from recsys_lightning.data.batches import Pairs
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.data.interactions import Feature
 from recsys_lightning.data.views.pairs import PairView
@@ -17,9 +16,16 @@ from recsys_lightning.errors import InputError
 from recsys_lightning.models.deepfm import DeepFM, second_order
 from recsys_lightning.models.mf_bpr import MFBPR
 from tests.conftest import run_experiment, two_tastes, with_features
-from tests.models.test_contract import query
+from tests.models.pairs import (
+    BATCH,
+    I,
+    U,
+    check_an_unknown_user_gets_the_popular_items,
+    check_every_score_depends_on_the_user,
+    scores,
+)
 
-U, I, D = 60, 40, 5  # noqa: E741
+D = 5
 DATA = with_features(two_tastes())
 
 
@@ -38,11 +44,6 @@ def model(data=DATA, features=None, **options):
         nn.init.normal_(parameter, std=0.5)
     built.prepare(data)
     return built
-
-
-def scores(built, users=range(U)):
-    with torch.no_grad():
-        return built.score(query(two_tastes(), users))
 
 
 def fields_of(built, data, user, item):
@@ -96,22 +97,11 @@ def test_of_users_and_items_alone_without_a_perceptron_it_is_mf_with_biases():
 @pytest.mark.parametrize("hidden_dims", [[], [7, 4]])
 def test_every_score_depends_on_the_user(hidden_dims):
     """The original's was a sum of a user's and an item's: all users had one ranking."""
-    found = scores(model(hidden_dims=hidden_dims))
-    x = two_tastes().matrix.toarray()
-    even, odd = np.argwhere(x @ x.T == 0)[0]  # two users without an item in common
-    unseen = ~x[[even, odd]].any(0).astype(bool)
-    assert found[even, unseen].argsort().tolist() != found[odd, unseen].argsort().tolist()
-    both = found - found.mean(0) - found.mean(1, keepdim=True) + found.mean()
-    assert both.abs().max() > 0.1
+    check_every_score_depends_on_the_user(model(hidden_dims=hidden_dims))
 
 
 def test_an_unknown_user_gets_the_popular_items():
-    built = model()
-    built.popularity = torch.arange(float(I))
-    asked = query(two_tastes(), [3, 4])
-    found = built.score(asked._replace(users=torch.tensor([-1, 4]))).detach()
-    assert found[0].tolist() == list(range(I))
-    torch.testing.assert_close(found[1], scores(built, [4])[0])
+    check_an_unknown_user_gets_the_popular_items(model())
 
 
 def test_it_begins_without_first_order_weights():
@@ -122,15 +112,9 @@ def test_it_begins_without_first_order_weights():
 
 def test_l2_is_of_the_users_and_items_that_a_batch_reads():
     built = model(l2=0.3)
-    users, positives, negatives = (
-        torch.tensor([1, 2]),
-        torch.tensor([5, 6]),
-        torch.tensor([[7], [7]]),
-    )
-    pairs = Pairs(users, positives, negatives, torch.zeros(2, 1))
-    squares = built.users[users].square().sum() + built.items[[5, 6, 7, 7]].square().sum()
-    torch.testing.assert_close(built.penalty(pairs), 0.3 * squares / 2 / 2)
-    assert model(l2=0.0).penalty(pairs) == 0
+    squares = built.users[BATCH.users].square().sum() + built.items[[5, 6, 7, 7]].square().sum()
+    torch.testing.assert_close(built.penalty(BATCH), 0.3 * squares / 2 / 2)
+    assert model(l2=0.0).penalty(BATCH) == 0
 
 
 def test_values_learn_from_the_items_that_have_them_only():

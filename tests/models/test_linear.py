@@ -18,6 +18,7 @@ from recsys_lightning.models.easer import EASER
 from recsys_lightning.models.multi_ease import MultiEASE
 from tests.command import run
 from tests.conftest import make_interactions
+from tests.models.toys import ToyCounts
 
 SHAPES = {"many users": (90, 30), "few users": (25, 120)}
 
@@ -167,24 +168,10 @@ def test_no_constructor_allocates_its_weights(cls):
         cls(num_users=10, num_items=1_000_000)
 
 
-class Counts(ClosedForm):
-    """The least that a model author can write."""
-
-    def __init__(self, *, num_users, num_items):
-        super().__init__(num_users=num_users, num_items=num_items)
-        self.register_weight(num_items)
-
-    def solve(self):
-        self.weight = self.gram.tril() + self.gram.tril(-1).T
-
-    def score(self, query):
-        return query.history.dense(self.num_items) @ self.weight
-
-
 def test_a_model_without_a_ridge_finds_the_gram_matrix(interactions, x, monkeypatch):
     asked = []
     monkeypatch.setattr(closed_form, "require_memory", lambda needed, *_: asked.append(needed))
-    model = fitted(Counts, interactions)
+    model = fitted(ToyCounts, interactions)
     np.testing.assert_array_equal(model.weight, x.T @ x)
     assert asked[-1] == 2 * 4 * interactions.num_items**2
     with pytest.raises(TypeError, match=r"Counts\.ridge returns None"):
@@ -192,7 +179,7 @@ def test_a_model_without_a_ridge_finds_the_gram_matrix(interactions, x, monkeypa
 
 
 def test_a_model_without_weights_is_asked_to_register_them(interactions):
-    class Forgetful(Counts):
+    class Forgetful(ToyCounts):
         def __init__(self, *, num_users, num_items):
             ClosedForm.__init__(self, num_users=num_users, num_items=num_items)
 

@@ -7,16 +7,21 @@ import pytest
 import torch
 from torch.optim import SGD, Adam
 
-from recsys_lightning.data.batches import Pairs
 from recsys_lightning.data.holdout import NoHoldout, RandomHoldout
 from recsys_lightning.data.views.pairs import PairView
 from recsys_lightning.errors import InputError
 from recsys_lightning.models.ncf import NCF
 from tests.conftest import run_experiment, two_tastes
-from tests.models.test_contract import query
+from tests.models.pairs import (
+    BATCH,
+    I,
+    U,
+    check_an_unknown_user_gets_the_popular_items,
+    check_every_score_depends_on_the_user,
+    scores,
+)
 
 SMALL = {"embedding_dim": 6, "tower_dims": [8, 5, 3]}
-U, I = 60, 40  # noqa: E741
 
 
 def model(**options):
@@ -25,11 +30,6 @@ def model(**options):
     for parameter in built.parameters():  # at 0.01 nothing would show
         torch.nn.init.normal_(parameter, std=0.5)
     return built
-
-
-def scores(built, users=range(U)):
-    with torch.no_grad():
-        return built.score(query(two_tastes(), users))
 
 
 def gmf(built):
@@ -68,27 +68,11 @@ def test_a_variant_has_its_own_branches_only(variant):
 
 @pytest.mark.parametrize("variant", FORMULAS)
 def test_every_score_depends_on_the_user(variant):
-    """Not a sum of a user's and an item's, with which all users have one ranking."""
-    found, (even, odd) = scores(model(variant=variant)), two_disjoint_users()
-    both = found - found.mean(0) - found.mean(1, keepdim=True) + found.mean()
-    assert both.abs().max() > 0.1
-    seen = two_tastes().matrix.toarray()[[even, odd]].any(0)
-    assert found[even, ~seen].argsort().tolist() != found[odd, ~seen].argsort().tolist()
-
-
-def two_disjoint_users():
-    """Of the two tastes, with no item in common."""
-    x = two_tastes().matrix.toarray()
-    return np.argwhere(x @ x.T == 0)[0]
+    check_every_score_depends_on_the_user(model(variant=variant))
 
 
 def test_an_unknown_user_gets_the_popular_items():
-    built = model()
-    built.popularity = torch.arange(float(I))
-    asked = query(two_tastes(), [3, 4])
-    found = built.score(asked._replace(users=torch.tensor([-1, 4]))).detach()
-    assert found[0].tolist() == list(range(I))
-    torch.testing.assert_close(found[1], scores(built, [4])[0])
+    check_an_unknown_user_gets_the_popular_items(model())
 
 
 def test_it_begins_as_the_authors_code():
@@ -105,18 +89,13 @@ def test_it_begins_as_the_authors_code():
 
 def test_l2_is_of_all_rows_that_a_batch_reads():
     built = model(l2=0.3)
-    users, positives, negatives = (
-        torch.tensor([1, 2]),
-        torch.tensor([5, 6]),
-        torch.tensor([[7], [7]]),
-    )
-    pairs = Pairs(users, positives, negatives, torch.zeros(2, 1))
     squares = sum(
-        built.users[branch][users].square().sum() + built.items[branch][[5, 6, 7, 7]].square().sum()
+        built.users[branch][BATCH.users].square().sum()
+        + built.items[branch][[5, 6, 7, 7]].square().sum()
         for branch in ("gmf", "mlp")
     )
-    torch.testing.assert_close(built.penalty(pairs), 0.3 * squares / 2 / 2)
-    assert model().penalty(pairs) == 0
+    torch.testing.assert_close(built.penalty(BATCH), 0.3 * squares / 2 / 2)
+    assert model().penalty(BATCH) == 0
 
 
 @pytest.fixture(scope="module")
