@@ -1,6 +1,7 @@
 """Pairwise: what a user has should score above what they have not."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,9 +15,9 @@ from recsys_lightning.functional.graph import Graph, Nodes
 from recsys_lightning.functional.losses import (
     binary_cross_entropy,
     bpr,
-    half_squared_norms,
     sampled_softmax,
 )
+from recsys_lightning.functional.pairs import half_squared_norms, pair_products
 from recsys_lightning.recommender import Recommender
 
 SAMPLED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
@@ -83,12 +84,12 @@ class Pairwise(Recommender):
         """() L2 of the rows that a batch reads."""
         if not self.l2:
             return 0.0
-        rows = [
-            row
+        total = sum(
+            half_squared_norms(users, pairs.users)
+            + half_squared_norms(items, pairs.positives, pairs.negatives)
             for users, items in self.tables()
-            for row in (users[pairs.users], items[pairs.positives], items[pairs.negatives])
-        ]
-        return self.l2 * half_squared_norms(*rows)
+        )
+        return self.l2 / len(pairs.users) * total
 
     def or_popularity(self, scores: Tensor, users: Tensor) -> Tensor:
         """Scores (B, I), with the items' popularity in place of an unknown user's (-1)."""
@@ -135,10 +136,7 @@ class DotProduct(Pairwise):
         if self.loss_name == "softmax":
             scores = vectors.users[pairs.users] @ vectors.items.T
             return cross_entropy(scores.float(), pairs.positives)
-        return self.ranking_loss(
-            lambda users, items: (vectors.users[users][:, None] * vectors.items[items]).sum(2),
-            pairs,
-        )
+        return self.ranking_loss(partial(pair_products, *vectors), pairs)
 
 
 class Propagated(DotProduct):

@@ -106,23 +106,6 @@ def sampled_softmax(positive: Tensor, negative: Tensor, log_q: Tensor | None = N
     return (torch.cat([positive, negative], 1).logsumexp(1) - positive[:, 0]).mean()
 
 
-def half_squared_norms(*embeddings: Tensor) -> Tensor:
-    """1/2 (||e_u||² + ||e_i||² + ||e_j||² + ...), mean over pairs: times l2, the penalty of BPR.
-
-    LightGCN's is on the embeddings of layer 0, never on propagated ones.
-
-    Args:
-        embeddings: the rows of a batch, each (B, D) or (B, m, D), where all m count.
-
-    Returns:
-        () float32.
-
-    >>> half_squared_norms(torch.ones(2, 3), torch.ones(2, 5, 3))  # (3 + 15) / 2
-    tensor(9.)
-    """
-    return 0.5 * sum((e.float().square().sum() / len(e) for e in embeddings), start=torch.zeros(()))
-
-
 def info_nce(anchors: Tensor, others: Tensor, temperature: float) -> Tensor:
     """-log softmax_r cos(a_r, b_r') / temperature at r' = r, mean over rows (van den Oord, 2018).
 

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import torch
 from scipy.sparse import hstack
 from torch import Tensor, nn
-from torch.nn.functional import embedding, embedding_bag
+from torch.nn.functional import embedding_bag
 
 from recsys_lightning.data.batches import Query
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import check_range, check_sizes
 from recsys_lightning.families.pairwise import Pairwise
+from recsys_lightning.functional.pairs import pair_products, pair_sums
 from recsys_lightning.nn.towers import Tower
 
 
@@ -122,13 +123,13 @@ class DeepFM(Pairwise):
         return torch.cat([alone[:, None], vectors.sum(1)], 1), vectors.flatten(1)
 
     def score_pairs(self, users: Tensor, items: Tensor) -> Tensor:  # noqa: D102
-        user, (matched, vectors) = self.users[users], self.item_side()
-        item = embedding(items, matched)
-        scores = item[..., 0] + user[:, :1] + (user[:, None, 1:] * item[..., 1:]).sum(2)
+        matched, vectors = self.item_side()
+        weights, of_users = self.users[:, :1], self.users[:, 1:]
+        beside_alone = torch.cat([torch.ones_like(weights), of_users], 1)
+        scores = weights[users] + pair_products(beside_alone, matched, users, items)
         if self.tower is not None:
-            of_users = self.tower.user_part(user[:, 1:])
-            of_items = embedding(items, self.tower.item_part(vectors))
-            scores = scores + self.tower(of_users[:, None], of_items)
+            parts = self.tower.user_part(of_users), self.tower.item_part(vectors)
+            scores = scores + self.tower(pair_sums(*parts, users, items))
         return scores
 
     def score(self, query: Query) -> Tensor:  # noqa: D102

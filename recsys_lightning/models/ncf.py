@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding
 from torch.optim import SGD
 
 from recsys_lightning.data.batches import Query
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError, check_range, check_sizes
 from recsys_lightning.families.pairwise import Pairwise
+from recsys_lightning.functional.pairs import pair_products, pair_sums
 from recsys_lightning.nn.towers import Tower
 
 VARIANTS = {"gmf": ("gmf",), "mlp": ("mlp",), "neumf": ("gmf", "mlp")}  # their branches
@@ -130,13 +130,12 @@ class NCF(Pairwise):
     def score_pairs(self, users: Tensor, items: Tensor) -> Tensor:  # noqa: D102
         scores: Tensor = self.bias
         if "gmf" in self.users:
-            weighted = self.users["gmf"][users] * self.gmf_output
-            vectors = embedding(items, self.items["gmf"])
-            scores = scores + (weighted[:, None] * vectors).sum(2)  # thrice as fast as einsum
+            weighted = self.users["gmf"] * self.gmf_output
+            scores = scores + pair_products(weighted, self.items["gmf"], users, items)
         if "mlp" in self.users:
-            of_users = self.tower.user_part(self.users["mlp"][users])
-            of_items = embedding(items, self.tower.item_part(self.items["mlp"]))
-            scores = scores + self.tower(of_users[:, None], of_items)
+            of_users = self.tower.user_part(self.users["mlp"])
+            of_items = self.tower.item_part(self.items["mlp"])
+            scores = scores + self.tower(pair_sums(of_users, of_items, users, items))
         return scores
 
     def score(self, query: Query) -> Tensor:  # noqa: D102

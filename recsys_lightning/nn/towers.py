@@ -51,7 +51,7 @@ class Tower(nn.Module):
 
     >>> tower = Tower(user_dim=2, item_dim=3, hidden_dims=[8, 4], dropout=0.1, memory_mb=4).eval()
     >>> users, items = tower.user_part(torch.randn(5, 2)), tower.item_part(torch.randn(7, 3))
-    >>> tower.all_pairs(users, items).shape, tower(users[:, None], items[:2]).shape
+    >>> tower.all_pairs(users, items).shape, tower(users[:, None] + items[:2]).shape
     (torch.Size([5, 7]), torch.Size([5, 2]))
     """
 
@@ -85,9 +85,9 @@ class Tower(nn.Module):
         """(n, H) W_1^q q of items q (n, item_dim)."""
         return linear(items, self.first.weight[:, self.user_dim :])
 
-    def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """(B, n) scores of the parts (B, 1, H) of users and (n, H) or (B, n, H) of items."""
-        scores: Tensor = self.output(self.rest(users + items))
+    def forward(self, sums: Tensor) -> Tensor:
+        """(B, n) scores of pairs by the sums of their parts (B, n, H), which it overwrites."""
+        scores: Tensor = self.output(self.rest(sums))
         return scores.squeeze(-1)
 
     @torch.no_grad()
@@ -96,7 +96,7 @@ class Tower(nn.Module):
         scores = users.new_empty(len(users), len(items))
         for rows in _slices(len(users), self.block):
             for columns in _slices(len(items), self.block):
-                scores[rows, columns] = self(users[rows, None], items[columns])
+                scores[rows, columns] = self(users[rows, None] + items[columns])
         return scores
 
     @property
@@ -112,7 +112,7 @@ class Tower(nn.Module):
         block = torch.zeros(self.block, dim, device=device)
         for _ in range(2):  # the first warms up
             began = time.perf_counter()
-            self(block[:, None], block).sum().item()
+            self(block[:, None] + block).sum().item()
             seconds = time.perf_counter() - began
         seconds *= num_users * num_items / self.block**2
         if seconds >= WORTH_SAYING:

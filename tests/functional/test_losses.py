@@ -13,7 +13,6 @@ from recsys_lightning.functional.losses import (
     gaussian_kl,
     gaussian_log_density,
     gaussian_sample,
-    half_squared_norms,
     multinomial_nll,
     sampled_softmax,
     squared_error,
@@ -146,12 +145,3 @@ def test_the_correction_makes_the_sum_unbiased_whatever_draws():
     expected = -np.log(softmax_with(0.3, scores))
     estimate = sampled_softmax(positive, negative, log_q).item()
     assert estimate == pytest.approx(expected, abs=0.01)
-
-
-def test_penalty_is_half_the_squared_norms_of_a_pair():
-    user, positive, negative = torch.randn(4, 6), torch.randn(4, 6), torch.randn(4, 3, 6)
-    expected = sum(
-        (user[b] ** 2).sum() + (positive[b] ** 2).sum() + (negative[b] ** 2).sum() for b in range(4)
-    )
-    torch.testing.assert_close(half_squared_norms(user, positive, negative), expected / 2 / 4)
-    assert half_squared_norms(user.bfloat16()).dtype == torch.float32

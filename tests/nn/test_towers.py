@@ -39,15 +39,15 @@ def test_the_scores_are_those_of_an_unsplit_perceptron_whatever_the_block(memory
         built.all_pairs(*parts(built, users, items)), expected, rtol=0, atol=1e-6
     )
     of_users, of_items = parts(built, users, items)
-    torch.testing.assert_close(built(of_users[:, None], of_items), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(built(of_users[:, None] + of_items), expected, rtol=0, atol=1e-6)
 
 
 def test_a_block_takes_no_more_memory_than_its_key_says(monkeypatch):
     sizes, forward = [], Tower.forward
 
-    def measured(self, users, items):
-        sizes.append(len(users) * len(items))
-        return forward(self, users, items)
+    def measured(self, sums):
+        sizes.append(len(sums) * sums.shape[1])
+        return forward(self, sums)
 
     monkeypatch.setattr(Tower, "forward", measured)
     built = tower(memory_mb=0.05)
@@ -68,7 +68,7 @@ def test_gradients_are_those_of_the_unsplit_perceptron():
     expected = [p.grad.clone() for p in built.parameters()]
     built.zero_grad()
     of_users, of_items = parts(built, users, items)
-    built(of_users[:, None], of_items[:, None]).square().sum().backward()
+    built((of_users + of_items)[:, None]).square().sum().backward()
     for ours, theirs in zip((p.grad for p in built.parameters()), expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
@@ -89,7 +89,7 @@ def test_dropout_is_of_every_layer_and_of_training_only():
     for layer in built.rest:
         if isinstance(layer, towers.UserDropout):
             layer.register_forward_hook(check)
-    built(of_users[:, None], of_items)
+    built(of_users[:, None] + of_items)
     assert len(shares) == 3
     assert all(0.35 < share < 0.75 for share in shares)
 

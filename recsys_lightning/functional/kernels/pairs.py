@@ -1,0 +1,88 @@
+"""Numba kernels behind `pairs`, which states what they compute; CPU only."""
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+
+@njit(parallel=True, cache=True, fastmath={"reassoc", "contract"})
+def products(
+    users: NDArray[np.floating],
+    items: NDArray[np.floating],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    out: NDArray[np.floating],
+) -> None:
+    """Write `<users[rows[b]], items[columns[b, n]]>` to `out` (B, n)."""
+    for b in prange(len(rows)):
+        user = users[rows[b]]
+        for n in range(columns.shape[1]):
+            item = items[columns[b, n]]
+            total = out.dtype.type(0)
+            for d in range(len(user)):
+                total += user[d] * item[d]
+            out[b, n] = total
+
+
+@njit(parallel=True, cache=True, fastmath={"contract"})
+def add_gradients_of_products(
+    users: NDArray[np.floating],
+    items: NDArray[np.floating],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    gradient: NDArray[np.floating],
+    of_users: NDArray[np.floating],
+    of_items: NDArray[np.floating],
+) -> None:
+    """Add the gradients of the products to the tables', given that of the products (B, n).
+
+    One thread a table, so that the sums have one order whatever the number of threads.
+    """
+    for side in prange(2):
+        for b in range(len(rows)):
+            user, of_user = users[rows[b]], of_users[rows[b]]
+            for n in range(columns.shape[1]):
+                g = gradient[b, n]
+                if side == 0:
+                    item = items[columns[b, n]]
+                    for d in range(len(user)):
+                        of_user[d] += g * item[d]
+                else:
+                    of_item = of_items[columns[b, n]]
+                    for d in range(len(user)):
+                        of_item[d] += g * user[d]
+
+
+@njit(parallel=True, cache=True)
+def sums(
+    users: NDArray[np.floating],
+    items: NDArray[np.floating],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    out: NDArray[np.floating],
+) -> None:
+    """Write `users[rows[b]] + items[columns[b, n]]` to `out` (B, n, D)."""
+    for b in prange(len(rows)):
+        user = users[rows[b]]
+        for n in range(columns.shape[1]):
+            item, total = items[columns[b, n]], out[b, n]
+            for d in range(len(user)):
+                total[d] = user[d] + item[d]
+
+
+@njit(parallel=True, cache=True)
+def add_gradients_of_sums(
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    gradient: NDArray[np.floating],
+    of_users: NDArray[np.floating],
+    of_items: NDArray[np.floating],
+) -> None:
+    """Add the gradients of the sums to the tables', given that of the sums (B, n, D)."""
+    for side in prange(2):
+        for b in range(len(rows)):
+            for n in range(columns.shape[1]):
+                g = gradient[b, n]
+                of = of_users[rows[b]] if side == 0 else of_items[columns[b, n]]
+                for d in range(len(g)):
+                    of[d] += g[d]
