@@ -1,0 +1,55 @@
+"""The experiment files of public benchmarks run on made-up files of their layout."""
+
+import zipfile
+
+import numpy as np
+import pytest
+
+from tests.command import run
+
+
+@pytest.mark.parametrize("name", ["gowalla", "yelp2018", "amazon_book"])
+def test_lightgcn_on_its_authors_splits(name, tmp_path):
+    rng, train, test = np.random.default_rng(0), [], []
+    for user in range(40):
+        items = [str(item) for item in rng.permutation(60)[:10]]
+        train.append(" ".join([str(user), *items[:7]]))
+        test.append(" ".join([str(user), *items[7:]]))
+    files = {"train": tmp_path / "train.txt", "test": tmp_path / "test.txt"}
+    files["train"].write_text("\n".join(train) + "\n")
+    files["test"].write_text("\n".join(test) + "\n")
+    done = run(
+        *(f"experiment=lightgcn_{name}", "max_epochs=3", "logger=none"),
+        *(f"holdout.{part}={path}" for part, path in files.items()),
+        folder=tmp_path / "run",
+    )
+    assert "280 to train on, test 120 of 40 users" in done.out
+    result = done.result
+    assert result["best_epoch"] == 3  # the last: nothing to choose by
+    assert 0 < result["metrics"]["test/recall@20"] < 1
+    assert "test/ndcg@20" in result["metrics"]
+    assert "test/recall@10" not in result["metrics"]
+    authors = {"embedding_dim": 64, "num_layers": 3, "l2": 1e-4, "lr": 1e-3}
+    assert result["config"]["model"].items() >= authors.items()
+    assert result["config"]["view"].items() >= {"batch_size": 2048, "pairs": "users"}.items()
+
+
+def test_movielens_1m_as_recbole_gnn_has_it(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "data").mkdir()
+    ratings = "".join(
+        f"{user}::{item}::{2 + (place < 20)}::{place}\n"
+        for user in range(1, 13)
+        for place, item in enumerate(rng.permutation(50)[:25])
+    )
+    with zipfile.ZipFile(tmp_path / "data/ml-1m.zip", "w") as file:
+        file.writestr("ml-1m/ratings.dat", ratings)
+        file.writestr("ml-1m/movies.dat", "".join(f"{i}::M{i} (1999)::Drama\n" for i in range(50)))
+    done = run(
+        *("experiment=recbole_gnn_ml1m", "max_epochs=2", "logger=none"),
+        *(f"data.root={tmp_path}/data", "data.checksum=null"),
+        folder=tmp_path / "run",
+    )
+    # of 25 ratings of a user five are below 3; 20 are 16, 2 and 2
+    assert "192 to train on, valid 24 of 12 users, test 24 of 12 users" in done.out
+    assert done.result["config"]["monitor"] == "val/mrr@10"
