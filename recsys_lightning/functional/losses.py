@@ -5,10 +5,13 @@ autocast too.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize, softplus
+from torch.nn.functional import normalize, softplus
+
+_BLOCK = 512  # rows
 
 
 def multinomial_nll(logits: Tensor, target: Tensor) -> Tensor:
@@ -120,9 +123,41 @@ def info_nce(anchors: Tensor, others: Tensor, temperature: float) -> Tensor:
     >>> info_nce(torch.eye(2), torch.eye(2), temperature=1.0)  # log(1 + 1/e)
     tensor(0.3133)
     """
-    anchors, others = (normalize(vectors.float()) for vectors in (anchors, others))
-    rows = torch.arange(len(anchors), device=anchors.device)
-    return cross_entropy(anchors @ others.T / temperature, rows)
+    with torch.autocast(anchors.device.type, enabled=False):
+        anchors, others = (normalize(vectors.float()) for vectors in (anchors, others))
+        loss: Tensor = _RowsAgainstAll.apply(anchors / temperature, others)
+    return loss
+
+
+class _RowsAgainstAll(torch.autograd.Function):
+    """-log softmax_r <a_r, b_r'> at r' = r, mean over rows, by blocks of rows.
+
+    The gradients are taken on the way, so that a block of exponentials is made once and never
+    leaves the cache, and no (B, B) matrix is stored.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, anchors: Tensor, others: Tensor) -> Tensor:
+        of_anchors, of_others = torch.empty_like(anchors), -anchors
+        total = anchors.new_zeros(())
+        for first in range(0, len(anchors), _BLOCK):
+            rows = slice(first, first + _BLOCK)
+            a, b = anchors[rows], others[rows]
+            weights = a @ others.T
+            highest = weights.amax(1, keepdim=True)
+            sums = weights.sub_(highest).exp_().sum(1, keepdim=True)
+            total += (highest + sums.log()).sum() - (a * b).sum()
+            of_anchors[rows] = weights @ others / sums - b
+            of_others.addmm_(weights.T, a / sums)
+        ctx.save_for_backward(of_anchors, of_others)
+        return total / len(anchors)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        of_anchors, of_others = ctx.saved_tensors
+        scale = gradient / len(of_anchors)
+        return scale * of_anchors, scale * of_others
 
 
 def gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:

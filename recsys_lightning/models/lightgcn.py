@@ -10,7 +10,14 @@ from torch import Tensor
 from recsys_lightning.data.batches import Query
 from recsys_lightning.errors import check_range
 from recsys_lightning.families.pairwise import Propagated
-from recsys_lightning.functional.graph import Nodes, history_table, layers, mean, user_vectors
+from recsys_lightning.functional.graph import (
+    Nodes,
+    history_table,
+    layers,
+    mean,
+    mean_layers,
+    user_vectors,
+)
 
 
 class LightGCN(Propagated):
@@ -51,7 +58,7 @@ class LightGCN(Propagated):
             self.register_buffer(name, torch.zeros(num_items, embedding_dim))
 
     def vectors(self) -> Nodes:  # noqa: D102
-        return mean(layers(self.graph, Nodes(self.users, self.items), self.num_layers))
+        return mean_layers(self.graph, Nodes(self.users, self.items), self.num_layers)
 
     def keep(self) -> None:  # noqa: D102
         all_layers = list(layers(self.graph, Nodes(self.users, self.items), self.num_layers))

@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch.distributions import Normal
 
+from recsys_lightning.functional import losses
 from recsys_lightning.functional.losses import (
     binary_cross_entropy,
     bpr,
     gaussian_kl,
     gaussian_log_density,
     gaussian_sample,
+    info_nce,
     multinomial_nll,
     sampled_softmax,
     squared_error,
@@ -145,3 +147,23 @@ def test_the_correction_makes_the_sum_unbiased_whatever_draws():
     expected = -np.log(softmax_with(0.3, scores))
     estimate = sampled_softmax(positive, negative, log_q).item()
     assert estimate == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("block", [3, 7, 100])
+def test_the_contrast_is_a_cross_entropy_whatever_the_block(block, monkeypatch):
+    monkeypatch.setattr(losses, "_BLOCK", block)
+    rng = np.random.default_rng(0)
+    vectors = [torch.from_numpy(rng.normal(size=(11, 5))).float().requires_grad_() for _ in "ab"]
+    a, b = (x / x.norm(dim=1, keepdim=True) for x in vectors)
+    expected = torch.nn.functional.cross_entropy(a @ b.T / 0.05, torch.arange(11))
+    found = info_nce(*vectors, temperature=0.05)
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(3 * loss, vectors) for loss in (found, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_the_contrast_is_in_float32_under_autocast():
+    vectors = torch.randn(9, 5), torch.randn(9, 5)
+    expected = info_nce(*vectors, temperature=0.1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(info_nce(*vectors, temperature=0.1), expected)
