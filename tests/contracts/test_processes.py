@@ -1,4 +1,4 @@
-"""The toys on two gloo processes: one start of Python for all of them."""
+"""Toys and pairwise models on two gloo processes: one start of Python for all of them."""
 
 import os
 import subprocess
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from recsys_lightning.data.holdout import RandomHoldout
-from tests.conftest import run_experiment, two_tastes, with_features
-from tests.contracts.two_processes import MODELS
+from recsys_lightning.families.pairwise import Propagated
+from tests.conftest import run_experiment
+from tests.contracts.two_processes import MODELS, PAIRWISE, split
 from tests.models.toys import ToyCounts, ToyGraph
 
 ROOT = Path(__file__).parents[2]
@@ -33,15 +33,14 @@ def state(folder, name, file="best"):
     return torch.load(folder / name / f"checkpoints/{file}.ckpt", weights_only=True)["state_dict"]
 
 
-def test_every_toy_recommends_from_both_processes_steps(folder):
-    for name in MODELS:
+def test_every_model_recommends_from_both_processes_steps(folder):
+    for name in (*MODELS, *PAIRWISE):
         assert len((folder / name / "submission.csv").read_text().splitlines()) == 1 + 60 * 5
         assert all(tensor.isfinite().all() for tensor in state(folder, name, "final").values())
 
 
 def test_a_closed_form_model_is_the_same_as_on_one(folder, tmp_path):
-    split = RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
-    run_experiment(tmp_path, split, ToyCounts)
+    run_experiment(tmp_path, split(), ToyCounts)
     one = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
     assert torch.equal(one["weight"], state(folder, "counts")["weight"])
 
@@ -56,3 +55,17 @@ def test_the_graphs_tables_are_those_of_the_synchronised_weights(folder):
     with torch.no_grad():
         items = torch.stack([items for _, items in model.layers()]).mean(0)
     assert np.abs((items - model.matched).numpy()).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, case in PAIRWISE.items() if issubclass(case.cls, Propagated)]
+)
+def test_a_graph_models_buffers_are_those_of_the_synchronised_weights(name, folder):
+    stored = state(folder, name)
+    checkpoint = folder / name / "checkpoints/best.ckpt"
+    model = PAIRWISE[name].cls.load_from_checkpoint(checkpoint, weights_only=True)
+    model.prepare(split().train)
+    with torch.no_grad():
+        model.keep()
+    for key, buffer in model.named_buffers():
+        torch.testing.assert_close(buffer, stored[key], rtol=0, atol=1e-6)

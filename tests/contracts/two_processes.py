@@ -1,4 +1,4 @@
-"""Fits every toy on two processes; test_processes.py runs this script, and Lightning its copy."""
+"""Fits toys and pairwise models on two processes: test_processes.py runs it, Lightning its copy."""
 
 import sys
 from functools import partial
@@ -6,7 +6,9 @@ from pathlib import Path
 
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.data.views.rows import RowView
+from recsys_lightning.families.pairwise import Pairwise
 from tests.conftest import run_experiment, two_tastes, with_features
+from tests.models.test_contract import NAMES, case_of
 from tests.models.toys import PairView, ToyCounts, ToyFeatures, ToyGraph, ToyPairs
 
 MODELS = {
@@ -16,6 +18,12 @@ MODELS = {
     "graph": (ToyGraph, 4, None),
     "features": (partial(ToyFeatures, pretrain_epochs=2), 4, "pairs"),
 }
+CASES = {name: case_of(name) for name in NAMES}
+PAIRWISE = {name: case for name, case in CASES.items() if issubclass(case.cls, Pairwise)}
+
+
+def split():
+    return RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
 
 
 def fit(folder: Path, name: str, epochs: int | None = None, **options) -> None:
@@ -25,13 +33,16 @@ def fit(folder: Path, name: str, epochs: int | None = None, **options) -> None:
         strategy = "ddp_find_unused_parameters_true"
     trainer = {"max_epochs": epochs or planned, "devices": 2, "strategy": strategy}
     view = RowView(16, shuffle=False) if model is ToyCounts else PairView(150)
-    split = RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
     options |= {"view": view, "trainer": trainer}
     options["init_from"] = start and str(folder / start)
-    run_experiment(folder / name, split, model, **options)
+    run_experiment(folder / name, split(), model, **options)
 
 
 if __name__ == "__main__":
     for name in MODELS:
         fit(Path(sys.argv[1]), name)
     fit(Path(sys.argv[1]), "cut", epochs=6, ckpt_path="last")
+    for name, case in PAIRWISE.items():
+        trainer = {"max_epochs": 4, "devices": 2, "strategy": "ddp"}
+        folder = Path(sys.argv[1], name)
+        run_experiment(folder, split(), case.model, view=case.view, trainer=trainer)
