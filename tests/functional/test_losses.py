@@ -15,6 +15,7 @@ from recsys_lightning.functional.losses import (
     gaussian_log_density,
     gaussian_sample,
     info_nce,
+    linear_cross_entropy,
     multinomial_nll,
     sampled_softmax,
     squared_error,
@@ -150,19 +151,26 @@ def test_the_correction_makes_the_sum_unbiased_whatever_draws():
 
 
 @pytest.mark.parametrize("block", [3, 7, 100])
-def test_the_contrast_is_a_cross_entropy_whatever_the_block(block, monkeypatch):
+def test_linear_cross_entropy_is_that_of_the_logits_whatever_the_block(block, monkeypatch):
     monkeypatch.setattr(losses, "_BLOCK", block)
-    rng = np.random.default_rng(0)
-    vectors = [torch.from_numpy(rng.normal(size=(11, 5))).float().requires_grad_() for _ in "ab"]
-    a, b = (x / x.norm(dim=1, keepdim=True) for x in vectors)
-    expected = torch.nn.functional.cross_entropy(a @ b.T / 0.05, torch.arange(11))
-    found = info_nce(*vectors, temperature=0.05)
+    vectors, table = torch.randn(11, 5), 30 * torch.randn(6, 5)  # logits of hundreds
+    targets = torch.randint(6, (11,))
+    given = vectors.requires_grad_(), table.requires_grad_()
+    expected = torch.nn.functional.cross_entropy(vectors @ table.T, targets)
+    found = linear_cross_entropy(vectors, table, targets)
     torch.testing.assert_close(found, expected)
-    gradients = [torch.autograd.grad(3 * loss, vectors) for loss in (found, expected)]
+    gradients = [torch.autograd.grad(3 * loss, given) for loss in (found, expected)]
     torch.testing.assert_close(*gradients)
 
 
-def test_the_contrast_is_in_float32_under_autocast():
+def test_the_contrast_is_a_cross_entropy_of_cosines():
+    a, b = torch.randn(11, 5), torch.randn(11, 5)
+    cosines = torch.cosine_similarity(a[:, None], b[None], dim=2)
+    expected = torch.nn.functional.cross_entropy(cosines / 0.05, torch.arange(11))
+    torch.testing.assert_close(info_nce(a, b, temperature=0.05), expected)
+
+
+def test_losses_over_all_rows_are_in_float32_under_autocast():
     vectors = torch.randn(9, 5), torch.randn(9, 5)
     expected = info_nce(*vectors, temperature=0.1)
     with torch.autocast("cpu", torch.bfloat16):
