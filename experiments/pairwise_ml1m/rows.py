@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-ELSEWHERE = ("model=", "data", "holdout", "hydra.")  # columns of their own, or the README's command
+ELSEWHERE = ("model=", "data", "holdout", "metrics", "hydra.")  # columns, or in the README
 
 
 def main() -> None:
@@ -14,13 +14,16 @@ def main() -> None:
     for folder in sys.argv[1:]:
         result = json.loads(Path(folder, "result.json").read_text())
         metrics, seconds = result["metrics"], result["seconds"]
+        k = result["config"]["metrics"]["k"][0]
         options = [o for o in result["overrides"] if not o.startswith(ELSEWHERE)]
         writer.writerow(
             [
                 result["model"],
                 " ".join(options),
-                f"{metrics['val/recall@10']:.5f}",
-                f"{metrics['val/ndcg@10']:.5f}",
+                result["data"],
+                k,
+                f"{metrics[f'val/recall@{k}']:.5f}",
+                f"{metrics[f'val/ndcg@{k}']:.5f}",
                 result["best_epoch"],
                 result["steps"],
                 f"{seconds['fit']:.0f}",

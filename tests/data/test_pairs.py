@@ -35,6 +35,12 @@ def test_every_interaction_comes_once_an_epoch_with_items_that_its_user_has_not(
     assert not any(seen[user, list(negatives)].any() for user, _, negatives in drawn)
 
 
+@pytest.mark.parametrize(("users", "steps"), [(100, 20), (700, 100), (10_000, 123)])
+def test_a_batch_is_a_hundredth_of_the_pairs_from_512_to_8192(users, steps):
+    train = make_interactions([list(range(100))] * users, 101)
+    assert len(PairView().loader(train, seed=0, epoch=0, rank=0, world_size=1)) == steps
+
+
 def test_the_batches_of_two_processes_are_an_epoch_together():
     train, view = two_tastes(), PairView(64)
     both = [

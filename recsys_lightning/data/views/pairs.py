@@ -69,7 +69,8 @@ class PairView:
     """A training batch is `batch_size` pairs, an epoch as many pairs as there are interactions.
 
     Args:
-        batch_size: pairs.
+        batch_size: pairs; None: a hundredth of the interactions, from 512 to 8,192, so that an
+            epoch of little data has about 100 steps as well.
         negatives: items for each pair that its user has not.
         negative_power: they are drawn in proportion to popularity^power; 0: uniformly.
         pairs: `interactions`, every one once an epoch; or `users`, each a user drawn uniformly
@@ -78,12 +79,13 @@ class PairView:
 
     def __init__(
         self,
-        batch_size: int,
+        batch_size: int | None = None,
         negatives: int = 1,
         negative_power: float = 0.0,
         pairs: str = "interactions",
     ) -> None:
-        check_range("view.batch_size", batch_size, low=1, whole=True)
+        if batch_size is not None:
+            check_range("view.batch_size", batch_size, low=1, whole=True)
         check_range("view.negatives", negatives, low=1, whole=True)
         check_range("view.negative_power", negative_power, low=0)
         if pairs not in ("interactions", "users"):
@@ -98,7 +100,7 @@ class PairView:
         dataset = PairDataset(train, self.negatives, self.negative_power, self.by_user)
         batches = EvenBatches(
             len(dataset),
-            self.batch_size,
+            self.batch_size or min(max(len(dataset) // 100, 512), 8192),
             shuffle=not self.by_user,
             seed=seed,
             epoch=epoch,
