@@ -1,4 +1,4 @@
-"""`python rows.py RUN_FOLDER... >> runs.csv`: a row a run, as it ended."""
+"""`python rows.py RUN_FOLDER... >> runs.csv`: a row a run, also of one that was ended by hand."""
 
 import csv
 import json
@@ -11,27 +11,30 @@ ELSEWHERE = ("model=", "data", "holdout", "metrics", "hydra.")  # columns, or in
 def main() -> None:
     """Write the rows to the screen."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    for folder in sys.argv[1:]:
-        result = json.loads(Path(folder, "result.json").read_text())
-        metrics, seconds = result["metrics"], result["seconds"]
+    for folder in map(Path, sys.argv[1:]):
+        result = json.loads((folder / "result.json").read_text())
         k = result["config"]["metrics"]["k"][0]
-        options = [o for o in result["overrides"] if not o.startswith(ELSEWHERE)]
+        with (folder / "metrics.csv").open() as file:
+            epochs = [row for row in csv.DictReader(file) if row["epoch"]]
+        best = max(epochs, key=lambda row: float(row[f"val/recall@{k}"] or 0))
+        seconds = result["seconds"]
         writer.writerow(
             [
                 result["model"],
-                " ".join(options),
+                " ".join(o for o in result["overrides"] if not o.startswith(ELSEWHERE)),
                 result["data"],
                 k,
-                f"{metrics[f'val/recall@{k}']:.5f}",
-                f"{metrics[f'val/ndcg@{k}']:.5f}",
-                result["best_epoch"],
-                result["steps"],
+                f"{float(best[f'val/recall@{k}']):.5f}",
+                f"{float(best[f'val/ndcg@{k}']):.5f}",
+                int(best["epoch"]) + 1,
+                int(epochs[-1]["step"]) + 1,
                 f"{seconds['fit']:.0f}",
                 f"{sum(seconds.values()):.0f}",
-                f"{result['peak_rss_mb']:.0f}",
-                result["threads"]["torch"],
-                result["split"][:16],
-                result["git_commit"][:7],
+                f"{result['peak_rss_mb'] or 0:.0f}",
+                result["threads"].get("torch", ""),
+                (result["split"] or "")[:16],
+                (result["git_commit"] or "")[:7],
+                "done" if result["status"] == "done" else "ended by hand",
             ]
         )
 
