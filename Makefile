@@ -74,7 +74,7 @@ bench-startup: install ## The default run, its fits, its imports, and --help
 	$(BIN)/python experiments/benchmark_startup/benchmark.py $(ARGS)
 
 bench-linear: install ## The linear models beside RecTools and irspack
-	$(BIN)/python experiments/benchmark_linear/benchmark.py
+	$(BIN)/python -m experiments.benchmark_linear.benchmark
 	$(BIN)/python experiments/benchmark_linear/users_few.py
 	$(BIN)/python experiments/benchmark_linear/memory.py
 
@@ -82,7 +82,7 @@ bench-large: install ## EASE of a catalogue of 41,000 items, from file to submis
 	$(BIN)/python experiments/benchmark_linear/large_catalogue.py $(ARGS)
 
 bench-autoencoders: install ## The autoencoders beside plain PyTorch and RecBole
-	$(BIN)/python experiments/benchmark_autoencoders/benchmark.py
+	$(BIN)/python -m experiments.benchmark_autoencoders.benchmark
 
 bench-ensemble: install ## The ensemble of eight runs of the contest's size
 	$(BIN)/python experiments/benchmark_ensemble/benchmark.py
