@@ -12,9 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-from experiments.peers.processes import median_and_range, output, peer_python, split_of
+from experiments.peers.processes import median_and_range, output, peer_python, write_rows
 
 CONTESTANTS = "experiments.benchmark_linear.contestants"
 ROUNDS = 3
@@ -23,7 +21,7 @@ ROUNDS = 3
 def main():
     peers = {name: peer_python(name) for name in ("rectools", "irspack")}
     with tempfile.TemporaryDirectory() as scratch:
-        data = write_data(Path(scratch) / "data.npz")
+        data = write_rows(Path(scratch) / "data.npz", "data=synthetic")
         rows: dict[str, list[dict]] = {"ours": [], "irspack": [], "rectools": []}
         for _ in range(ROUNDS):
             for name, told in rows.items():
@@ -31,20 +29,6 @@ def main():
                 told.append(json.loads(output(python, "-m", CONTESTANTS, name, data)))
         print_contestants(rows)
         print_runs(Path(scratch))
-
-
-def write_data(path):
-    """The split of `data=synthetic holdout=random` as plain arrays."""
-    split = split_of("data=synthetic")
-    np.savez(
-        path,
-        indptr=split.train.indptr,
-        indices=split.train.indices,
-        target_indptr=split.valid.indptr,
-        target=split.valid.indices,
-        shape=np.array([split.train.num_users, split.train.num_items]),
-    )
-    return path
 
 
 def print_contestants(rows):

@@ -5,10 +5,9 @@ without validations. `--curves FILE` keeps every epoch as a CSV.
 """
 
 import csv
-from statistics import median
 
 from experiments.benchmark_pairwise.measuring import contest, parser
-from experiments.benchmark_pairwise.recall import seconds_to
+from experiments.benchmark_pairwise.recall import cells
 
 WITHIN = 0.002
 RUNS = ["2048:0.002", "2048:0.005", "8192:0.005", "8192:0.01", "32768:0.01", "32768:0.02"]
@@ -39,21 +38,7 @@ def main():
     print(f"| batch | lr | best recall@10 | in epoch | s/epoch | s to {best - WITHIN:.4f} |")
     print("|---|---|---|---|---|---|")
     for (batch, rate), curve in curves.items():
-        print(row(batch, rate, curve, best - WITHIN))
-
-
-def row(batch, rate, curve, level):
-    seconds, recall = curve["seconds"], curve["recall"]
-    to_level = seconds_to(level, seconds, recall)
-    cells = [
-        f"{int(batch):,}",
-        rate,
-        f"{max(recall):.4f}",
-        str(1 + recall.index(max(recall))),
-        f"{median(seconds):.1f}",
-        "never" if to_level is None else f"{to_level:.0f}",
-    ]
-    return f"| {' | '.join(cells)} |"
+        print(f"| {int(batch):,} | {rate} | {' | '.join(cells(curve, best - WITHIN))} |")
 
 
 def write(path, curves):

@@ -13,7 +13,7 @@ DIMS, LAYERS = 64, 3
 
 def main():
     made = parser(__doc__)
-    made.add_argument("--steps", type=int, default=50, help="an epoch")
+    made.add_argument("--steps", type=int, default=20, help="an epoch")
     made.add_argument("--batches", type=int, nargs="+", default=[2048, 8192])
     made.add_argument("--without-recbole", action="store_true")
     options = made.parse_args()

@@ -8,9 +8,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
-from experiments.peers.processes import output, split_of
+from experiments.peers.processes import output, write_rows
 
 CONTESTANTS = "experiments.benchmark_pairwise.contestants"
 ML1M, SYNTHETIC = "data=movielens_1m", "data=synthetic"
@@ -71,17 +69,7 @@ class Contest:
     def rows(self, name):
         """A file with training and validation rows for a contestant, made once."""
         path = self.scratch / f"{name}.npz"
-        if not path.exists():
-            split = split_of(*self.data[name])
-            np.savez(
-                path,
-                indptr=split.train.indptr,
-                indices=split.train.indices,
-                target_indptr=split.valid.indptr,
-                target=split.valid.indices,
-                shape=np.array([split.train.num_users, split.train.num_items]),
-            )
-        return path
+        return path if path.exists() else write_rows(path, *self.data[name])
 
     def contestant(self, name, data, python=sys.executable, **options):
         """What a function of contestants.py says, in a process of its own."""

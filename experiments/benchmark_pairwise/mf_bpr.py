@@ -9,29 +9,32 @@ from functools import partial
 from statistics import median
 
 from experiments.benchmark_pairwise.measuring import contest, milliseconds, parser
-from experiments.benchmark_pairwise.recall import seconds_to
+from experiments.benchmark_pairwise.recall import cells
 from experiments.peers.processes import median_and_range, peer_python
 
 DIMS, PEERS = 64, ("implicit", "cornac")
 WITHIN = 0.002
 SETTINGS = {  # the first is the one whose epochs are timed
     "ours": [
-        "model.lr=0.003 model.l2=0.005 view.batch_size=8192",
-        "model.lr=0.005 model.l2=0.005 view.batch_size=8192",
-        "model.lr=0.003 model.l2=0.003 view.batch_size=8192",
-        "model.lr=0.003 model.l2=0.01 view.batch_size=8192",
-        "model.lr=0.002 model.l2=0.005 view.batch_size=4096",
-        "model.lr=0.005 model.l2=0.005 view.batch_size=16384",
+        f"model.lr={rate} model.l2={l2} view.batch_size={batch}"
+        for rate, l2, batch in (
+            (0.005, 0.005, 8192),
+            (0.003, 0.005, 8192),
+            (0.01, 0.005, 8192),
+            (0.005, 0.003, 8192),
+            (0.005, 0.005, 4096),
+            (0.01, 0.005, 16384),
+        )
     ],
     "implicit": [
-        {"learning_rate": rate, "regularization": regularization}
-        for rate in (0.05, 0.02, 0.1)
-        for regularization in (0.01, 0.003)
+        {"learning_rate": rate, "regularization": l2}
+        for rate in (0.01, 0.02, 0.005)
+        for l2 in (0.003, 0.001)
     ],
     "cornac": [
-        {"learning_rate": rate, "lambda_reg": regularization}
-        for rate in (0.05, 0.02, 0.1)
-        for regularization in (0.01, 0.003)
+        {"learning_rate": rate, "lambda_reg": l2}
+        for rate in (0.05, 0.03, 0.08)
+        for l2 in (0.01, 0.006)
     ],
 }
 
@@ -46,7 +49,7 @@ def main():
         fits = {name: partial(peer, here, name, python) for name, python in pythons.items()}
         fits = {"ours": partial(ours, here), **fits}
         print_epochs(here, fits)
-        if options.epochs:
+        if options.epochs and options.ml1m:
             print_curves(fits, options.epochs, options.patience)
 
 
@@ -79,8 +82,8 @@ def print_epochs(here, fits):
                 if name == "ours":
                     parts = milliseconds(found["parts"])
         ratios = [a / b for a, b in zip(seconds["cornac"], seconds["ours"], strict=True)]
-        cells = [median_and_range(each, digits=2) for each in [*seconds.values(), ratios]]
-        print(f"| {data} | {' | '.join(cells)} | {parts} |", flush=True)
+        shown = [median_and_range(each, digits=2) for each in [*seconds.values(), ratios]]
+        print(f"| {data} | {' | '.join(shown)} | {parts} |", flush=True)
 
 
 def print_curves(fits, epochs, patience):
@@ -97,27 +100,14 @@ def print_curves(fits, epochs, patience):
     print("|---|---|---|---|---|---|---|")
     for name, found in curves.items():
         for setting, curve in zip(SETTINGS[name], found, strict=True):
-            seconds, recall = curve["seconds"], curve["recall"]
             levels = best[name] - WITHIN, min(best.values()) - WITHIN
-            cells = [
-                name,
-                shown(setting),
-                f"{max(recall):.4f}",
-                str(1 + recall.index(max(recall))),
-                f"{median(seconds):.2f}",
-                *(reached(seconds_to(level, seconds, recall)) for level in levels),
-            ]
-            print(f"| {' | '.join(cells)} |")
+            print(f"| {name} | {as_text(setting)} | {' | '.join(cells(curve, *levels))} |")
 
 
-def shown(setting):
+def as_text(setting):
     if isinstance(setting, dict):
         setting = " ".join(f"{key}={value}" for key, value in setting.items())
     return f"`{setting}`"
-
-
-def reached(seconds):
-    return "never" if seconds is None else f"{seconds:.1f}"
 
 
 if __name__ == "__main__":

@@ -65,9 +65,10 @@ class Enough(Exception):
     """The fit may end."""
 
 
-def seconds_to(level, seconds, recall):
-    """Of training, until recall is at a level; None: never."""
-    for total, reached in zip(np.cumsum(seconds), recall, strict=True):
-        if reached >= level:
-            return float(total)
-    return None
+def cells(curve, *levels):
+    """Of a table: best recall, its epoch, seconds an epoch, and of training until each level."""
+    seconds, recall = curve["seconds"], np.array(curve["recall"])
+    total = np.cumsum(seconds)
+    reached = [f"{total[recall >= at][0]:.1f}" if at <= recall.max() else "never" for at in levels]
+    best = recall.argmax()
+    return [f"{recall[best]:.4f}", str(1 + best), f"{np.median(seconds):.2f}", *reached]

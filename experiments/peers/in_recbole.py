@@ -17,7 +17,7 @@ def train(model, data, options, steps=None):
         model: RecBole's name.
         data: `indptr`, `indices` and `shape` of the training rows.
         options: of RecBole's configuration.
-        steps: an epoch; None: all.
+        steps: of the second epoch, and at most three of the first; None: all.
 
     Returns:
         of the second epoch `epoch`, its seconds, and `step`, the mean from one batch to the next;
@@ -49,8 +49,8 @@ def train(model, data, options, steps=None):
         model = get_model(config["model"])(config, batches.dataset)
         trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
-        for epoch in range(2):
-            clocked = Clocked(batches, steps)
+        for epoch, count in enumerate((steps and min(steps, 3), steps)):
+            clocked = Clocked(batches, count)
             start = time.perf_counter()
             trainer._train_epoch(clocked, epoch)
             seconds = time.perf_counter() - start

@@ -7,6 +7,8 @@ import sys
 import venv
 from pathlib import Path
 
+import numpy as np
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
@@ -44,6 +46,20 @@ def split_of(*overrides):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("config", overrides=list(overrides))
     return instantiate(config.holdout)(instantiate(config.data))
+
+
+def write_rows(path, *overrides):
+    """Rows of training and validation as plain arrays; returns the path."""
+    split = split_of(*overrides)
+    np.savez(
+        path,
+        indptr=split.train.indptr,
+        indices=split.train.indices,
+        target_indptr=split.valid.indptr,
+        target=split.valid.indices,
+        shape=np.array([split.train.num_users, split.train.num_items]),
+    )
+    return path
 
 
 def median_and_range(values, digits=1, unit=""):
