@@ -7,7 +7,7 @@ RUNS ?= outputs
 SWEEP ?= multirun/models
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow test-gpu lint types check format leaderboard sweep dashboard submission check-submission test-ray bench bench-startup bench-linear bench-large bench-autoencoders bench-ensemble bench-sweep lock clean
+.PHONY: help install run test test-slow test-gpu lint types check format leaderboard sweep dashboard submission check-submission test-ray bench bench-startup bench-linear bench-large bench-autoencoders bench-pairwise bench-ensemble bench-sweep lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 20
@@ -68,13 +68,13 @@ submission: install ## The contest's line-up on the small sample's good ratings:
 check-submission: install ## Check FILE=submission.csv: header, ids, items a user, distinct, unseen; TEMPLATE=... for the order, SPLIT=... for the data
 	$(BIN)/python -m recsys_lightning.submission $(FILE) $(if $(TEMPLATE),--template $(TEMPLATE)) $(if $(SPLIT),--split $(SPLIT))
 
-bench: bench-startup bench-linear bench-autoencoders bench-ensemble bench-sweep ## Speed and memory beside peer libraries; on a quiet machine
+bench: bench-startup bench-linear bench-autoencoders bench-pairwise bench-ensemble bench-sweep ## Speed and memory beside peer libraries; on a quiet machine
 
 bench-startup: install ## The default run, its fits, its imports, and --help
 	$(BIN)/python experiments/benchmark_startup/benchmark.py $(ARGS)
 
 bench-linear: install ## The linear models beside RecTools and irspack
-	$(BIN)/python experiments/benchmark_linear/benchmark.py
+	$(BIN)/python -m experiments.benchmark_linear.benchmark
 	$(BIN)/python experiments/benchmark_linear/users_few.py
 	$(BIN)/python experiments/benchmark_linear/memory.py
 
@@ -82,7 +82,12 @@ bench-large: install ## EASE of a catalogue of 41,000 items, from file to submis
 	$(BIN)/python experiments/benchmark_linear/large_catalogue.py $(ARGS)
 
 bench-autoencoders: install ## The autoencoders beside plain PyTorch and RecBole
-	$(BIN)/python experiments/benchmark_autoencoders/benchmark.py
+	$(BIN)/python -m experiments.benchmark_autoencoders.benchmark
+
+bench-pairwise: install ## The pairwise models beside RecBole, implicit and Cornac (ML1M="data=files data.path=...")
+	for part in negatives lightgcn_step lightgcn_batches mf_bpr neumf evaluation; do \
+	    echo; $(BIN)/python -m experiments.benchmark_pairwise.$$part $(if $(ML1M),--ml1m "$(ML1M)") || exit 1; \
+	done
 
 bench-ensemble: install ## The ensemble of eight runs of the contest's size
 	$(BIN)/python experiments/benchmark_ensemble/benchmark.py

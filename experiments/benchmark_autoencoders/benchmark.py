@@ -7,18 +7,15 @@ split; the median of the rounds is shown with its range. Run it on a quiet machi
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
 import numpy as np
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
+from experiments.peers.processes import median_and_range, output, peer_python, split_of
+
+CONTESTANTS = "experiments.benchmark_autoencoders.contestants"
 MODELS = ("autorec", "multi_dae", "multi_vae", "multi_cdae", "recvae", "multi_ease")
 IN_RECBOLE = ("multi_vae", "recvae")
 
@@ -42,7 +39,7 @@ def main():
             told: dict[str, list[dict]] = {name: [] for name in contestants}
             for _ in range(options.rounds):
                 for name, python in contestants.items():
-                    line = output(python, HERE / "contestants.py", name, model, data)
+                    line = output(python, "-m", CONTESTANTS, name, model, data)
                     told[name].append(json.loads(line))
             print(row(model, told), flush=True)
 
@@ -67,26 +64,12 @@ def row(model, told):
 
 
 def seconds(told, key):
-    values = [each[key] for each in told]
-    return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
-
-
-def peer_python(name):
-    """An environment of the peer's own, made once."""
-    folder = ROOT / ".venv-peers" / name
-    python = folder / "bin" / "python"
-    if not (folder / "installed").exists():
-        venv.create(folder, with_pip=True, clear=True)
-        output(python, "-m", "pip", "install", "--quiet", "-r", HERE / f"{name}.txt")
-        (folder / "installed").touch()
-    return python
+    return median_and_range([each[key] for each in told])
 
 
 def write_data(path, overrides):
     """The split of `data=synthetic holdout=random` as plain arrays."""
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("config", overrides=["data=synthetic", *overrides])
-    split = instantiate(config.holdout)(instantiate(config.data))
+    split = split_of("data=synthetic", *overrides)
     np.savez(
         path,
         indptr=split.train.indptr,
@@ -97,13 +80,6 @@ def write_data(path, overrides):
         shape=np.array([split.train.num_users, split.train.num_items]),
     )
     return path
-
-
-def output(*command):
-    done = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr)  # else the libraries' warnings would bury the table
-    return done.stdout.splitlines()[-1] if done.stdout else ""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One contestant in a process of its own: `python contestants.py NAME MODEL data.npz`; prints JSON.
+"""One contestant in a process of its own: `python -m ... NAME MODEL data.npz`; prints JSON.
 
 NAME is ours, bare or recbole. The second training epoch is timed, without validation; the memory is
 the process's peak as the operating system counts it.
@@ -7,7 +7,6 @@ the process's peak as the operating system counts it.
 import json
 import resource
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -78,51 +77,21 @@ def ours(name, data):
 
 def bare(name, data):
     """Plain PyTorch."""
-    from bare import run
+    from experiments.benchmark_autoencoders.bare import run
 
     return run(name, data)
 
 
 def recbole(name, data):
-    """RecBole's model and trainer; its input file is made anew in a temporary folder."""
-    import torch
-    from recbole.config import Config
-    from recbole.data import create_dataset, data_preparation
-    from recbole.utils import get_model, get_trainer
+    """RecBole's model and trainer; of RecVAE an epoch is three passes and one, as ours."""
+    from experiments.peers.in_recbole import train
 
     theirs = {"multi_vae": "MultiVAE", "recvae": "RecVAE"}[name]
     sizes = {
         "multi_vae": {"mlp_hidden_size": [600], "latent_dimension": 400},  # mean and variance
         "recvae": {"hidden_dimension": 600, "latent_dimension": 200},
     }[name]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "data" / "data.inter"
-        path.parent.mkdir()
-        users = np.repeat(np.arange(data["shape"][0]), np.diff(data["indptr"]))
-        with path.open("w") as file:
-            file.write("user_id:token\titem_id:token\n")
-            np.savetxt(file, np.column_stack([users, data["indices"]]), fmt="%d", delimiter="\t")
-        options = {
-            "data_path": folder,
-            "load_col": {"inter": ["user_id", "item_id"]},
-            "train_batch_size": 500,  # users, for these models
-            "eval_args": {"split": {"LS": "valid_only"}, "order": "RO"},
-            "use_gpu": False,
-            "checkpoint_dir": folder,
-            "state": "ERROR",
-            **sizes,
-        }
-        sys.argv = sys.argv[:1]  # RecBole reads it
-        config = Config(model=theirs, dataset="data", config_dict=options)
-        train, _, _ = data_preparation(config, create_dataset(config))
-        model = get_model(theirs)(config, train.dataset)
-        trainer = get_trainer(config["MODEL_TYPE"], theirs)(config, model)
-        torch.set_num_threads(2)
-        for epoch in range(2):
-            start = time.perf_counter()
-            trainer._train_epoch(train, epoch)  # of RecVAE three passes and one, as ours
-            seconds = time.perf_counter() - start
-    return {"epoch": seconds, "steps": len(train)}
+    return train(theirs, data, {"train_batch_size": 500, **sizes})  # users, for these models
 
 
 def main():

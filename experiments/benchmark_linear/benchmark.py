@@ -8,59 +8,27 @@ a quiet machine.
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
-import numpy as np
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
+from experiments.peers.processes import median_and_range, output, peer_python, write_rows
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
+CONTESTANTS = "experiments.benchmark_linear.contestants"
 ROUNDS = 3
 
 
 def main():
     peers = {name: peer_python(name) for name in ("rectools", "irspack")}
     with tempfile.TemporaryDirectory() as scratch:
-        data = write_data(Path(scratch) / "data.npz")
+        data = write_rows(Path(scratch) / "data.npz", "data=synthetic")
         rows: dict[str, list[dict]] = {"ours": [], "irspack": [], "rectools": []}
         for _ in range(ROUNDS):
             for name, told in rows.items():
                 python = peers.get(name, sys.executable)
-                told.append(json.loads(output(python, HERE / "contestants.py", name, data)))
+                told.append(json.loads(output(python, "-m", CONTESTANTS, name, data)))
         print_contestants(rows)
         print_runs(Path(scratch))
-
-
-def peer_python(name):
-    """An environment of the peer's own, made once."""
-    folder = ROOT / ".venv-peers" / name
-    python = folder / "bin" / "python"
-    if not (folder / "installed").exists():
-        venv.create(folder, with_pip=True, clear=True)
-        output(python, "-m", "pip", "install", "--quiet", "-r", HERE / f"{name}.txt")
-        (folder / "installed").touch()
-    return python
-
-
-def write_data(path):
-    """The split of `data=synthetic holdout=random` as plain arrays."""
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("config", overrides=["data=synthetic"])
-    split = instantiate(config.holdout)(instantiate(config.data))
-    np.savez(
-        path,
-        indptr=split.train.indptr,
-        indices=split.train.indices,
-        target_indptr=split.valid.indptr,
-        target=split.valid.indices,
-        shape=np.array([split.train.num_users, split.train.num_items]),
-    )
-    return path
 
 
 def print_contestants(rows):
@@ -110,17 +78,8 @@ def print_runs(scratch):
         )
 
 
-def output(*command):
-    done = subprocess.run(
-        [str(part) for part in command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
-    )
-    return done.stdout.splitlines()[-1] if done.stdout else ""
-
-
 def seconds(values):
-    if not values:
-        return ""
-    return f"{statistics.median(values):.1f} s ({min(values):.1f} to {max(values):.1f})"
+    return median_and_range(values, unit=" s") if values else ""
 
 
 def peak(told):

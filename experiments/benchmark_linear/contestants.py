@@ -1,4 +1,4 @@
-"""One contestant in a process of its own: `python contestants.py NAME data.npz`; prints JSON.
+"""One contestant in a process of its own: `python -m ... NAME data.npz`; prints JSON.
 
 Each fits EASE with l2 500 on the same training rows, then ranks the 100 best unseen items for all
 users in the way its library offers. Seconds are of `fit` and `recommend` alone (no import, no
