@@ -114,4 +114,19 @@ def half_squared_norms(table: Tensor, *rows: Tensor) -> Tensor:
     tensor(4.5000)
     """
     counts = torch.bincount(torch.cat([r.flatten() for r in rows]), minlength=len(table))
-    return 0.5 * (counts * table.float().square().sum(1)).sum()
+    half: Tensor = _HalfSquaredNorms.apply(table, counts)
+    return half
+
+
+class _HalfSquaredNorms(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, counts: Tensor) -> Tensor:
+        ctx.save_for_backward(table, counts)
+        squares = torch.linalg.vecdot(table.float(), table.float())
+        return 0.5 * (counts * squares).sum()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        table, counts = ctx.saved_tensors
+        return table * (gradient * counts).to(table.dtype)[:, None], None

@@ -51,10 +51,12 @@ class PairDataset(Dataset[Pairs]):
     def __getitem__(self, draw: Draw) -> Pairs:
         rng, train = draw.rng(), self.train
         if self.by_user:
-            users = rng.choice(self.users, len(draw.positions))
+            users = np.sort(rng.choice(self.users, len(draw.positions)))
             entries = train.indptr[users] + rng.integers(train.lengths[users])
         else:
-            entries = draw.positions if self.entries is None else self.entries[draw.positions]
+            # in the order of the users, whose rows are neighbours in the model's tables, too
+            positions = np.sort(draw.positions)
+            entries = positions if self.entries is None else self.entries[positions]
             users = train.rows[entries].astype(np.int64)
         negatives = self.sampler.draw(users, self.negatives, rng)
         return Pairs(
