@@ -27,9 +27,10 @@ from tests.models.toys import TOYS, PairView
 
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+EPOCHS = 6
 SMALLER = {  # than the defaults, which are for real data
     **{"hidden_dims": [16], "hidden_dim": 16, "latent_dim": 8, "embedding_dim": 8},
-    **{"num_pairs": 30, "lr": 0.01},
+    **{"num_pairs": 30, "lr": 0.02},
 }
 
 
@@ -58,13 +59,13 @@ def case_of(name: str, *overrides: str) -> Case:
     cls = get_class(parameters.pop("_target_"))
     parameters |= {key: value for key, value in SMALLER.items() if key in parameters}
     view = instantiate(config.view, batch_size=64 if "negatives" in config.view else 16)
-    return Case(partial(cls, **parameters), view, min(config.max_epochs, 10))
+    return Case(partial(cls, **parameters), view, min(config.max_epochs, EPOCHS))
 
 
 def toy_case(cls: type[Recommender]) -> Case:
     if issubclass(cls, ClosedForm):
         return Case(partial(cls), RowView(16, shuffle=False), 1)
-    return Case(partial(cls), PairView(128), 10)
+    return Case(partial(cls), PairView(128), EPOCHS)
 
 
 def fit(case, split, folder, **options):
@@ -156,6 +157,8 @@ def test_an_evaluation_leaves_the_model_as_it_was(fitted):
 
 def test_a_seed_repeats_byte_for_byte(fitted, tmp_path):
     case, split, folder, _ = fitted
+    if case.cls.resumable:
+        pytest.skip("the next test has it: resumed equals uninterrupted")
     fit(case, split, tmp_path)
     for file in ("submission.csv", "candidates/valid.parquet", "candidates/final.parquet"):
         assert (tmp_path / file).read_bytes() == (folder / file).read_bytes()
@@ -165,22 +168,26 @@ def test_interrupted_and_resumed_equals_uninterrupted(fitted, tmp_path, monkeypa
     case, split, folder, _ = fitted
     if not case.cls.resumable:
         pytest.skip("one pass: there is nothing to resume")
-    with pressing_ctrl_c(monkeypatch, 6, 1) as interruption:
+    with pressing_ctrl_c(monkeypatch, 3, 1) as interruption:
         fit(case, split, tmp_path)
-    assert re.search(r"^in epoch 7; .* ckpt_path=last", interruption.value.kept)
+    assert re.search(r"^in epoch 4; .* ckpt_path=last", interruption.value.kept)
     assert not (tmp_path / "submission.csv").exists()
     fit(case, split, tmp_path, ckpt_path="last")
     for file in ("submission.csv", "candidates/valid.parquet", "candidates/final.parquet"):
         assert (tmp_path / file).read_bytes() == (folder / file).read_bytes()
 
 
+def after_three_epochs(case, split, folder, **options):
+    """The weights; of one who pre-trains for two the third is the first that is judged."""
+    trainer = {"max_epochs": min(case.max_epochs, 3)}
+    fit(case, split, folder, refit=False, trainer=trainer, **options)
+    file = "last.ckpt" if case.cls.resumable else "best.ckpt"
+    return torch.load(folder / "checkpoints" / file, weights_only=True)["state_dict"]
+
+
 def test_another_seed_gives_other_weights_where_there_is_chance(fitted, tmp_path):
-    case, split, folder, _ = fitted
-    fit(case, split, tmp_path, seed=2, refit=False)
-    ours, theirs = (
-        torch.load(path / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
-        for path in (folder, tmp_path)
-    )
+    case, split, _, _ = fitted
+    ours, theirs = (after_three_epochs(case, split, tmp_path / str(n), seed=n) for n in (1, 2))
     same = all(torch.equal(ours[key], theirs[key]) for key in ours)
     assert same != case.is_drawn
 
@@ -190,7 +197,7 @@ def test_held_out_items_leave_no_trace_in_the_weights(fitted, tmp_path):
 
     After the last epoch: which one is best is for the held-out items to say.
     """
-    case, split, folder, _ = fitted
+    case, split, _, _ = fitted
     x, rng = split.interactions, np.random.default_rng(0)
     indices = x.indices.copy()
     for user in range(x.num_users):
@@ -198,11 +205,10 @@ def test_held_out_items_leave_no_trace_in_the_weights(fitted, tmp_path):
         held = entries[split.part[entries] != 0]
         others = np.setdiff1d(np.arange(x.num_items), indices[entries])
         indices[held] = rng.choice(others, len(held), replace=False)
-    fit(case, Split(replace(x, indices=indices), split.part), tmp_path, refit=False)
-    file = "best.ckpt" if not case.cls.resumable else "last.ckpt"
+    other = Split(replace(x, indices=indices), split.part)
     ours, theirs = (
-        torch.load(path / "checkpoints" / file, weights_only=True)["state_dict"]
-        for path in (folder, tmp_path)
+        after_three_epochs(case, each, tmp_path / name)
+        for name, each in (("ours", split), ("other", other))
     )
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
