@@ -45,10 +45,10 @@ class LightGCN(Propagated):
         *,
         num_users: int,
         num_items: int,
-        embedding_dim: int = 64,
-        num_layers: int = 3,
+        embedding_dim: int = 128,
+        num_layers: int = 2,
         loss: str = "bpr",
-        l2: float = 0.0001,
+        l2: float = 0.001,
         lr: float = 0.01,
     ) -> None:
         super().__init__(num_users, num_items, embedding_dim, loss, l2, lr)

@@ -33,10 +33,10 @@ class MFBPR(DotProduct):
         *,
         num_users: int,
         num_items: int,
-        embedding_dim: int = 64,
+        embedding_dim: int = 256,
         item_bias: bool = True,
         loss: str = "bpr",
-        l2: float = 0.01,
+        l2: float = 0.005,
         lr: float = 0.003,
     ) -> None:
         super().__init__(num_users, num_items, embedding_dim, loss, l2, lr)
