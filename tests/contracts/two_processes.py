@@ -43,6 +43,6 @@ if __name__ == "__main__":
         fit(Path(sys.argv[1]), name)
     fit(Path(sys.argv[1]), "cut", epochs=6, ckpt_path="last")
     for name, case in PAIRWISE.items():
-        trainer = {"max_epochs": 4, "devices": 2, "strategy": "ddp"}
+        trainer = {"max_epochs": 2, "devices": 2, "strategy": "ddp"}
         folder = Path(sys.argv[1], name)
         run_experiment(folder, split(), case.model, view=case.view, trainer=trainer)
