@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "starts": {"errors", "data", "checkpoints", "runs"},
     "recommender": {"errors", "data", "functional", "metrics", "checkpoints", "starts"},
     "nn": {"data", "functional", "nn"},
-    "families": {"errors", "data", "functional", "memory", "recommender"},
+    "families": {"errors", "data", "functional", "memory", "nn", "recommender"},
     "models": {"errors", "data", "functional", "memory", "nn", "recommender", "families"},
     "runs": {"errors", "writing", "data", "metrics", "runs"},
     "sweeps": {

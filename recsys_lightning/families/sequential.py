@@ -1,0 +1,87 @@
+"""Sequential: what comes next, from the latest items in time order."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding
+
+from recsys_lightning.data.batches import Bag
+from recsys_lightning.errors import InputError, check_range
+from recsys_lightning.nn.transformer import BLOCKS, NORMS, Transformer, positions_from_the_end
+from recsys_lightning.recommender import Recommender
+
+class Sequential(Recommender):
+    """A transformer over the latest items; a model author writes `loss` and `score` with `encode`.
+
+    Items have one table, to be read and to be matched with what comes out. A position is told by
+    how far it is from the end, in training as in scoring. Vectors begin as N(0, 0.02²).
+
+    Args:
+        num_users: U.
+        num_items: I.
+        dim: D.
+        length: L, the latest items that are read.
+        extra: rows of the table after the items': a mask's.
+        num_layers: see `Transformer`, as the next ones.
+        num_heads: divides D.
+        dropout: in [0, 1).
+        causal: whether a position sees none that comes after it.
+        block: sasrec, post_norm, pre_norm or ligr.
+        norm: layer or rms.
+        lr: of Adam.
+    """
+
+    weight_decay = 0.0
+
+    def __init__(
+        self,
+        num_users: int,
+        num_items: int,
+        *,
+        dim: int,
+        length: int,
+        extra: int,
+        num_layers: int,
+        num_heads: int,
+        dropout: float,
+        causal: bool,
+        block: str,
+        norm: str,
+        lr: float,
+    ) -> None:
+        super().__init__(num_users=num_users, num_items=num_items)
+        for name, value in (("embedding_dim", dim), ("length", length), ("num_layers", num_layers)):
+            check_range(f"model.{name}", value, low=1, whole=True)
+        check_range("model.num_heads", num_heads, low=1, whole=True)
+        if dim % num_heads:
+            raise InputError(
+                f"model.num_heads={num_heads} does not divide model.embedding_dim={dim}"
+            )
+        check_range("model.dropout", dropout, low=0, high=1, open_high=True)
+        check_range("model.lr", lr, low=0, open_low=True)
+        for name, value, choices in (("block", block, BLOCKS), ("norm", norm, NORMS)):
+            if value not in choices:
+                raise InputError(f"model.{name}={value}: expected one of {', '.join(choices)}")
+        self.length, self.lr = length, lr
+        self.items = nn.Parameter(0.02 * torch.randn(num_items + extra, dim))
+        self.positions = nn.Parameter(0.02 * torch.randn(length, dim))
+        self.encoder = Transformer(dim, num_layers, num_heads, dropout, causal, block, norm)
+
+    def encode(self, items: Tensor, offsets: Tensor) -> Tensor:
+        """(N, D) what the transformer makes of packed rows (N,) of at most L, see `Bag`."""
+        read = embedding(items, self.items) * self.items.shape[1] ** 0.5
+        return self.encoder(read + embedding(positions_from_the_end(offsets), self.positions), offsets)
+
+    def encode_last(self, history: Bag) -> Tensor:
+        """(B, D) at the newest item of each row; zeros for a row without one."""
+        latest = history.latest(self.length)
+        order = latest.lengths.argsort(descending=True, stable=True)
+        rows = latest.take(order)
+        out = self.items.new_zeros(len(order), self.items.shape[1])
+        some = order[: int((rows.lengths > 0).sum())]
+        newest = rows.offsets[1 : len(some) + 1] - 1
+        return out.index_copy(0, some, self.encode(rows.items, rows.offsets)[newest])
+
+    def match(self, vectors: Tensor) -> Tensor:
+        """(B, I) scores of all items."""
+        return vectors @ self.items[: self.num_items].T
+
