@@ -9,6 +9,7 @@ from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.nn.transformer import BLOCKS, NORMS, Transformer, positions_from_the_end
 from recsys_lightning.recommender import Recommender
 
+
 class Sequential(Recommender):
     """A transformer over the latest items; a model author writes `loss` and `score` with `encode`.
 
@@ -58,9 +59,9 @@ class Sequential(Recommender):
             )
         check_range("model.dropout", dropout, low=0, high=1, open_high=True)
         check_range("model.lr", lr, low=0, open_low=True)
-        for name, value, choices in (("block", block, BLOCKS), ("norm", norm, NORMS)):
-            if value not in choices:
-                raise InputError(f"model.{name}={value}: expected one of {', '.join(choices)}")
+        for name, chosen, choices in (("block", block, BLOCKS), ("norm", norm, NORMS)):
+            if chosen not in choices:
+                raise InputError(f"model.{name}={chosen}: expected one of {', '.join(choices)}")
         self.length, self.lr = length, lr
         self.items = nn.Parameter(0.02 * torch.randn(num_items + extra, dim))
         self.positions = nn.Parameter(0.02 * torch.randn(length, dim))
@@ -69,7 +70,9 @@ class Sequential(Recommender):
     def encode(self, items: Tensor, offsets: Tensor) -> Tensor:
         """(N, D) what the transformer makes of packed rows (N,) of at most L, see `Bag`."""
         read = embedding(items, self.items) * self.items.shape[1] ** 0.5
-        return self.encoder(read + embedding(positions_from_the_end(offsets), self.positions), offsets)
+        return self.encoder(
+            read + embedding(positions_from_the_end(offsets), self.positions), offsets
+        )
 
     def encode_last(self, history: Bag) -> Tensor:
         """(B, D) at the newest item of each row; zeros for a row without one."""
@@ -84,4 +87,3 @@ class Sequential(Recommender):
     def match(self, vectors: Tensor) -> Tensor:
         """(B, I) scores of all items."""
         return vectors @ self.items[: self.num_items].T
-

@@ -118,14 +118,12 @@ class SASRec(Sequential):
     def _against_drawn(self, hidden: Tensor, targets: Tensor) -> Tensor:
         drawn = torch.randint(self.num_items, (self.num_negatives,), device=hidden.device)
         positive = (hidden * self.items[targets]).sum(1)
-        negative = (hidden @ self.items[drawn].T).masked_fill(
-            drawn == targets[:, None], -math.inf
-        )
+        negative = (hidden @ self.items[drawn].T).masked_fill(drawn == targets[:, None], -math.inf)
         if self.loss_name == "gbce":
             return generalised_binary_cross_entropy(
                 positive, negative, self.num_items, self.calibration
             )
-        log_q = torch.full_like(negative, -math.log(self.num_items))
+        log_q = torch.full(negative.shape, -math.log(self.num_items), device=hidden.device)
         return sampled_softmax(positive, negative, log_q)
 
     def score(self, query: Query) -> Tensor:  # noqa: D102

@@ -32,11 +32,11 @@ class Group(NamedTuple):
     real: Tensor | None
 
 
-def groups_of(offsets: Tensor, rows: int = GROUP) -> list[Group]:
-    """Groups of so many rows of packed sequences with the offsets (B+1,); empty ones left out."""
+def groups_of(offsets: Tensor) -> list[Group]:
+    """Groups of the rows of packed sequences with the offsets (B+1,); empty ones left out."""
     found = []
     lengths = offsets.diff()
-    for some in lengths.split(rows):
+    for some in lengths.split(GROUP):
         length = int(some.max()) if len(some) else 0
         if not length:
             continue
@@ -107,10 +107,12 @@ class Attention(nn.Module):
     def _within(self, projected: Tensor, group: Group) -> Tensor:
         rows, length = group.shape
         padded = _Pad.apply(projected, group.places, rows * length)
-        # (3, b, heads, l, D / heads)
-        heads = padded.view(rows, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        # three of (b, heads, l, D / heads)
+        q, k, v = padded.view(rows, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         attended = scaled_dot_product_attention(
-            *heads,
+            q,
+            k,
+            v,
             attn_mask=None if self.causal else group.real,  # pads come after all that is real
             is_causal=self.causal,
             dropout_p=self.dropout if self.training else 0.0,
