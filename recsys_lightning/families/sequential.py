@@ -25,7 +25,6 @@ class Sequential(Recommender):
         num_layers: see `Transformer`, as the next ones.
         num_heads: divides D.
         dropout: in [0, 1).
-        causal: whether a position sees none that comes after it.
         block: sasrec, post_norm, pre_norm or ligr.
         norm: layer or rms.
         lr: of Adam.
@@ -44,7 +43,6 @@ class Sequential(Recommender):
         num_layers: int,
         num_heads: int,
         dropout: float,
-        causal: bool,
         block: str,
         norm: str,
         lr: float,
@@ -65,16 +63,19 @@ class Sequential(Recommender):
         self.length, self.lr = length, lr
         self.items = nn.Parameter(0.02 * torch.randn(num_items + extra, dim))
         self.positions = nn.Parameter(0.02 * torch.randn(length, dim))
-        self.encoder = Transformer(dim, num_layers, num_heads, dropout, causal, block, norm)
+        self.encoder = Transformer(dim, num_layers, num_heads, dropout, block, norm)
 
-    def encode(self, items: Tensor, offsets: Tensor) -> Tensor:
-        """(N, D) what the transformer makes of packed rows (N,) of at most L, see `Bag`."""
+    def encode(self, items: Tensor, offsets: Tensor, causal: bool) -> Tensor:
+        """(N, D) what the transformer makes of packed rows (N,) of at most L, see `Bag`.
+
+        Causal: a position sees none that comes after it.
+        """
         read = embedding(items, self.items) * self.items.shape[1] ** 0.5
-        return self.encoder(
-            read + embedding(positions_from_the_end(offsets), self.positions), offsets
-        )
+        places = embedding(positions_from_the_end(offsets), self.positions)
+        encoded: Tensor = self.encoder(read + places, offsets, causal)
+        return encoded
 
-    def encode_last(self, history: Bag) -> Tensor:
+    def encode_newest(self, history: Bag, causal: bool) -> Tensor:
         """(B, D) at the newest item of each row; zeros for a row without one."""
         latest = history.latest(self.length)
         order = latest.lengths.argsort(descending=True, stable=True)
@@ -82,7 +83,7 @@ class Sequential(Recommender):
         out = self.items.new_zeros(len(order), self.items.shape[1])
         some = order[: int((rows.lengths > 0).sum())]
         newest = rows.offsets[1 : len(some) + 1] - 1
-        return out.index_copy(0, some, self.encode(rows.items, rows.offsets)[newest])
+        return out.index_copy(0, some, self.encode(rows.items, rows.offsets, causal)[newest])
 
     def match(self, vectors: Tensor) -> Tensor:
         """(B, I) scores of all items."""

@@ -80,7 +80,6 @@ class SASRec(Sequential):
             num_layers=num_layers,
             num_heads=num_heads,
             dropout=dropout,
-            causal=True,
             block=block,
             norm=norm,
             lr=lr,
@@ -98,7 +97,7 @@ class SASRec(Sequential):
         is_target = torch.ones_like(is_input)
         is_target[offsets[:-1]] = False
         inputs = offsets - torch.arange(len(offsets), device=offsets.device)
-        hidden = self.encode(items[is_input].long(), inputs)
+        hidden = self.encode(items[is_input].long(), inputs, causal=True)
         targets = items[is_target].long()
         if self.loss_name == "cross_entropy":
             return linear_cross_entropy(hidden, self.items, targets)
@@ -127,4 +126,4 @@ class SASRec(Sequential):
         return sampled_softmax(positive, negative, log_q)
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
-        return self.match(self.encode_last(query.history))
+        return self.match(self.encode_newest(query.history, causal=True))

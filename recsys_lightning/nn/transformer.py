@@ -32,19 +32,30 @@ class Group(NamedTuple):
     real: Tensor | None
 
 
-def groups_of(offsets: Tensor) -> list[Group]:
-    """Groups of the rows of packed sequences with the offsets (B+1,); empty ones left out."""
-    found = []
-    lengths = offsets.diff()
-    for some in lengths.split(GROUP):
-        length = int(some.max()) if len(some) else 0
-        if not length:
-            continue
-        real = torch.arange(length, device=offsets.device) < some[:, None]
-        places = real.flatten().nonzero().squeeze(1)
-        mask = None if len(places) == real.numel() else real[:, None, None]
-        found.append(Group(len(places), (len(some), length), places, mask))
-    return found
+class Layout(NamedTuple):
+    """What the blocks need to know of the sequences of a batch.
+
+    Attributes:
+        groups: that have a position, in order.
+        causal: whether a position sees none that comes after it.
+    """
+
+    groups: list[Group]
+    causal: bool
+
+    @classmethod
+    def of(cls, offsets: Tensor, causal: bool) -> "Layout":
+        """Of packed sequences with the offsets (B+1,)."""
+        found = []
+        for some in offsets.diff().split(GROUP):
+            length = int(some.max()) if len(some) else 0
+            if not length:
+                continue
+            real = torch.arange(length, device=offsets.device) < some[:, None]
+            places = real.flatten().nonzero().squeeze(1)
+            mask = None if len(places) == real.numel() else real[:, None, None]
+            found.append(Group(len(places), (len(some), length), places, mask))
+        return cls(found, causal)
 
 
 class _Pad(torch.autograd.Function):
@@ -84,27 +95,27 @@ class Attention(nn.Module):
         dim: D.
         num_heads: which divides D.
         dropout: of the weights, in training.
-        causal: whether a position sees none that comes after it.
     """
 
-    def __init__(self, dim: int, num_heads: int, dropout: float, causal: bool) -> None:
+    def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
-        self.num_heads, self.dropout, self.causal = num_heads, dropout, causal
+        self.num_heads, self.dropout = num_heads, dropout
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(dim, 2 * dim)
         self.output = nn.Linear(dim, dim)
 
-    def forward(self, queries: Tensor, others: Tensor, groups: list[Group]) -> Tensor:
+    def forward(self, queries: Tensor, others: Tensor, layout: Layout) -> Tensor:
         """(N, D) from the vectors that ask and those that are looked at, both (N, D)."""
         projected = torch.cat([self.query(queries), self.key_value(others)], 1)
+        parts = projected.split([group.size for group in layout.groups])
         found = [
-            self._within(part, group)
-            for part, group in zip(projected.split([g.size for g in groups]), groups, strict=True)
+            self._within(part, group, layout.causal)
+            for part, group in zip(parts, layout.groups, strict=True)
         ]
         attended: Tensor = self.output(torch.cat(found))
         return attended
 
-    def _within(self, projected: Tensor, group: Group) -> Tensor:
+    def _within(self, projected: Tensor, group: Group, causal: bool) -> Tensor:
         rows, length = group.shape
         padded = _Pad.apply(projected, group.places, rows * length)
         # three of (b, heads, l, D / heads)
@@ -113,8 +124,8 @@ class Attention(nn.Module):
             q,
             k,
             v,
-            attn_mask=None if self.causal else group.real,  # pads come after all that is real
-            is_causal=self.causal,
+            attn_mask=None if causal else group.real,  # pads come after all that is real
+            is_causal=causal,
             dropout_p=self.dropout if self.training else 0.0,
         )
         flat = attended.transpose(1, 2).reshape(rows * length, -1)
@@ -155,16 +166,16 @@ class SASRecBlock(nn.Module):
     The residuals are of the normalised vectors; the feed-forward is as wide as D, with relu.
     """
 
-    def __init__(self, dim: int, num_heads: int, dropout: float, causal: bool, norm: Norm) -> None:
+    def __init__(self, dim: int, num_heads: int, dropout: float, norm: Norm) -> None:
         super().__init__()
-        self.attention = Attention(dim, num_heads, dropout, causal)
+        self.attention = Attention(dim, num_heads, dropout)
         self.feed_forward = FeedForward(dim, dim, dropout, nn.ReLU())
         self.before, self.between = norm(dim), norm(dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, groups: list[Group]) -> Tensor:  # noqa: D102
+    def forward(self, x: Tensor, layout: Layout) -> Tensor:  # noqa: D102
         asked = self.before(x)
-        z = self.between(asked + self.attention(asked, x, groups))
+        z = self.between(asked + self.attention(asked, x, layout))
         out: Tensor = z + self.dropout(self.feed_forward(z))
         return out
 
@@ -172,15 +183,15 @@ class SASRecBlock(nn.Module):
 class PostNormBlock(nn.Module):
     """`y = norm(x + drop(attention(x)))`, `norm(y + drop(feed_forward(y)))`: 4 D wide, gelu."""
 
-    def __init__(self, dim: int, num_heads: int, dropout: float, causal: bool, norm: Norm) -> None:
+    def __init__(self, dim: int, num_heads: int, dropout: float, norm: Norm) -> None:
         super().__init__()
-        self.attention = Attention(dim, num_heads, dropout, causal)
+        self.attention = Attention(dim, num_heads, dropout)
         self.feed_forward = FeedForward(dim, 4 * dim, dropout, nn.GELU())
         self.between, self.after = norm(dim), norm(dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, groups: list[Group]) -> Tensor:  # noqa: D102
-        y = self.between(x + self.dropout(self.attention(x, x, groups)))
+    def forward(self, x: Tensor, layout: Layout) -> Tensor:  # noqa: D102
+        y = self.between(x + self.dropout(self.attention(x, x, layout)))
         out: Tensor = self.after(y + self.dropout(self.feed_forward(y)))
         return out
 
@@ -188,16 +199,16 @@ class PostNormBlock(nn.Module):
 class PreNormBlock(nn.Module):
     """`y = x + drop(attention(norm(x)))`, `y + drop(feed_forward(norm(y)))`: 4 D wide, gelu."""
 
-    def __init__(self, dim: int, num_heads: int, dropout: float, causal: bool, norm: Norm) -> None:
+    def __init__(self, dim: int, num_heads: int, dropout: float, norm: Norm) -> None:
         super().__init__()
-        self.attention = Attention(dim, num_heads, dropout, causal)
+        self.attention = Attention(dim, num_heads, dropout)
         self.feed_forward = FeedForward(dim, 4 * dim, dropout, nn.GELU())
         self.before, self.between = norm(dim), norm(dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, groups: list[Group]) -> Tensor:  # noqa: D102
+    def forward(self, x: Tensor, layout: Layout) -> Tensor:  # noqa: D102
         a = self.before(x)
-        y = x + self.dropout(self.attention(a, a, groups))
+        y = x + self.dropout(self.attention(a, a, layout))
         out: Tensor = y + self.dropout(self.feed_forward(self.between(y)))
         return out
 
@@ -209,18 +220,18 @@ class LiGRBlock(nn.Module):
     eSASRec's code (Tikhonovich et al., RecSys 2025), after LiGR (Borisyuk et al., 2025).
     """
 
-    def __init__(self, dim: int, num_heads: int, dropout: float, causal: bool, norm: Norm) -> None:
+    def __init__(self, dim: int, num_heads: int, dropout: float, norm: Norm) -> None:
         super().__init__()
-        self.attention = Attention(dim, num_heads, dropout, causal)
+        self.attention = Attention(dim, num_heads, dropout)
         self.feed_forward = GatedFeedForward(dim, 4 * dim, dropout)
         self.before, self.between = norm(dim), norm(dim)
         self.gates = nn.ModuleList([nn.Linear(dim, dim), nn.Linear(dim, dim)])
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, groups: list[Group]) -> Tensor:  # noqa: D102
+    def forward(self, x: Tensor, layout: Layout) -> Tensor:  # noqa: D102
         of_attention, of_feed_forward = self.gates
         a = self.before(x)
-        y = x + of_attention(x).sigmoid() * self.dropout(self.attention(a, a, groups))
+        y = x + of_attention(x).sigmoid() * self.dropout(self.attention(a, a, layout))
         b = self.dropout(self.feed_forward(self.between(y)))
         out: Tensor = y + of_feed_forward(y).sigmoid() * b
         return out
@@ -248,13 +259,12 @@ class Transformer(nn.Module):
         num_layers: blocks.
         num_heads: of the attention; divides D.
         dropout: in training, of the input, the attention and what the blocks add.
-        causal: whether a position sees none that comes after it.
         block: sasrec, post_norm, pre_norm or ligr.
         norm: layer or rms.
 
-    >>> encoder = Transformer(8, num_layers=2, num_heads=2, dropout=0.1, causal=True).eval()
+    >>> encoder = Transformer(8, num_layers=2, num_heads=2, dropout=0.1).eval()
     >>> x, offsets = torch.randn(5, 8), torch.tensor([0, 2, 5])
-    >>> torch.allclose(encoder(x, offsets)[:2], encoder(x[:2], offsets[:2]), atol=1e-6)
+    >>> torch.allclose(encoder(x, offsets, True)[:2], encoder(x[:2], offsets[:2], True))
     True
     """
 
@@ -264,27 +274,29 @@ class Transformer(nn.Module):
         num_layers: int,
         num_heads: int,
         dropout: float,
-        causal: bool,
         block: str = "sasrec",
         norm: str = "layer",
     ) -> None:
         super().__init__()
         kind, closes = BLOCKS[block]
         self.blocks = nn.ModuleList(
-            kind(dim, num_heads, dropout, causal, NORMS[norm]) for _ in range(num_layers)
+            kind(dim, num_heads, dropout, NORMS[norm]) for _ in range(num_layers)
         )
         self.last = NORMS[norm](dim) if closes else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.apply(_initialise)
 
-    def forward(self, x: Tensor, offsets: Tensor) -> Tensor:
-        """(N, D) of the vectors (N, D) of packed sequences with the offsets (B+1,)."""
-        groups = groups_of(offsets)
-        if not groups:
+    def forward(self, x: Tensor, offsets: Tensor, causal: bool) -> Tensor:
+        """(N, D) of the vectors (N, D) of packed sequences with the offsets (B+1,).
+
+        Causal: a position sees none that comes after it.
+        """
+        layout = Layout.of(offsets, causal)
+        if not layout.groups:
             return x
         x = self.dropout(x)
         for block in self.blocks:
-            x = block(x, groups)
+            x = block(x, layout)
         out: Tensor = self.last(x)
         return out
 

@@ -39,7 +39,7 @@ def next_items(model):
     """Scores at each item of each part that has one after it, one part at a time; and the next."""
     for row in ([0, 2, 4, 9, 8], [1, 2, 3], [6, 0]):
         items = torch.tensor(row[:-1])
-        hidden = model.encode(items, torch.tensor([0, len(items)]))
+        hidden = model.encode(items, torch.tensor([0, len(items)]), causal=True)
         yield from zip(hidden @ model.items.T, row[1:], strict=True)
 
 
@@ -119,7 +119,9 @@ def test_a_score_reads_the_latest_items_only(length):
     latest = history[-4:].long()
     expected = torch.zeros(NUM_ITEMS, dtype=torch.float64)
     if length:
-        expected = model.encode(latest, torch.tensor([0, len(latest)]))[-1] @ model.items.T
+        expected = (
+            model.encode(latest, torch.tensor([0, len(latest)]), causal=True)[-1] @ model.items.T
+        )
     torch.testing.assert_close(model.score(asked)[0], expected)
 
 
