@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "checkpoints": {"errors", "data"},
     "starts": {"errors", "data", "checkpoints", "runs"},
     "recommender": {"errors", "data", "functional", "metrics", "checkpoints", "starts"},
-    "nn": {"data", "functional", "nn"},
+    "nn": {"errors", "data", "functional", "nn"},
     "families": {"errors", "data", "functional", "memory", "nn", "recommender"},
     "models": {"errors", "data", "functional", "memory", "nn", "recommender", "families"},
     "runs": {"errors", "writing", "data", "metrics", "runs"},

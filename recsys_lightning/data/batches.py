@@ -54,6 +54,13 @@ class Bag(NamedTuple):
         before = torch.nn.functional.pad(kept.cumsum(0), (1, 0))  # (N+1,) kept before each item
         return Bag(self.items[kept], before[self.offsets])
 
+    def sample(self, length: int) -> "Bag":
+        """A bag of at most `length` items of each row, drawn at random, in no order."""
+        if not len(self.items) or int(self.lengths.max()) <= length:
+            return self
+        key = self.rows + torch.rand(len(self.items), dtype=torch.float64, device=self.items.device)
+        return Bag(self.items[key.argsort()], self.offsets).latest(length)
+
     def latest(self, length: int) -> "Bag":
         """A bag of the latest `length` items of each row, at most."""
         kept = self.lengths.clamp(max=length)

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from recsys_lightning.data.batches import Bag
-from recsys_lightning.errors import InputError, check_range
-from recsys_lightning.nn.transformer import BLOCKS, NORMS, Transformer, positions_from_the_end
+from recsys_lightning.errors import check_range
+from recsys_lightning.nn.transformer import Transformer, positions_from_the_end
 from recsys_lightning.recommender import Recommender
 
 
@@ -48,22 +48,12 @@ class Sequential(Recommender):
         lr: float,
     ) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
-        for name, value in (("embedding_dim", dim), ("length", length), ("num_layers", num_layers)):
-            check_range(f"model.{name}", value, low=1, whole=True)
-        check_range("model.num_heads", num_heads, low=1, whole=True)
-        if dim % num_heads:
-            raise InputError(
-                f"model.num_heads={num_heads} does not divide model.embedding_dim={dim}"
-            )
-        check_range("model.dropout", dropout, low=0, high=1, open_high=True)
+        check_range("model.length", length, low=1, whole=True)
         check_range("model.lr", lr, low=0, open_low=True)
-        for name, chosen, choices in (("block", block, BLOCKS), ("norm", norm, NORMS)):
-            if chosen not in choices:
-                raise InputError(f"model.{name}={chosen}: expected one of {', '.join(choices)}")
         self.length, self.lr = length, lr
+        self.encoder = Transformer(dim, num_layers, num_heads, dropout, block, norm)
         self.items = nn.Parameter(0.02 * torch.randn(num_items + extra, dim))
         self.positions = nn.Parameter(0.02 * torch.randn(length, dim))
-        self.encoder = Transformer(dim, num_layers, num_heads, dropout, block, norm)
 
     def encode(self, items: Tensor, offsets: Tensor, causal: bool) -> Tensor:
         """(N, D) what the transformer makes of packed rows (N,) of at most L, see `Bag`.

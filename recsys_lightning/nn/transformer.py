@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from recsys_lightning.errors import InputError, check_range
+
 GROUP = 16  # rows that are padded to the longest among them
 
 
@@ -278,6 +280,17 @@ class Transformer(nn.Module):
         norm: str = "layer",
     ) -> None:
         super().__init__()
+        for name, number in (("embedding_dim", dim), ("num_layers", num_layers)):
+            check_range(f"model.{name}", number, low=1, whole=True)
+        check_range("model.num_heads", num_heads, low=1, whole=True)
+        check_range("model.dropout", dropout, low=0, high=1, open_high=True)
+        if dim % num_heads:
+            raise InputError(
+                f"model.num_heads={num_heads} does not divide model.embedding_dim={dim}"
+            )
+        for name, chosen, choices in (("block", block, BLOCKS), ("norm", norm, NORMS)):
+            if chosen not in choices:
+                raise InputError(f"model.{name}={chosen}: expected one of {', '.join(choices)}")
         kind, closes = BLOCKS[block]
         self.blocks = nn.ModuleList(
             kind(dim, num_heads, dropout, NORMS[norm]) for _ in range(num_layers)
