@@ -20,7 +20,7 @@ class Sequential(Recommender):
         num_users: U.
         num_items: I.
         dim: D.
-        length: L, the latest items that are read.
+        num_positions: L, of what is read.
         extra: rows of the table after the items': a mask's.
         num_layers: see `Transformer`, as the next ones.
         num_heads: divides D.
@@ -38,7 +38,7 @@ class Sequential(Recommender):
         num_items: int,
         *,
         dim: int,
-        length: int,
+        num_positions: int,
         extra: int,
         num_layers: int,
         num_heads: int,
@@ -48,12 +48,11 @@ class Sequential(Recommender):
         lr: float,
     ) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
-        check_range("model.length", length, low=1, whole=True)
         check_range("model.lr", lr, low=0, open_low=True)
-        self.length, self.lr = length, lr
+        self.num_positions, self.lr = num_positions, lr
         self.encoder = Transformer(dim, num_layers, num_heads, dropout, block, norm)
         self.items = nn.Parameter(0.02 * torch.randn(num_items + extra, dim))
-        self.positions = nn.Parameter(0.02 * torch.randn(length, dim))
+        self.positions = nn.Parameter(0.02 * torch.randn(num_positions, dim))
 
     def encode(self, items: Tensor, offsets: Tensor, causal: bool) -> Tensor:
         """(N, D) what the transformer makes of packed rows (N,) of at most L, see `Bag`.
@@ -67,7 +66,7 @@ class Sequential(Recommender):
 
     def encode_newest(self, history: Bag, causal: bool) -> Tensor:
         """(B, D) at the newest item of each row; zeros for a row without one."""
-        latest = history.latest(self.length)
+        latest = history.latest(self.num_positions)
         order = latest.lengths.argsort(descending=True, stable=True)
         rows = latest.take(order)
         out = self.items.new_zeros(len(order), self.items.shape[1])

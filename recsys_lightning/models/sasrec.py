@@ -71,11 +71,12 @@ class SASRec(Sequential):
         calibration: float = 0.75,
         lr: float = 0.001,
     ) -> None:
+        check_range("model.length", length, low=1, whole=True)
         super().__init__(
             num_users,
             num_items,
             dim=embedding_dim,
-            length=length,
+            num_positions=length,
             extra=0,
             num_layers=num_layers,
             num_heads=num_heads,
