@@ -23,8 +23,8 @@ MAY_IMPORT = {
     "checkpoints": {"errors", "data"},
     "starts": {"errors", "data", "checkpoints", "runs"},
     "recommender": {"errors", "data", "functional", "metrics", "checkpoints", "starts"},
-    "nn": {"data", "functional", "nn"},
-    "families": {"errors", "data", "functional", "memory", "recommender"},
+    "nn": {"errors", "data", "functional", "nn"},
+    "families": {"errors", "data", "functional", "memory", "nn", "recommender"},
     "models": {"errors", "data", "functional", "memory", "nn", "recommender", "families"},
     "runs": {"errors", "writing", "data", "metrics", "runs"},
     "sweeps": {

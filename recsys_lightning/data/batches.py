@@ -25,6 +25,8 @@ class Bag(NamedTuple):
     tensor([[2, 0],
             [3, 3],
             [3, 1]])
+    >>> bag.latest(1).items.tolist(), bag.take(torch.tensor([2, 0])).items.tolist()
+    ([0, 1], [1, 2, 0])
     """
 
     items: Tensor
@@ -51,6 +53,27 @@ class Bag(NamedTuple):
         kept = torch.rand(len(self.items), device=self.items.device) >= p
         before = torch.nn.functional.pad(kept.cumsum(0), (1, 0))  # (N+1,) kept before each item
         return Bag(self.items[kept], before[self.offsets])
+
+    def sample(self, length: int) -> "Bag":
+        """A bag of at most `length` items of each row, drawn at random, in no order."""
+        if not len(self.items) or int(self.lengths.max()) <= length:
+            return self
+        key = self.rows + torch.rand(len(self.items), dtype=torch.float64, device=self.items.device)
+        return Bag(self.items[key.argsort()], self.offsets).latest(length)
+
+    def latest(self, length: int) -> "Bag":
+        """A bag of the latest `length` items of each row, at most."""
+        kept = self.lengths.clamp(max=length)
+        offsets = torch.nn.functional.pad(kept.cumsum(0), (1, 0))
+        skipped = torch.repeat_interleave(self.offsets[1:] - offsets[1:], kept)
+        return Bag(self.items[torch.arange(len(skipped), device=skipped.device) + skipped], offsets)
+
+    def take(self, rows: Tensor) -> "Bag":
+        """A bag of some rows (n,) int64, in their order."""
+        lengths = self.lengths[rows]
+        offsets = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
+        moved = torch.repeat_interleave(self.offsets[rows] - offsets[:-1], lengths)
+        return Bag(self.items[torch.arange(len(moved), device=moved.device) + moved], offsets)
 
     def recent(self, length: int, pad: int) -> Tensor:
         """(B, L) int64 the latest `length` items of each row, left-padded with `pad`."""
@@ -103,3 +126,17 @@ class Pairs(NamedTuple):
     positives: Tensor
     negatives: Tensor
     log_probability: Tensor
+
+
+class Sequences(NamedTuple):
+    """A training batch of parts of histories in time order (sequential).
+
+    Attributes:
+        users: (B,) int64 user positions.
+        items: the parts, the longest first.
+        negatives: (N, m) int64 for each item of the parts m that its user has not.
+    """
+
+    users: Tensor
+    items: Bag
+    negatives: Tensor

@@ -109,6 +109,33 @@ def sampled_softmax(positive: Tensor, negative: Tensor, log_q: Tensor | None = N
     return (torch.cat([positive, negative], 1).logsumexp(1) - positive[:, 0]).mean()
 
 
+def generalised_binary_cross_entropy(
+    positive: Tensor, negative: Tensor, num_items: int, calibration: float
+) -> Tensor:
+    """gBCE, -(beta log sigmoid(s_i) + sum_j log sigmoid(-s_j)) / (m + 1), mean over pairs.
+
+    beta = 1 - t (1 - a) undoes what sampling m of I - 1 negatives, a = m / (I - 1), does to the
+    probabilities: wholly at t = 1, not at all at t = 0 (Petrov and Macdonald, RecSys 2023).
+
+    Args:
+        positive: (N,) s_i.
+        negative: (N, m) s_j; -inf: not drawn.
+        num_items: I.
+        calibration: t, in [0, 1].
+
+    Returns:
+        () float32.
+
+    >>> scores = torch.tensor([0.0]), torch.zeros(1, 3)
+    >>> generalised_binary_cross_entropy(*scores, num_items=10, calibration=0.0)  # log 2
+    tensor(0.6931)
+    """
+    m = negative.shape[1]
+    beta = 1 - calibration * (1 - m / (num_items - 1))
+    pull = beta * softplus(-positive.float())
+    return (pull + softplus(negative.float()).sum(1)).mean() / (m + 1)
+
+
 def linear_cross_entropy(vectors: Tensor, table: Tensor, targets: Tensor) -> Tensor:
     """-log softmax_t <v_b, w_t> over the rows of a table, mean over b; differentiable, once.
 

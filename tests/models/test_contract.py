@@ -30,7 +30,7 @@ NAMES = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 EPOCHS = 6
 SMALLER = {  # than the defaults, which are for real data
     **{"hidden_dims": [16], "hidden_dim": 16, "latent_dim": 8, "embedding_dim": 8},
-    **{"num_pairs": 30, "lr": 0.02},
+    **{"num_pairs": 30, "lr": 0.02, "pretrain_epochs": 2},
 }
 
 
@@ -58,7 +58,7 @@ def case_of(name: str, *overrides: str) -> Case:
     parameters = OmegaConf.to_container(config.model)
     cls = get_class(parameters.pop("_target_"))
     parameters |= {key: value for key, value in SMALLER.items() if key in parameters}
-    view = instantiate(config.view, batch_size=64 if "negatives" in config.view else 16)
+    view = instantiate(config.view, batch_size=64 if "pairs" in config.view else 16)
     return Case(partial(cls, **parameters), view, min(config.max_epochs, EPOCHS))
 
 

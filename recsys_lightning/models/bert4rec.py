@@ -1,0 +1,149 @@
+"""BERT4Rec: sequential recommendation with a bidirectional transformer.
+
+Sun, Liu, Wu, Pei, Lin, Ou and Jiang, BERT4Rec, CIKM 2019 (FeiSun/BERT4Rec).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, pad
+
+from recsys_lightning.data.batches import Bag, Query, Sequences
+from recsys_lightning.errors import check_range
+from recsys_lightning.families.sequential import Sequential
+from recsys_lightning.functional.losses import linear_cross_entropy
+
+
+class BERT4Rec(Sequential):
+    """`s_i = <f(h), e_i> + b_i`, `f(h) = norm(gelu(W h + w))`, h the output at a mask.
+
+    Cloze: of each part of a history items are masked, each with `mask_share`, at least one, always
+    by the mask's own vector; the loss is the cross-entropy over all items at the masks, mean over
+    them. Of `last_share` of the parts the newest item alone is masked, as in scoring.
+
+    Scoring puts a mask after the history. With m = `num_masks` > 1, for holdouts that are not the
+    next item, masks stand at the ends of m equal parts of the history, the last of them after all
+    of it, and a score is the log-mean-exp of theirs.
+
+    Args:
+        num_users: U.
+        num_items: I.
+        embedding_dim: D.
+        length: L, the latest items that are read, beside a mask.
+        num_layers: blocks.
+        num_heads: of the attention; divides D.
+        dropout: in [0, 1).
+        block: sasrec, post_norm, pre_norm or ligr; see `nn.transformer`.
+        norm: layer or rms.
+        mask_share: in (0, 1).
+        last_share: in [0, 1].
+        num_masks: m, at scoring.
+        lr: of Adam.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_users: int,
+        num_items: int,
+        embedding_dim: int = 64,
+        length: int = 200,
+        num_layers: int = 2,
+        num_heads: int = 2,
+        dropout: float = 0.1,
+        block: str = "post_norm",
+        norm: str = "layer",
+        mask_share: float = 0.2,
+        last_share: float = 0.1,
+        num_masks: int = 1,
+        lr: float = 0.001,
+    ) -> None:
+        check_range("model.length", length, low=1, whole=True)
+        check_range("model.mask_share", mask_share, low=0, high=1, open_low=True, open_high=True)
+        check_range("model.last_share", last_share, low=0, high=1)
+        check_range("model.num_masks", num_masks, low=1, high=length, whole=True)
+        super().__init__(
+            num_users,
+            num_items,
+            dim=embedding_dim,
+            num_positions=length + 1,
+            extra=1,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            dropout=dropout,
+            block=block,
+            norm=norm,
+            lr=lr,
+        )
+        self.mask_share, self.last_share, self.num_masks = mask_share, last_share, num_masks
+        self.transform = nn.Linear(embedding_dim, embedding_dim)
+        nn.init.normal_(self.transform.weight, std=0.02)
+        nn.init.zeros_(self.transform.bias)
+        self.norm = nn.LayerNorm(embedding_dim)
+        self.bias = nn.Parameter(torch.zeros(num_items))
+
+    @property
+    def mask(self) -> int:
+        """The mask's row of the table."""
+        return self.num_items
+
+    def masked(self, parts: Bag) -> Tensor:
+        """(N,) bool which items of the parts are masked, at random."""
+        newest = parts.offsets[1:] - 1
+        chance = torch.rand(len(parts.items), device=parts.items.device)
+        chosen = chance < self.mask_share
+        # at least one of each part: the least of the numbers drawn
+        least = torch.full_like(parts.lengths, 2, dtype=chance.dtype)
+        least = least.scatter_reduce(0, parts.rows, chance, "amin")
+        chosen |= chance == least[parts.rows]
+        only_last = torch.rand(len(newest), device=newest.device) < self.last_share
+        chosen &= ~only_last[parts.rows]
+        chosen[newest[only_last]] = True
+        return chosen
+
+    def loss(self, batch: Sequences) -> Tensor:  # noqa: D102
+        items, offsets = batch.items
+        masked = self.masked(batch.items)
+        encoded = self.encode(items.long().masked_fill(masked, self.mask), offsets, causal=False)
+        # the bias is one more column of the table
+        vectors = pad(self.head(encoded[masked]), (0, 1), value=1.0)
+        table = torch.cat([self.items[: self.num_items], self.bias[:, None]], 1)
+        return linear_cross_entropy(vectors, table, items[masked].long())
+
+    def head(self, encoded: Tensor) -> Tensor:
+        """(n, D) f(h) of the outputs (n, D)."""
+        matched: Tensor = self.norm(gelu(self.transform(encoded)))
+        return matched
+
+    def score(self, query: Query) -> Tensor:  # noqa: D102
+        m = self.num_masks
+        history = query.history.latest(self.num_positions - m)
+        order = history.lengths.argsort(descending=True, stable=True)
+        rows = history.take(order)
+        items, offsets = with_masks(rows, m, self.mask)
+        encoded = self.encode(items, offsets, causal=False)
+        scores = self.match(self.head(encoded[items == self.mask])) + self.bias
+        mixed = scores.view(len(order), m, -1).logsumexp(1) - math.log(m)
+        return torch.zeros_like(mixed).index_copy(0, order, mixed)
+
+
+def with_masks(rows: Bag, m: int, mask: int) -> tuple[Tensor, Tensor]:
+    """Packed rows with m masks in each, at the ends of m parts of it that are equal but for one.
+
+    Returns:
+        items (N + m B,) int64, offsets (B+1,).
+
+    >>> bag = Bag(torch.tensor([5, 6, 7, 8]), torch.tensor([0, 3, 4]))
+    >>> [x.tolist() for x in with_masks(bag, 2, mask=9)]
+    [[5, 9, 6, 7, 9, 9, 8, 9], [0, 5, 8]]
+    """
+    lengths, count = rows.lengths, torch.arange(1, m + 1, device=rows.items.device)
+    before = lengths[:, None] * count // m  # (B, m) items of the row before each mask
+    offsets = pad((lengths + m).cumsum(0), (1, 0))
+    places = offsets[:-1, None] + before + count - 1
+    items = rows.items.new_empty(int(offsets[-1]), dtype=torch.int64)
+    is_mask = torch.zeros(len(items), dtype=torch.bool, device=items.device)
+    is_mask[places.flatten()] = True
+    items[is_mask], items[~is_mask] = mask, rows.items.long()
+    return items, offsets

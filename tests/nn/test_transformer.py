@@ -1,0 +1,147 @@
+"""Packed sequences against the same blocks on one padded sequence at a time, written out."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import silu
+
+from recsys_lightning.nn import transformer
+from recsys_lightning.nn.transformer import BLOCKS, NORMS, Transformer, positions_from_the_end
+
+LENGTHS = [7, 5, 5, 2, 1, 0]
+OFFSETS = nn.functional.pad(torch.tensor(LENGTHS).cumsum(0), (1, 0))
+DIM = 12
+
+
+def encoder(block="sasrec", norm="layer", heads=3, dropout=0.0):
+    torch.manual_seed(0)
+    built = Transformer(DIM, 2, heads, dropout, block, norm).double().eval()
+    for parameter in built.parameters():
+        nn.init.normal_(parameter, std=0.4)
+    return built
+
+
+def packed():
+    torch.manual_seed(1)
+    return torch.randn(sum(LENGTHS), DIM, dtype=torch.float64)
+
+
+def attention(module, queries, others, causal):
+    """Of one sequence, by loops over heads and an explicit softmax."""
+    q = module.query(queries)
+    k, v = module.key_value(others).chunk(2, dim=1)
+    width, heads = DIM // module.num_heads, []
+    for head in range(module.num_heads):
+        part = slice(head * width, (head + 1) * width)
+        logits = q[:, part] @ k[:, part].T / math.sqrt(width)
+        if causal:
+            later = torch.ones_like(logits, dtype=torch.bool).triu(1)
+            logits = logits.masked_fill(later, -math.inf)
+        heads.append(logits.softmax(1) @ v[:, part])
+    return module.output(torch.cat(heads, 1))
+
+
+def block_of_one(block, name, x, causal):
+    if name == "sasrec":
+        q = block.before(x)
+        z = block.between(q + attention(block.attention, q, x, causal))
+        first, _, _, second = block.feed_forward
+        return z + second(first(z).relu())
+    if name == "post_norm":
+        y = block.between(x + attention(block.attention, x, x, causal))
+        first, _, _, second = block.feed_forward
+        return block.after(y + second(nn.functional.gelu(first(y))))
+    if name == "pre_norm":
+        a = block.before(x)
+        y = x + attention(block.attention, a, a, causal)
+        first, _, _, second = block.feed_forward
+        return y + second(nn.functional.gelu(first(block.between(y))))
+    a = block.before(x)
+    y = x + block.gates[0](x).sigmoid() * attention(block.attention, a, a, causal)
+    w1, w3 = block.feed_forward.gate_and_value(block.between(y)).chunk(2, dim=1)
+    return y + block.gates[1](y).sigmoid() * block.feed_forward.output(silu(w1) * w3)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 16])
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("name", BLOCKS)
+def test_packed_rows_are_each_sequence_alone(name, causal, rows, monkeypatch):
+    monkeypatch.setattr(transformer, "GROUP", rows)
+    built, x = encoder(name), packed()
+    expected = []
+    for first, last in itertools.pairwise(OFFSETS):
+        alone = x[first:last]
+        for block in built.blocks:
+            alone = block_of_one(block, name, alone, causal)
+        expected.append(built.last(alone))
+    torch.testing.assert_close(built(x, OFFSETS, causal), torch.cat(expected))
+
+
+def test_gradients_are_numerically_right():
+    built, x = encoder(), packed().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: built(x, OFFSETS, causal=False), x)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_later_item_changes_no_earlier_output(name):
+    built, x = encoder(name), packed()
+    changed = x.clone()
+    changed[4] = torch.randn(DIM)  # the fifth of the first row of seven
+    before, after = built(x, OFFSETS, True), built(changed, OFFSETS, True)
+    assert torch.equal(before[:4], after[:4])
+    assert not torch.isclose(before[4:7], after[4:7]).all(1).any()
+    assert torch.equal(before[7:], after[7:])
+
+
+def test_without_causality_every_output_depends_on_every_item_of_its_row():
+    built, x = encoder(), packed()
+    changed = x.clone()
+    changed[4] = torch.randn(DIM)
+    before, after = built(x, OFFSETS, False), built(changed, OFFSETS, False)
+    assert not torch.isclose(before[:7], after[:7]).all(1).any()
+    assert torch.equal(before[7:], after[7:])
+
+
+def test_a_gate_far_below_zero_is_the_identity_and_far_above_plain_pre_norm():
+    built, x = encoder("ligr"), packed()
+    for block in built.blocks:
+        for gate in block.gates:
+            nn.init.zeros_(gate.weight)
+            nn.init.constant_(gate.bias, -800)
+    assert torch.equal(built(x, OFFSETS, True), x)
+    [block, _] = built.blocks
+    for gate in block.gates:
+        nn.init.constant_(gate.bias, 800)
+    layout = transformer.Layout.of(OFFSETS, causal=True)
+    a = block.before(x)
+    y = x + block.attention(a, a, layout)
+    torch.testing.assert_close(block(x, layout), y + block.feed_forward(block.between(y)))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_norms(norm):
+    x = packed()
+    centred = x - x.mean(1, keepdim=True) if norm == "layer" else x
+    expected = centred / centred.square().mean(1, keepdim=True).sqrt()
+    torch.testing.assert_close(NORMS[norm](DIM).double()(x), expected)
+
+
+def test_dropout_is_of_training_only():
+    built = encoder(dropout=0.5)
+    x = packed()
+    assert torch.equal(built(x, OFFSETS, True), encoder()(x, OFFSETS, True))
+    built.train()
+    assert not torch.isclose(built(x, OFFSETS, True), built(x, OFFSETS, True)).all(1).any()
+
+
+def test_no_sequence_has_anything():
+    x = torch.empty(0, DIM, dtype=torch.float64)
+    assert encoder()(x, torch.zeros(4, dtype=torch.int64), True).shape == (0, DIM)
+
+
+def test_a_position_is_told_by_its_distance_from_the_end():
+    expected = [place for length in LENGTHS for place in reversed(range(length))]
+    assert positions_from_the_end(OFFSETS).tolist() == expected
