@@ -63,11 +63,11 @@ class DeepFM(Pairwise):
         num_values: Sequence[int],
         features: Sequence[str] | None = None,
         embedding_dim: int = 64,
-        hidden_dims: Sequence[int] = (128, 64),
+        hidden_dims: Sequence[int] = (64,),
         dropout: float = 0.2,
         loss: str = "bpr",
-        l2: float = 0.001,
-        lr: float = 0.001,
+        l2: float = 0.002,
+        lr: float = 0.002,
         score_memory_mb: float = 4,
     ) -> None:
         super().__init__(num_users, num_items, loss, l2, lr)

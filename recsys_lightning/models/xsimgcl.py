@@ -62,7 +62,7 @@ class XSimGCL(Propagated):
         noise: float = 0.2,
         loss: str = "bpr",
         l2: float = 0.0001,
-        lr: float = 0.01,
+        lr: float = 0.005,
     ) -> None:
         super().__init__(num_users, num_items, embedding_dim, loss, l2, lr)
         check_range("model.num_layers", num_layers, low=1, whole=True)

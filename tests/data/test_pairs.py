@@ -39,6 +39,9 @@ def test_every_interaction_comes_once_an_epoch_with_items_that_its_user_has_not(
 def test_a_batch_is_a_hundredth_of_the_pairs_from_512_to_8192(users, steps):
     train = make_interactions([list(range(100))] * users, 101)
     assert len(PairView().loader(train, seed=0, epoch=0, rank=0, world_size=1)) == steps
+    lower = PairView(largest_batch=1000)
+    expected = max(steps, train.num_interactions // 1000)
+    assert len(lower.loader(train, seed=0, epoch=0, rank=0, world_size=1)) == expected
 
 
 def test_the_batches_of_two_processes_are_an_epoch_together():
