@@ -108,7 +108,7 @@ def run_experiment(folder, split, model, *, view=None, trainer=None, **options):
                 "ckpt_path": None,
                 "init_from": None,
                 "test_history": "train_valid",
-                "eval_batch_size": 7,
+                "eval_batch_size": 25,
                 "num_candidates": 15,
                 "num_recommended": 5,
             }
