@@ -1,4 +1,4 @@
-"""Toys and pairwise models on two gloo processes: one start of Python for all of them."""
+"""Toys and real models on two gloo processes: one start of Python for all of them."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import torch
 
 from recsys_lightning.families.pairwise import Propagated
 from tests.conftest import run_experiment
-from tests.contracts.two_processes import MODELS, PAIRWISE, split
+from tests.contracts.two_processes import MODELS, REAL, split
 from tests.models.toys import ToyCounts, ToyGraph
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ def state(folder, name, file="best"):
 
 
 def test_every_model_recommends_from_both_processes_steps(folder):
-    for name in (*MODELS, *PAIRWISE):
+    for name in (*MODELS, *REAL):
         assert len((folder / name / "submission.csv").read_text().splitlines()) == 1 + 60 * 5
         assert all(tensor.isfinite().all() for tensor in state(folder, name, "final").values())
 
@@ -58,12 +58,12 @@ def test_the_graphs_tables_are_those_of_the_synchronised_weights(folder):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, case in PAIRWISE.items() if issubclass(case.cls, Propagated)]
+    "name", [name for name, case in REAL.items() if issubclass(case.cls, Propagated)]
 )
 def test_a_graph_models_buffers_are_those_of_the_synchronised_weights(name, folder):
     stored = state(folder, name)
     checkpoint = folder / name / "checkpoints/best.ckpt"
-    model = PAIRWISE[name].cls.load_from_checkpoint(checkpoint, weights_only=True)
+    model = REAL[name].cls.load_from_checkpoint(checkpoint, weights_only=True)
     model.prepare(split().train)
     with torch.no_grad():
         model.keep()
