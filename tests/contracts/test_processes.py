@@ -1,30 +1,19 @@
-"""The toys on two gloo processes: one start of Python for all of them."""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""Models on two gloo processes: one start of Python for all of them."""
 
 import numpy as np
 import pytest
 import torch
 
-from recsys_lightning.data.holdout import RandomHoldout
-from tests.conftest import run_experiment, two_tastes, with_features
-from tests.contracts.two_processes import MODELS
-from tests.models.toys import ToyCounts, ToyGraph
-
-ROOT = Path(__file__).parents[2]
+from tests.conftest import run_experiment
+from tests.contracts.two_processes import CLOSED, MODELS, made_split
+from tests.forked import forked_python
+from tests.models.toys import ToyGraph
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
-    command = [sys.executable, str(ROOT / "tests/contracts/two_processes.py"), str(folder)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280
-    )
+    done = forked_python("-m", "tests.contracts.two_processes", str(folder))
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
@@ -33,17 +22,22 @@ def state(folder, name, file="best"):
     return torch.load(folder / name / f"checkpoints/{file}.ckpt", weights_only=True)["state_dict"]
 
 
-def test_every_toy_recommends_from_both_processes_steps(folder):
+def test_every_model_recommends_from_both_processes_steps(folder):
     for name in MODELS:
         assert len((folder / name / "submission.csv").read_text().splitlines()) == 1 + 60 * 5
         assert all(tensor.isfinite().all() for tensor in state(folder, name, "final").values())
 
 
-def test_a_closed_form_model_is_the_same_as_on_one(folder, tmp_path):
-    split = RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
-    run_experiment(tmp_path, split, ToyCounts)
-    one = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
-    assert torch.equal(one["weight"], state(folder, "counts")["weight"])
+@pytest.mark.parametrize("name", CLOSED)
+def test_a_closed_form_model_is_the_same_as_on_one(name, folder, tmp_path):
+    run_experiment(tmp_path / name, made_split(), CLOSED[name])
+    for file in ("best", "final"):
+        one, two = state(tmp_path, name, file), state(folder, name, file)
+        assert one.keys() == two.keys()
+        for key in one:
+            assert torch.equal(one[key], two[key]), key  # counts are exact in any order
+    for file in ("submission.csv", "candidates/valid.parquet", "candidates/test.parquet"):
+        assert (tmp_path / name / file).read_bytes() == (folder / name / file).read_bytes()
 
 
 def test_pairs_resumed_equal_pairs_uninterrupted(folder):

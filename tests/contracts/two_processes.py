@@ -1,21 +1,34 @@
-"""Fits every toy on two processes; test_processes.py runs this script, and Lightning its copy."""
+"""Fits models on two processes; test_processes.py runs this script, and Lightning its copy."""
 
 import sys
 from functools import partial
 from pathlib import Path
 
-from recsys_lightning.data.holdout import RandomHoldout
+from recsys_lightning.data.holdout import RandomHoldout, Split
 from recsys_lightning.data.views.rows import RowView
+from recsys_lightning.models.ease import EASE
+from recsys_lightning.models.easer import EASER
+from recsys_lightning.models.popularity import Popularity
 from tests.conftest import run_experiment, two_tastes, with_features
 from tests.models.toys import PairView, ToyCounts, ToyFeatures, ToyGraph, ToyPairs
 
+CLOSED = {
+    "counts": ToyCounts,
+    "popularity": Popularity,
+    "ease": EASE,
+    "easer": partial(EASER, num_pairs=50),
+}
 MODELS = {
-    "counts": (ToyCounts, 1, None),
+    **{name: (model, 1, None) for name, model in CLOSED.items()},
     "pairs": (ToyPairs, 6, None),
     "cut": (ToyPairs, 3, None),
     "graph": (ToyGraph, 4, None),
     "features": (partial(ToyFeatures, pretrain_epochs=2), 4, "pairs"),
 }
+
+
+def made_split() -> Split:
+    return RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
 
 
 def fit(folder: Path, name: str, epochs: int | None = None, **options) -> None:
@@ -24,8 +37,8 @@ def fit(folder: Path, name: str, epochs: int | None = None, **options) -> None:
     if name == "features":  # its pre-training leaves parameters out: `trains_in_turns`
         strategy = "ddp_find_unused_parameters_true"
     trainer = {"max_epochs": epochs or planned, "devices": 2, "strategy": strategy}
-    view = RowView(16, shuffle=False) if model is ToyCounts else PairView(150)
-    split = RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
+    view = RowView(16, shuffle=False) if name in CLOSED else PairView(150)
+    split = made_split()
     options |= {"view": view, "trainer": trainer}
     options["init_from"] = start and str(folder / start)
     run_experiment(folder / name, split, model, **options)
