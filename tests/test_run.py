@@ -165,6 +165,7 @@ def test_a_killed_run_leaves_no_result_and_no_partial_file(tmp_path):
         assert path.name != "submission.csv"
 
 
+@pytest.mark.usefixtures("obeyed")
 def test_ctrl_c_keeps_the_best_so_far_says_so_and_can_be_resumed(tmp_path):
     folder = tmp_path / "run"
     options = (
