@@ -120,6 +120,18 @@ def run_experiment(folder, split, model, *, view=None, trainer=None, **options):
     return experiment
 
 
+@pytest.fixture
+def obeyed():
+    """Signals end this process and those it starts, even where the tests ignore them: in nohup."""
+    from tests.forked import obey_signals  # which reads the environment as it is imported
+
+    earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    obey_signals()
+    yield
+    for number, handler in earlier.items():
+        signal.signal(number, handler)
+
+
 @contextmanager
 def pressing_ctrl_c(monkeypatch, epoch, batch):
     """Within it a fit is interrupted in a training batch, both counted from 0, and must end so."""

@@ -8,6 +8,7 @@ import atexit
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 import tempfile
 import threading
@@ -79,6 +80,12 @@ def start_forked(
     return process
 
 
+def obey_signals() -> None:
+    """Undo what is inherited from nohup, or from a shell that starts tests in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def _start_server() -> None:
     """One for this process, at the first need."""
     multiprocessing.set_forkserver_preload(["tests.preloaded", __name__])
@@ -94,6 +101,7 @@ def _run(
     from tests import preloaded
 
     os.setsid()  # so that its workers can be killed with it
+    obey_signals()
     for stream, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY), stream)
     os.chdir(cwd)

@@ -1,6 +1,7 @@
 """Every configuration composes, and names exactly what its class takes."""
 
 import inspect
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,17 @@ def composed(*overrides):
         return compose("config", overrides=list(overrides), return_hydra_config=True)
 
 
+@cache
+def chosen(group, choice):
+    return composed(f"{group}={choice}")
+
+
 @pytest.mark.parametrize(
     "group", ["data", "holdout", "model", "trainer", "logger", "callbacks", "ensemble"]
 )
 def test_every_choice_composes(group):
     for choice in choices(group):
-        assert composed(f"{group}={choice}").hydra.runtime.choices[group] == choice
+        assert chosen(group, choice).hydra.runtime.choices[group] == choice
 
 
 @pytest.mark.parametrize("group", ["data", "holdout", "view", "model"])
@@ -36,7 +42,7 @@ def test_keys_and_defaults_are_those_of_the_constructor(group):
         if group == "view":  # a family's own keys stand beside a view's, once both are composed
             config = yaml.safe_load((CONF / f"view/{choice}.yaml").read_text())
         else:
-            config = composed(f"{group}={choice}")[group]
+            config = chosen(group, choice)[group]
         target = get_class(config["_target_"])
         parameters = inspect.signature(target).parameters
         names = set(parameters) - (GIVEN_AT_RUN if group == "model" else set())

@@ -13,6 +13,7 @@ from tests.forked import forked_python
 from tests.test_run import SMALL
 
 
+@pytest.mark.usefixtures("obeyed")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_raises_inside_and_is_given_back_after(number):
     before = signal.getsignal(number)

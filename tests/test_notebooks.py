@@ -25,6 +25,10 @@ def read(path):
     return nbformat.read(path, as_version=nbformat.NO_CONVERT)
 
 
+def assigned(settings):
+    return "\n".join(f"{key} = {value!r}" for key, value in settings.items())
+
+
 def execute(name, folder, /, **settings):
     """Run all cells, with other settings after the first code cell, as papermill would.
 
@@ -34,8 +38,7 @@ def execute(name, folder, /, **settings):
     notebook = read(ROOT / "notebooks" / f"{name}.ipynb")
     first = next(n for n, cell in enumerate(notebook.cells) if cell.cell_type == "code")
     assert notebook.cells[first].metadata.tags == ["parameters"]
-    lines = [f"{key} = {value!r}" for key, value in settings.items()]
-    notebook.cells.insert(first + 1, nbformat.v4.new_code_cell("\n".join(lines)))
+    notebook.cells.insert(first + 1, nbformat.v4.new_code_cell(assigned(settings)))
     resources = {"metadata": {"path": str(ROOT)}}
     environment = os.environ | {"IPYTHONDIR": str(folder / "ipython")}
     client = NotebookClient(
@@ -168,8 +171,9 @@ def test_results_without_an_ensemble(runs, tmp_path):
     ("settings", "message"),
     [({"folder": "none"}, "no run there"), ({"monitor": "val/hits@10"}, "has val/hits@10")],
 )
-def test_a_wrong_setting_is_told(runs, tmp_path, settings, message):
-    from nbclient.exceptions import CellExecutionError
-
-    with pytest.raises(CellExecutionError, match=message):
-        execute("results", tmp_path, **({"folder": str(runs)} | settings))
+def test_a_wrong_setting_is_told_where_the_runs_are_loaded(runs, settings, message):
+    cells = {cell.id: cell.source for cell in read(ROOT / "notebooks/results.ipynb").cells}
+    settings = {"folder": str(runs)} | settings
+    done = forked_python("-c", "\n".join([cells["settings"], assigned(settings), cells["load"]]))
+    assert done.returncode == 1
+    assert message in done.stderr.splitlines()[-1]

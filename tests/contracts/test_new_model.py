@@ -12,6 +12,7 @@ from tests.command import run, true_python
 from tests.conftest import run_experiment, two_tastes, with_features
 from tests.models import test_contract as contract
 from tests.models.toys import ToyCounts
+from tests.test_run import SMALL
 
 IMPORT = "from recsys_lightning.families.closed_form import ClosedForm\n\n\n"
 MODULE = IMPORT + inspect.getsource(ToyCounts).replace("ToyCounts", "Counts")
@@ -51,7 +52,7 @@ def test_it_passes_the_contract_tests(conf, tmp_path, monkeypatch):
 
 def test_the_command_runs_it(conf, tmp_path):
     done = run(
-        *("--config-dir", str(conf), "model=my_counts", "trainer.accelerator=cpu"),
+        *("--config-dir", str(conf), *SMALL, "model=my_counts", "trainer.accelerator=cpu"),
         folder=tmp_path / "run",
         python=true_python,  # for its path
         PYTHONPATH=f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",

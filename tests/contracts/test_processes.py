@@ -1,9 +1,4 @@
-"""Toys and real models on two gloo processes: one start of Python for all of them."""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""Models on two gloo processes: one start of Python for all of them."""
 
 import numpy as np
 import pytest
@@ -11,20 +6,15 @@ import torch
 
 from recsys_lightning.families.pairwise import Propagated
 from tests.conftest import run_experiment
-from tests.contracts.two_processes import MODELS, REAL, split
-from tests.models.toys import ToyCounts, ToyGraph
-
-ROOT = Path(__file__).parents[2]
+from tests.contracts.two_processes import CLOSED, DRAWN, MODELS, made_split
+from tests.forked import forked_python
+from tests.models.toys import ToyGraph
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
-    command = [sys.executable, str(ROOT / "tests/contracts/two_processes.py"), str(folder)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280
-    )
+    done = forked_python("-m", "tests.contracts.two_processes", str(folder))
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
@@ -34,15 +24,21 @@ def state(folder, name, file="best"):
 
 
 def test_every_model_recommends_from_both_processes_steps(folder):
-    for name in (*MODELS, *REAL):
+    for name in (*MODELS, *DRAWN):
         assert len((folder / name / "submission.csv").read_text().splitlines()) == 1 + 60 * 5
         assert all(tensor.isfinite().all() for tensor in state(folder, name, "final").values())
 
 
-def test_a_closed_form_model_is_the_same_as_on_one(folder, tmp_path):
-    run_experiment(tmp_path, split(), ToyCounts)
-    one = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
-    assert torch.equal(one["weight"], state(folder, "counts")["weight"])
+@pytest.mark.parametrize("name", CLOSED)
+def test_a_closed_form_model_is_the_same_as_on_one(name, folder, tmp_path):
+    run_experiment(tmp_path / name, made_split(), CLOSED[name])
+    for file in ("best", "final"):
+        one, two = state(tmp_path, name, file), state(folder, name, file)
+        assert one.keys() == two.keys()
+        for key in one:
+            assert torch.equal(one[key], two[key]), key  # counts are exact in any order
+    for file in ("submission.csv", "candidates/valid.parquet", "candidates/test.parquet"):
+        assert (tmp_path / name / file).read_bytes() == (folder / name / file).read_bytes()
 
 
 def test_pairs_resumed_equal_pairs_uninterrupted(folder):
@@ -58,13 +54,13 @@ def test_the_graphs_tables_are_those_of_the_synchronised_weights(folder):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, case in REAL.items() if issubclass(case.cls, Propagated)]
+    "name", [name for name, case in DRAWN.items() if issubclass(case.cls, Propagated)]
 )
 def test_a_graph_models_buffers_are_those_of_the_synchronised_weights(name, folder):
     stored = state(folder, name)
     checkpoint = folder / name / "checkpoints/best.ckpt"
-    model = REAL[name].cls.load_from_checkpoint(checkpoint, weights_only=True)
-    model.prepare(split().train)
+    model = DRAWN[name].cls.load_from_checkpoint(checkpoint, weights_only=True)
+    model.prepare(made_split().train)
     with torch.no_grad():
         model.keep()
     for key, buffer in model.named_buffers():

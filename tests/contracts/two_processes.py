@@ -1,51 +1,61 @@
-"""Fits toys and real models on two processes: test_processes.py runs it, and Lightning its copy."""
+"""Fits models on two processes; test_processes.py runs this script, and Lightning its copy."""
 
 import sys
 from functools import partial
 from pathlib import Path
 
-from recsys_lightning.data.holdout import RandomHoldout
+from recsys_lightning.data.holdout import RandomHoldout, Split
 from recsys_lightning.data.views.rows import RowView
 from recsys_lightning.families.pairwise import Pairwise
 from recsys_lightning.families.sequential import Sequential
+from recsys_lightning.models.ease import EASE
+from recsys_lightning.models.easer import EASER
+from recsys_lightning.models.popularity import Popularity
 from tests.conftest import run_experiment, two_tastes, with_features
 from tests.models.test_contract import NAMES, case_of
 from tests.models.toys import PairView, ToyCounts, ToyFeatures, ToyGraph, ToyPairs
 
+CLOSED = {
+    "counts": ToyCounts,
+    "popularity": Popularity,
+    "ease": EASE,
+    "easer": partial(EASER, num_pairs=50),
+}
 MODELS = {
-    "counts": (ToyCounts, 1, None),
+    **{name: (model, 1, None) for name, model in CLOSED.items()},
     "pairs": (ToyPairs, 6, None),
     "cut": (ToyPairs, 3, None),
     "graph": (ToyGraph, 4, None),
     "features": (partial(ToyFeatures, pretrain_epochs=2), 4, "pairs"),
 }
 CASES = {name: case_of(name) for name in NAMES}
-REAL = {n: case for n, case in CASES.items() if issubclass(case.cls, (Pairwise, Sequential))}
+DRAWN = {n: case for n, case in CASES.items() if issubclass(case.cls, (Pairwise, Sequential))}
 LEFT_OUT = ("features", "s3rec")  # their pre-training leaves parameters out: `trains_in_turns`
-
-
-def split():
-    return RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
 
 
 def strategy(name: str) -> str:
     return "ddp_find_unused_parameters_true" if name in LEFT_OUT else "ddp"
 
 
+def made_split() -> Split:
+    return RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
+
+
 def fit(folder: Path, name: str, epochs: int | None = None, **options) -> None:
     model, planned, start = MODELS[name]
     trainer = {"max_epochs": epochs or planned, "devices": 2, "strategy": strategy(name)}
-    view = RowView(16, shuffle=False) if model is ToyCounts else PairView(150)
+    view = RowView(16, shuffle=False) if name in CLOSED else PairView(150)
+    split = made_split()
     options |= {"view": view, "trainer": trainer}
     options["init_from"] = start and str(folder / start)
-    run_experiment(folder / name, split(), model, **options)
+    run_experiment(folder / name, split, model, **options)
 
 
 if __name__ == "__main__":
     for name in MODELS:
         fit(Path(sys.argv[1]), name)
     fit(Path(sys.argv[1]), "cut", epochs=6, ckpt_path="last")
-    for name, case in REAL.items():
+    for name, case in DRAWN.items():
         trainer = {"max_epochs": 3, "devices": 2, "strategy": strategy(name)}
         folder = Path(sys.argv[1], name)
-        run_experiment(folder, split(), case.model, view=case.view, trainer=trainer)
+        run_experiment(folder, made_split(), case.model, view=case.view, trainer=trainer)

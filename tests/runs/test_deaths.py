@@ -11,7 +11,7 @@ from recsys_lightning.report import main
 from recsys_lightning.runs.deaths import dead_run, leaving_word
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import failures, results
-from tests.command import ROOT, true_python
+from tests.forked import ROOT, forked_python
 from tests.sweeps.test_sweep import arguments, sweep
 
 DIES = """
@@ -22,18 +22,6 @@ with leaving_word(pathlib.Path(sys.argv[1]), RunResult(model="ease")):
     print("begun", flush=True)
     sys.stdin.readline()
     os.kill(os.getpid(), int(sys.argv[2]))
-"""
-CRASH = """
-import os
-import pytorch_lightning as pl
-
-class Crash(pl.Callback):
-    def __init__(self, signal):
-        self.signal = signal
-
-    def on_fit_start(self, trainer, module):
-        if self.signal:
-            os.kill(os.getpid(), self.signal)
 """
 
 
@@ -81,12 +69,8 @@ def test_a_result_stands_for_itself_and_an_end_leaves_nothing(tmp_path):
 
 def crashing(tmp_path, *overrides):
     """Three jobs; the second dies by a segmentation fault."""
-    (tmp_path / "crashing.py").write_text(CRASH)
-    callback = ("+callbacks.x._target_=crashing.Crash", "+callbacks.x.signal=0,11,0")
-    return true_python(  # the signal is the interpreter's own, and a fork has no PYTHONPATH
-        *arguments(tmp_path, "model=popularity", *callback, *overrides),
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-    )
+    callback = ("+callbacks.x._target_=tests.runs.crash.Crash", "+callbacks.x.signal=0,11,0")
+    return forked_python(*arguments(tmp_path, "model=popularity", *callback, *overrides))
 
 
 def dead(told):
@@ -94,7 +78,7 @@ def dead(told):
     lines = [line for line in told.splitlines() if "1_popularity: no result: died by" in line]
     for line in lines:
         assert "SIGSEGV (segmentation fault)" in line
-        assert "crashing.py, line 11, in on_fit_start" in line
+        assert "crash.py, line 14, in on_fit_start" in line
     return [line.partition(": ")[0] for line in lines]
 
 

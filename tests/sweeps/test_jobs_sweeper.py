@@ -163,7 +163,7 @@ def test_a_job_of_a_list_of_a_grid_and_alone_are_the_same(tmp_path):
     path.parent.mkdir(parents=True)
     path.write_text("# @package _global_\n" + yaml.safe_dump(experiment))
     listed = ("experiment=lineup", f"hydra.sweep.dir={tmp_path}/sweep")
-    run_py(tmp_path, *listed, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    run_py(tmp_path, *listed)
     found = {run.name: result for run, result in results(tmp_path / "sweep")}
     assert list(found) == ["0_popularity", "1_ease", "2_ease"]
     assert [result.config["jobs"] for result in found.values()] == [None] * 3

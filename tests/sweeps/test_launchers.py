@@ -36,7 +36,7 @@ def jobs_of(folder):
 
 
 def test_joblib_shares_out_the_threads_and_a_failure_is_told(tmp_path):
-    done = sweep(tmp_path, *JOBLIB, "model=ease", "model.l2=1,-2,3", code=1)
+    done = sweep(tmp_path, *JOBLIB, "jobs=['model=ease model.l2=1,-2','model=ease']", code=1)
     found = {run.name: result for run, result in results(tmp_path / "sweep")}
     assert [found[f"{number}_ease"].status for number in range(3)] == ["done", "failed", "done"]
     share = max(1, CORES // 2)
@@ -100,6 +100,7 @@ def test_workers_that_outlive_their_sweep_do_nothing_twice(tmp_path):
 
 
 def test_optuna_completes_its_total_after_a_kill_under_joblib(tmp_path):
+    """One by one, which starts no more workers: the killed ones left what it must know."""
     options = (
         *SPACE,
         "hydra/launcher=joblib",
@@ -108,7 +109,7 @@ def test_optuna_completes_its_total_after_a_kill_under_joblib(tmp_path):
     )
     kill_after(2, tmp_path, *options, kill=os.killpg)
     before = times(tmp_path)
-    sweep(tmp_path, *options)
+    sweep(tmp_path, *options, "hydra/launcher=basic")
     after = times(tmp_path)
     assert all(after[name] == when for name, when in before.items())
     assert [state for state, _ in trials(tmp_path)].count("COMPLETE") == 6
