@@ -211,4 +211,4 @@ def test_ctrl_c_keeps_the_best_so_far_says_so_and_can_be_resumed(tmp_path):
 def test_the_configuration_is_told_without_a_run():
     done = true_python("run.py", "--help")
     assert done.returncode == 0, done.stderr
-    assert "admm_slim, autorec, deepfm, ease, easer, lightgcn" in done.stdout
+    assert "admm_slim, autorec, bert4rec, deepfm, ease, easer" in done.stdout
