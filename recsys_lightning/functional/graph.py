@@ -128,42 +128,6 @@ def mean(layers: Iterable[Nodes]) -> Nodes:
     return Nodes(sum(users) / len(users), sum(items) / len(items))
 
 
-def mean_layers(graph: Graph, nodes: Nodes, num_layers: int) -> Nodes:
-    """The mean of E^(0), ..., E^(K), without keeping them: `mean(layers(...))`, in less time.
-
-    It is linear and symmetric, so that the gradient is the same function of the gradient.
-    """
-    return Nodes(*_MeanLayers.apply(graph, num_layers, *nodes))
-
-
-class _MeanLayers(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, graph: Graph, num_layers: int, users: Tensor, items: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        ctx.operator = graph, num_layers
-        return _mean_layers(graph, num_layers, users, items)
-
-    @staticmethod
-    def backward(ctx: Any, users: Tensor, items: Tensor) -> tuple[None, None, Tensor, Tensor]:
-        return None, None, *_MeanLayers.apply(*ctx.operator, users, items)
-
-
-def _mean_layers(graph: Graph, num_layers: int, *nodes: Tensor) -> tuple[Tensor, Tensor]:
-    """E^(0) + R A (x + R² A (x + ...)) over K + 1, with R = D^-1/2 and x = R E^(0) (Horner)."""
-    roots = graph.inverse_roots(nodes[0].dtype)
-    scaled = [own * root for own, root in zip(nodes, roots, strict=True)]
-    sums = tuple(scaled)
-    for layer in range(num_layers):
-        sums = _product(graph, *sums)
-        outermost = layer == num_layers - 1
-        for total, own, root in zip(sums, nodes if outermost else scaled, roots, strict=True):
-            total.mul_(root if outermost else root.square()).add_(own)
-    if not num_layers:
-        return nodes[0].clone(), nodes[1].clone()
-    return sums[0].div_(num_layers + 1), sums[1].div_(num_layers + 1)
-
-
 def neighbourhood_means(graph: Graph, nodes: Nodes) -> Nodes:
     """(D + 1)^-1 (A + 1) E: the mean over a node and its neighbours (the code of NGCF's authors).
 

@@ -141,7 +141,8 @@ def linear_cross_entropy(vectors: Tensor, table: Tensor, targets: Tensor) -> Ten
 
     `cross_entropy(vectors @ table.T, targets)` by blocks of b, whose gradients are taken on the
     way: a block of exponentials is made once and never leaves the cache, and no (B, I) matrix is
-    stored. Half the time on a CPU (B = I = 3,700, D = 64).
+    stored. Forward and backward at B = 8,192, I = 3,706, D = 64 on one core: 264 ms, of the two
+    steps 582.
 
     Args:
         vectors: (B, D) v.

@@ -15,7 +15,6 @@ from recsys_lightning.functional.graph import (
     history_table,
     layers,
     mean,
-    mean_layers,
     user_vectors,
 )
 
@@ -58,7 +57,7 @@ class LightGCN(Propagated):
             self.register_buffer(name, torch.zeros(num_items, embedding_dim))
 
     def vectors(self) -> Nodes:  # noqa: D102
-        return mean_layers(self.graph, Nodes(self.users, self.items), self.num_layers)
+        return mean(layers(self.graph, Nodes(self.users, self.items), self.num_layers))
 
     def keep(self) -> None:  # noqa: D102
         all_layers = list(layers(self.graph, Nodes(self.users, self.items), self.num_layers))

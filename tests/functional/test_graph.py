@@ -10,7 +10,6 @@ from recsys_lightning.functional.graph import (
     history_table,
     layers,
     mean,
-    mean_layers,
     neighbour_sums,
     neighbourhood_means,
     propagate,
@@ -139,27 +138,6 @@ def test_the_mean_of_layers_is_the_dense_polynomial(first, graph, adjacency):
     expected = sum(powers) @ torch.cat(nodes).numpy() / len(powers)
     result = mean(list(layers(graph, nodes, LAYERS))[first:])
     np.testing.assert_allclose(torch.cat(result), expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("num_layers", [0, 1, 3])
-def test_the_mean_in_one_is_the_mean_of_the_layers(num_layers, graph):
-    """And its gradients of both orders."""
-
-    def in_one(users, items):
-        return mean_layers(graph, Nodes(users, items), num_layers)
-
-    nodes = random_nodes(requires_grad=True)
-    expected = mean(layers(graph, nodes, num_layers))
-    outer = torch.randn(USERS + ITEMS, DIM, dtype=torch.float64)
-    grads = [
-        torch.autograd.grad((torch.cat(value).square() * outer).sum(), nodes, create_graph=True)
-        for value in (in_one(*nodes), expected)
-    ]
-    torch.testing.assert_close(in_one(*nodes), expected)
-    torch.testing.assert_close(*grads)
-    torch.testing.assert_close(
-        *(torch.autograd.grad(torch.cat(first).square().sum(), nodes) for first in grads)
-    )
 
 
 def test_without_layers_the_vectors_are_the_embeddings(graph, rows):
