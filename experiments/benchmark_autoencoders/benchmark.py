@@ -36,35 +36,35 @@ def main():
             contestants = {"bare": sys.executable, "ours": sys.executable}
             if model in IN_RECBOLE:
                 contestants["recbole"] = recbole
-            told: dict[str, list[dict]] = {name: [] for name in contestants}
+            measured: dict[str, list[dict]] = {name: [] for name in contestants}
             for _ in range(options.rounds):
                 for name, python in contestants.items():
                     line = output(python, "-m", CONTESTANTS, name, model, data)
-                    told[name].append(json.loads(line))
-            print(row(model, told), flush=True)
+                    measured[name].append(json.loads(line))
+            print(row(model, measured), flush=True)
 
 
-def row(model, told):
+def row(model, measured):
     def ratio(above, below):
-        pairs = zip(told[above], told[below], strict=True)
+        pairs = zip(measured[above], measured[below], strict=True)
         return f"{statistics.median(a['epoch'] / b['epoch'] for a, b in pairs):.2f}"
 
-    with_peer = "recbole" in told
+    with_peer = "recbole" in measured
     cells = [
         f"`{model}`",
-        seconds(told["bare"], "epoch"),
-        seconds(told["ours"], "epoch"),
+        seconds(measured["bare"], "epoch"),
+        seconds(measured["ours"], "epoch"),
         ratio("ours", "bare"),
-        seconds(told["recbole"], "epoch") if with_peer else "",
+        seconds(measured["recbole"], "epoch") if with_peer else "",
         ratio("recbole", "ours") if with_peer else "",
-        seconds(told["ours"], "validation"),
-        f"{max(each['peak_mb'] for each in told['ours']):.0f} MB",
+        seconds(measured["ours"], "validation"),
+        f"{max(each['peak_mb'] for each in measured['ours']):.0f} MB",
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def seconds(told, key):
-    return median_and_range([each[key] for each in told])
+def seconds(measured, key):
+    return median_and_range([each[key] for each in measured])
 
 
 def write_data(path, overrides):

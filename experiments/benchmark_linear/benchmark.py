@@ -24,9 +24,9 @@ def main():
         data = write_rows(Path(scratch) / "data.npz", "data=synthetic")
         rows: dict[str, list[dict]] = {"ours": [], "irspack": [], "rectools": []}
         for _ in range(ROUNDS):
-            for name, told in rows.items():
+            for name, measured in rows.items():
                 python = peers.get(name, sys.executable)
-                told.append(json.loads(output(python, "-m", CONTESTANTS, name, data)))
+                measured.append(json.loads(output(python, "-m", CONTESTANTS, name, data)))
         print_contestants(rows)
         print_runs(Path(scratch))
 
@@ -36,14 +36,18 @@ def print_contestants(rows):
         "| EASE, l2 500 | gram | solve | fit | top-100 of all users | both | recall@10 | peak RSS |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    for name, told in rows.items():
+    for name, measured in rows.items():
         cells = [
-            seconds([row[key] for row in told if key in row])
+            seconds([row[key] for row in measured if key in row])
             for key in ("gram", "solve", "fit", "recommend")
         ]
-        cells.append(seconds([row["fit"] + row["recommend"] for row in told]))
-        print(f"| {name} | {' | '.join(cells)} | {told[0]['recall@10']:.4f} | {peak(told)} |")
-    total = {name: [row["fit"] + row["recommend"] for row in told] for name, told in rows.items()}
+        cells.append(seconds([row["fit"] + row["recommend"] for row in measured]))
+        print(
+            f"| {name} | {' | '.join(cells)} | {measured[0]['recall@10']:.4f} | {peak(measured)} |"
+        )
+    total = {
+        name: [row["fit"] + row["recommend"] for row in measured] for name, measured in rows.items()
+    }
     faster = min(("irspack", "rectools"), key=lambda name: statistics.median(total[name]))
     ratios = [theirs / our for theirs, our in zip(total[faster], total["ours"], strict=True)]
     print(f"\nfit plus top-100: {statistics.median(ratios):.1f} times faster than {faster}")
@@ -82,8 +86,8 @@ def seconds(values):
     return median_and_range(values, unit=" s") if values else ""
 
 
-def peak(told):
-    return f"{max(row['peak_mb'] for row in told):.0f} MB"
+def peak(measured):
+    return f"{max(row['peak_mb'] for row in measured):.0f} MB"
 
 
 if __name__ == "__main__":
