@@ -64,15 +64,21 @@ class Bag(NamedTuple):
     def latest(self, length: int) -> "Bag":
         """A bag of the latest `length` items of each row, at most."""
         kept = self.lengths.clamp(max=length)
-        offsets = torch.nn.functional.pad(kept.cumsum(0), (1, 0))
-        skipped = torch.repeat_interleave(self.offsets[1:] - offsets[1:], kept)
-        return Bag(self.items[torch.arange(len(skipped), device=skipped.device) + skipped], offsets)
+        return self._slices(self.offsets[1:] - kept, kept)
 
     def take(self, rows: Tensor) -> "Bag":
         """A bag of some rows (n,) int64, in their order."""
-        lengths = self.lengths[rows]
+        return self._slices(self.offsets[rows], self.lengths[rows])
+
+    def longest_first(self) -> "tuple[Bag, Tensor]":
+        """A bag with the longest rows first, ties as they stand; and (B,) where each was."""
+        order = self.lengths.argsort(descending=True, stable=True)
+        return self.take(order), order
+
+    def _slices(self, first: Tensor, lengths: Tensor) -> "Bag":
+        """A bag of slices of `items`, from `first` (n,) on and so long (n,)."""
         offsets = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
-        moved = torch.repeat_interleave(self.offsets[rows] - offsets[:-1], lengths)
+        moved = torch.repeat_interleave(first - offsets[:-1], lengths)
         return Bag(self.items[torch.arange(len(moved), device=moved.device) + moved], offsets)
 
     def recent(self, length: int, pad: int) -> Tensor:

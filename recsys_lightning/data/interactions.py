@@ -172,7 +172,16 @@ class Interactions:
         Returns:
             items (n,) int32 and offsets (B+1,) int64; row b is `items[offsets[b]:offsets[b+1]]`.
         """
-        lengths = self.lengths[users]
+        return self.slices(self.indptr[users], self.lengths[users])
+
+    def slices(
+        self, first: NDArray[np.int64], lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Slices of `indices`, one after the other, from `first` (B,) on and so long (B,).
+
+        Returns:
+            items and offsets, as of `gather`.
+        """
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        source = np.arange(offsets[-1]) + np.repeat(self.indptr[users] - offsets[:-1], lengths)
+        source = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)
         return self.indices[source], offsets

@@ -26,8 +26,8 @@ LOSSES = ("cross_entropy", "sampled_softmax", "gbce", "bce", "bpr")
 class Sequential(Recommender):
     """A transformer over the latest items; a model author writes `loss` and `score` with `encode`.
 
-    Items have one table, to be read and to be matched with what comes out. A position is told by
-    how far it is from the end, in training as in scoring. Vectors begin as N(0, 0.02²).
+    Items have one table, to be read and to be matched with what comes out. Positions count from the
+    end, in training as in scoring. Vectors begin as N(0, 0.02²).
 
     Args:
         num_users: U.
@@ -67,6 +67,16 @@ class Sequential(Recommender):
         self.items = nn.Parameter(0.02 * torch.randn(num_items + extra, dim))
         self.positions = nn.Parameter(0.02 * torch.randn(num_positions, dim))
 
+    @property
+    def mask(self) -> int:
+        """The mask's row of the table, where there is one."""
+        return self.num_items
+
+    @property
+    def real_items(self) -> Tensor:
+        """(I, D) the table without the mask's row: what can be recommended."""
+        return self.items[: self.num_items]
+
     def encode(self, items: Tensor, offsets: Tensor, causal: bool) -> Tensor:
         """(N, D) what the transformer makes of packed rows (N,) of at most L, see `Bag`.
 
@@ -79,8 +89,7 @@ class Sequential(Recommender):
 
     def encode_newest(self, history: Bag, causal: bool) -> Tensor:
         """(B, D) at the newest item of each row of at most L; zeros for a row without one."""
-        order = history.lengths.argsort(descending=True, stable=True)
-        rows = history.take(order)
+        rows, order = history.longest_first()
         out = self.items.new_zeros(len(order), self.items.shape[1])
         some = order[: int((rows.lengths > 0).sum())]
         newest = rows.offsets[1 : len(some) + 1] - 1
@@ -88,7 +97,7 @@ class Sequential(Recommender):
 
     def match(self, vectors: Tensor) -> Tensor:
         """(B, I) scores of all items."""
-        return vectors @ self.items[: self.num_items].T
+        return vectors @ self.real_items.T
 
 
 class NextItem(Sequential):

@@ -83,11 +83,6 @@ class BERT4Rec(Sequential):
         self.norm = nn.LayerNorm(embedding_dim)
         self.bias = nn.Parameter(torch.zeros(num_items))
 
-    @property
-    def mask(self) -> int:
-        """The mask's row of the table."""
-        return self.num_items
-
     def masked(self, parts: Bag) -> Tensor:
         """(N,) bool which items of the parts are masked, at random."""
         newest = parts.offsets[1:] - 1
@@ -108,7 +103,7 @@ class BERT4Rec(Sequential):
         encoded = self.encode(items.long().masked_fill(masked, self.mask), offsets, causal=False)
         # the bias is one more column of the table
         vectors = pad(self.head(encoded[masked]), (0, 1), value=1.0)
-        table = torch.cat([self.items[: self.num_items], self.bias[:, None]], 1)
+        table = torch.cat([self.real_items, self.bias[:, None]], 1)
         return linear_cross_entropy(vectors, table, items[masked].long())
 
     def head(self, encoded: Tensor) -> Tensor:
@@ -118,9 +113,7 @@ class BERT4Rec(Sequential):
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         m = self.num_masks
-        history = query.history.latest(self.num_positions - m)
-        order = history.lengths.argsort(descending=True, stable=True)
-        rows = history.take(order)
+        rows, order = query.history.latest(self.num_positions - m).longest_first()
         items, offsets = with_masks(rows, m, self.mask)
         encoded = self.encode(items, offsets, causal=False)
         scores = self.match(self.head(encoded[items == self.mask])) + self.bias

@@ -55,6 +55,7 @@ class MultiBERT4Rec(Autoencoder):
     ) -> None:
         super().__init__(num_users, num_items, dropout, lr, weight_decay)
         check_range("model.length", length, low=1, whole=True)
+        check_range("model.hidden_dropout", hidden_dropout, low=0, high=1, open_high=True)
         self.length = length
         self.items = nn.Parameter(0.02 * torch.randn(num_items, embedding_dim))
         self.bias = nn.Parameter(torch.zeros(num_items))
@@ -63,8 +64,7 @@ class MultiBERT4Rec(Autoencoder):
     def forward(self, history: Bag, users: Tensor) -> Tensor:  # noqa: D102
         if self.training:
             history = history.drop(self.dropout).sample(self.length)
-        order = history.lengths.argsort(descending=True, stable=True)
-        rows = history.take(order)
+        rows, order = history.longest_first()
         read = embedding(rows.items, self.items) * self.items.shape[1] ** 0.5
         encoded = self.encoder(read, rows.offsets, causal=False)
         places = torch.arange(len(encoded), dtype=torch.int32, device=encoded.device)

@@ -119,11 +119,6 @@ class S3Rec(NextItem):
         self.register_from_data("bags", "values", dtype=torch.int32)
         self.register_from_data("bag_offsets", num_items + 1, dtype=torch.int64)
 
-    @property
-    def mask(self) -> int:
-        """The mask's row of the table."""
-        return self.num_items
-
     def prepare(self, interactions: Interactions) -> None:  # noqa: D102
         joint = hstack([interactions.features[name].matrix for name in self.features]).tocsr()
         self.bags = torch.from_numpy(joint.indices).int()
@@ -182,10 +177,8 @@ class S3Rec(NextItem):
         first = offsets[:-1] + (drawn[1] * (lengths - size + 1)).long()
         place = torch.arange(len(items), device=items.device)
         inside = (place >= first[rows]) & (place < (first + size)[rows])
-        elsewhere = (
-            drawn[2] * len(items)
-        ).long() - first  # around the batch's end to its beginning
-        others = items[(place + elsewhere[rows]) % len(items)]
+        elsewhere = (drawn[2] * len(items)).long() - first
+        others = items[(place + elsewhere[rows]) % len(items)]  # the first row follows the last
         rest, segment, wrong = (
             self.encode(sequence, offsets, causal=False)[offsets[1:] - 1]
             for sequence in (

@@ -22,13 +22,11 @@ class Group(NamedTuple):
     """Some consecutive rows.
 
     Attributes:
-        size: their positions, together.
         shape: b, l: how many rows, and how long the longest is.
-        places: (size,) int64 of each position among the b l of the padded rows, pads to the right.
+        places: (n,) int64 of each position among the b l of the padded rows, pads to the right.
         real: (b, 1, 1, l) whether a place is a position; None where all are.
     """
 
-    size: int
     shape: tuple[int, int]
     places: Tensor
     real: Tensor | None
@@ -56,7 +54,7 @@ class Layout(NamedTuple):
             real = torch.arange(length, device=offsets.device) < some[:, None]
             places = real.flatten().nonzero().squeeze(1)
             mask = None if len(places) == real.numel() else real[:, None, None]
-            found.append(Group(len(places), (len(some), length), places, mask))
+            found.append(Group((len(some), length), places, mask))
         return cls(found, causal)
 
 
@@ -109,7 +107,7 @@ class Attention(nn.Module):
     def forward(self, queries: Tensor, others: Tensor, layout: Layout) -> Tensor:
         """(N, D) from the vectors that ask and those that are looked at, both (N, D)."""
         projected = torch.cat([self.query(queries), self.key_value(others)], 1)
-        parts = projected.split([group.size for group in layout.groups])
+        parts = projected.split([len(group.places) for group in layout.groups])
         found = [
             self._within(part, group, layout.causal)
             for part, group in zip(parts, layout.groups, strict=True)

@@ -1,9 +1,11 @@
 """Multi-BERT4Rec against direct computations."""
 
 import numpy as np
+import pytest
 import torch
 
 from recsys_lightning.data.batches import Bag
+from recsys_lightning.errors import InputError
 from recsys_lightning.models.multi_bert4rec import MultiBERT4Rec
 from tests.conftest import make_interactions
 from tests.models.test_contract import query
@@ -67,3 +69,8 @@ def test_a_sample_has_each_item_equally_often():
     assert all(len(set(part)) == 3 for part in drawn.items.view(-1, 3).tolist())
     counts = drawn.items.bincount(minlength=12) / 4000
     np.testing.assert_allclose(counts, 0.25, atol=0.03)
+
+
+def test_a_wrong_dropout_is_named():
+    with pytest.raises(InputError, match=r"model.hidden_dropout=1: expected"):
+        built(hidden_dropout=1)

@@ -142,6 +142,6 @@ def test_no_sequence_has_anything():
     assert encoder()(x, torch.zeros(4, dtype=torch.int64), True).shape == (0, DIM)
 
 
-def test_a_position_is_told_by_its_distance_from_the_end():
+def test_positions_count_from_the_end():
     expected = [place for length in LENGTHS for place in reversed(range(length))]
     assert positions_from_the_end(OFFSETS).tolist() == expected

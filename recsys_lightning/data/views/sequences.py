@@ -65,23 +65,22 @@ class SequenceDataset(Dataset[Sequences]):
         return len(self.users)
 
     def __getitem__(self, draw: Draw) -> Sequences:
-        first, last = self.first[draw.positions], self.last[draw.positions]
+        rng, first, last = draw.rng(), self.first[draw.positions], self.last[draw.positions]
         if self.is_random:
             room = np.maximum(last - first - self.size, 0)
-            first = first + draw.rng().integers(room + 1)
+            first = first + rng.integers(room + 1)
             last = np.minimum(first + self.size, last)
         order = np.argsort(first - last, kind="stable")  # neighbours of equal length pad little
-        first, lengths = first[order], (last - first)[order]
-        offsets = np.concatenate([[0], lengths.cumsum()])
-        source = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths)
+        lengths = (last - first)[order]
+        items, offsets = self.train.slices(first[order], lengths)
         users = self.users[draw.positions][order]
-        negatives = np.empty((len(source), 0), np.int64)
+        negatives = np.empty((len(items), 0), np.int64)
         if self.negatives:
             owners = np.repeat(users, lengths)
-            negatives = self.sampler.draw(owners, self.negatives, draw.rng()).astype(np.int64)
+            negatives = self.sampler.draw(owners, self.negatives, rng).astype(np.int64)
         return Sequences(
             torch.from_numpy(users),
-            Bag(torch.from_numpy(self.train.indices[source]), torch.from_numpy(offsets)),
+            Bag(torch.from_numpy(items), torch.from_numpy(offsets)),
             torch.from_numpy(negatives),
         )
 
