@@ -151,7 +151,7 @@ class NextItem(Sequential):
         hidden = self.encode(items[is_input].long(), inputs, causal=True)
         targets = items[is_target].long()
         if self.loss_name == "cross_entropy":
-            return linear_cross_entropy(hidden, self.items, targets)
+            return linear_cross_entropy(hidden, self.real_items, targets)
         if self.loss_name in ("bce", "bpr"):
             return self._against(hidden, targets, batch.negatives[is_target])
         return self._against_drawn(hidden, targets)

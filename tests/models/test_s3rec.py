@@ -190,3 +190,11 @@ def test_without_features_or_negatives_it_says_so():
     parts = next(iter(view.loader(x, seed=0, epoch=0, rank=0, world_size=1)))
     with pytest.raises(InputError, match=r"needs view.negatives of at least 1"):
         model.pretraining_losses(parts)
+
+
+def test_the_mask_is_no_item_of_the_fine_tunings_softmax():
+    model, x = built(pretrain_epochs=0, loss="cross_entropy")
+    parts = batch(x)
+    before = model.loss(parts)
+    model.items.data[model.mask] += 100.0  # is not read, as nothing is masked
+    assert model.loss(parts) == before
