@@ -21,7 +21,4 @@ for module in walk_packages(import_module("recsys_lightning").__path__, "recsys_
     if not module.name.endswith("__main__"):
         import_module(module.name)
 logging.getLogger().removeHandler(quiet)
-cpu_target = import_module("numba.core.registry").cpu_target  # what numba knows of types: half a
-cpu_target.typing_context.refresh()  # second of the first function that is read from its cache
-cpu_target.target_context.refresh()
 gc.freeze()  # no fork collects, or copies, what it has from here
