@@ -55,7 +55,7 @@ def run_job(cfg: DictConfig) -> float | None:
     """One run; or a job of a sweep, unless it is done already."""
     for message in SILENCED:
         warnings.filterwarnings("ignore", message=message)
-    _limit_threads()
+    _settle_threads()
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     if hydra_config.output_subdir:
@@ -205,10 +205,15 @@ def what_next(interruption: Interrupted, sweep_folder: Path | None) -> str:
     return f"the same command with hydra.sweep.dir={sweep_folder} skips the jobs that are done"
 
 
-def _limit_threads() -> None:
-    """Make numba, which has a variable of its own, follow the one that all others obey."""
-    if limit := os.environ.get("OMP_NUM_THREADS"):
-        os.environ.setdefault("NUMBA_NUM_THREADS", limit.split(",")[0])
+def _settle_threads() -> None:
+    """Give numba, not imported yet, as many threads as torch has.
+
+    They share OpenMP: the first parallel kernel of numba's sets the number for torch, too, and so
+    would change in the middle of a fit how torch rounds.
+    """
+    import torch
+
+    os.environ.setdefault("NUMBA_NUM_THREADS", str(torch.get_num_threads()))
 
 
 def _failed(result: RunResult, message: str, code: int) -> RunResult:

@@ -14,6 +14,8 @@ from recsys_lightning.data.interactions import Feature, Interactions
 from recsys_lightning.errors import Interrupted
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores: threads only wait
+# numba and torch share OpenMP: a parallel kernel of numba's sets how many threads torch has, too
+os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 
 
 def make_interactions(rows: list[list[int]], num_items: int, *, times: bool = True) -> Interactions:

@@ -89,8 +89,7 @@ def obey_signals() -> None:
 def _start_server() -> None:
     """One for this process, at the first need."""
     multiprocessing.set_forkserver_preload(["tests.preloaded", __name__])
-    threads = {"NUMBA_NUM_THREADS": BEGUN_WITH["OMP_NUM_THREADS"]}  # as run.py will have it
-    with chdir(ROOT), patch.dict(os.environ, BEGUN_WITH | threads):
+    with chdir(ROOT), patch.dict(os.environ, BEGUN_WITH):
         forkserver.ensure_running()
 
 

@@ -28,8 +28,15 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def default(tmp_path_factory):
-    """By Python itself: what its imports print is part of what a user sees."""
-    return run(folder=tmp_path_factory.mktemp("default") / "run", python=true_python)
+    """By Python itself: what its imports print is part of what a user sees.
+
+    The only variable of threads is one that numba does not know.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+            patch.delenv(name)
+        folder = tmp_path_factory.mktemp("default") / "run"
+        return run(folder=folder, python=true_python, MKL_NUM_THREADS="1")
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +63,7 @@ def test_the_run_folder_is_the_contract(default):
     stages = {"load", "split", "fit", "test", "refit", "recommend", "write"}  # validated in the fit
     assert set(result["seconds"]) == stages
     assert result["peak_rss_mb"] > 100
+    assert result["threads"] == {"torch": 1, "numba": 1}  # else numba changes torch's in the fit
     assert {"python", "torch"} <= set(result["versions"])
     assert {
         "result.json",

@@ -78,12 +78,12 @@ class NGCF(Propagated):
         num_users: int,
         num_items: int,
         embedding_dim: int = 64,
-        layer_dims: Sequence[int] = (64, 64),
+        layer_dims: Sequence[int] = (64,),
         variant: str = "paper",
-        message_dropout: float = 0.1,
+        message_dropout: float = 0.0,
         loss: str = "bpr",
-        l2: float = 0.001,
-        lr: float = 0.005,
+        l2: float = 0.003,
+        lr: float = 0.003,
     ) -> None:
         super().__init__(num_users, num_items, embedding_dim, loss, l2, lr)
         check_sizes("model.layer_dims", layer_dims)

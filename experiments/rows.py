@@ -1,4 +1,4 @@
-"""`python rows.py RUN_FOLDER... >> runs.csv`: a row a run, also of one that was ended by hand."""
+"""`python experiments/rows.py RUN_FOLDER...`: a row a run, also if it was ended by hand."""
 
 import csv
 import json
