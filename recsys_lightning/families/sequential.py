@@ -17,15 +17,16 @@ from recsys_lightning.functional.losses import (
     sampled_softmax,
 )
 from recsys_lightning.functional.pairs import pair_products
-from recsys_lightning.nn.transformer import Transformer, positions_from_the_end
+from recsys_lightning.nn.transformer import positions_from_the_end
 from recsys_lightning.recommender import Recommender
 
 LOSSES = ("cross_entropy", "sampled_softmax", "gbce", "bce", "bpr")
 
 
 class Sequential(Recommender):
-    """A transformer over the latest items; a model author writes `loss` and `score` with `encode`.
+    """An encoder over the latest items; a model author writes `loss` and `score` with `encode`.
 
+    And sets `self.encoder`, (N, D) of packed rows to (N, D), which is called as a `Transformer` is.
     Items have one table, to be read and to be matched with what comes out. Positions count from the
     end, in training as in scoring. Vectors begin as N(0, 0.02²).
 
@@ -35,15 +36,11 @@ class Sequential(Recommender):
         dim: D.
         num_positions: L, of what is read.
         extra: rows of the table after the items': a mask's.
-        num_layers: see `Transformer`, as the next ones.
-        num_heads: divides D.
-        dropout: in [0, 1).
-        block: sasrec, post_norm, pre_norm or ligr.
-        norm: layer or rms.
         lr: of Adam.
     """
 
     weight_decay = 0.0
+    encoder: nn.Module
 
     def __init__(
         self,
@@ -53,17 +50,11 @@ class Sequential(Recommender):
         dim: int,
         num_positions: int,
         extra: int,
-        num_layers: int,
-        num_heads: int,
-        dropout: float,
-        block: str,
-        norm: str,
         lr: float,
     ) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
         check_range("model.lr", lr, low=0, open_low=True)
         self.num_positions, self.lr = num_positions, lr
-        self.encoder = Transformer(dim, num_layers, num_heads, dropout, block, norm)
         self.items = nn.Parameter(0.02 * torch.randn(num_items + extra, dim))
         self.positions = nn.Parameter(0.02 * torch.randn(num_positions, dim))
 
@@ -78,11 +69,13 @@ class Sequential(Recommender):
         return self.items[: self.num_items]
 
     def encode(self, items: Tensor, offsets: Tensor, causal: bool) -> Tensor:
-        """(N, D) what the transformer makes of packed rows (N,) of at most L, see `Bag`.
+        """(N, D) what the encoder makes of packed rows (N,) of at most L, see `Bag`.
 
         Causal: a position sees none that comes after it.
         """
         read = embedding(items, self.items) * self.items.shape[1] ** 0.5
+        if not len(items):  # an encoder gets at least one
+            return read
         places = embedding(positions_from_the_end(offsets), self.positions)
         encoded: Tensor = self.encoder(read + places, offsets, causal)
         return encoded

@@ -13,6 +13,7 @@ from recsys_lightning.data.batches import Bag, Query, Sequences
 from recsys_lightning.errors import check_range
 from recsys_lightning.families.sequential import Sequential
 from recsys_lightning.functional.losses import linear_cross_entropy
+from recsys_lightning.nn.transformer import Transformer
 
 
 class BERT4Rec(Sequential):
@@ -69,13 +70,9 @@ class BERT4Rec(Sequential):
             dim=embedding_dim,
             num_positions=length + 1,
             extra=1,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            dropout=dropout,
-            block=block,
-            norm=norm,
             lr=lr,
         )
+        self.encoder = Transformer(embedding_dim, num_layers, num_heads, dropout, block, norm)
         self.mask_share, self.last_share, self.num_masks = mask_share, last_share, num_masks
         self.transform = nn.Linear(embedding_dim, embedding_dim)
         nn.init.normal_(self.transform.weight, std=0.02)

@@ -17,6 +17,7 @@ from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.families.sequential import NextItem
 from recsys_lightning.functional.sparse import Ragged
+from recsys_lightning.nn.transformer import Transformer
 
 WEIGHTS = {"aap": 0.2, "mip": 1.0, "map": 1.0, "sp": 0.5}
 
@@ -96,16 +97,12 @@ class S3Rec(NextItem):
             length=length,
             num_positions=length + 1,
             extra=1,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            dropout=dropout,
-            block=block,
-            norm=norm,
             loss=loss,
             num_negatives=num_negatives,
             calibration=calibration,
             lr=lr,
         )
+        self.encoder = Transformer(embedding_dim, num_layers, num_heads, dropout, block, norm)
         if not num_values:
             raise InputError("model=s3rec learns from item features, and the data has none")
         self.unjudged_epochs, self.mask_share = pretrain_epochs, mask_share

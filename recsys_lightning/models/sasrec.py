@@ -6,6 +6,7 @@ cross-entropy of Klenitskiy and Vasilev, Turning dross into gold loss, RecSys 20
 """
 
 from recsys_lightning.families.sequential import NextItem
+from recsys_lightning.nn.transformer import Transformer
 
 
 class SASRec(NextItem):
@@ -53,13 +54,9 @@ class SASRec(NextItem):
             length=length,
             num_positions=length,
             extra=0,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            dropout=dropout,
-            block=block,
-            norm=norm,
             loss=loss,
             num_negatives=num_negatives,
             calibration=calibration,
             lr=lr,
         )
+        self.encoder = Transformer(embedding_dim, num_layers, num_heads, dropout, block, norm)
