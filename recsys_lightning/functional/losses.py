@@ -5,13 +5,13 @@ autocast too.
 """
 
 import math
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize, softplus
 
-_BLOCK = 512  # rows
+_LOGITS = 2**20  # of a block
+_LEAST_ROWS = 64  # of a block: with fewer a large table is read too often
 
 
 def multinomial_nll(logits: Tensor, target: Tensor) -> Tensor:
@@ -136,18 +136,19 @@ def generalised_binary_cross_entropy(
     return (pull + softplus(negative.float()).sum(1)).mean() / (m + 1)
 
 
-def linear_cross_entropy(vectors: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-    """-log softmax_t <v_b, w_t> over the rows of a table, mean over b; differentiable, once.
+def linear_cross_entropy(
+    vectors: Tensor, table: Tensor, targets: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    """-log softmax_t (<v_b, w_t> + c_t) over the rows of a table, mean over b.
 
-    `cross_entropy(vectors @ table.T, targets)` by blocks of b, whose gradients are taken on the
-    way: a block of exponentials is made once and never leaves the cache, and no (B, I) matrix is
-    stored. Forward and backward at B = 8,192, I = 3,706, D = 64 on one core: 264 ms, of the two
-    steps 582.
+    Torch's own by blocks of b, with gradients on the way: no (B, I) matrix is stored, and a block
+    stays in a cache of 4 MB, but has 64 rows (on a GPU, 256 MB). Differentiable once.
 
     Args:
         vectors: (B, D) v.
         table: (I, D) w.
         targets: (B,) int64 t.
+        bias: (I,) c; zeros if None.
 
     Returns:
         () float32.
@@ -155,35 +156,16 @@ def linear_cross_entropy(vectors: Tensor, table: Tensor, targets: Tensor) -> Ten
     >>> linear_cross_entropy(torch.zeros(1, 2), torch.randn(4, 2), torch.tensor([3]))  # log 4
     tensor(1.3863)
     """
+    block = _LOGITS if vectors.device.type == "cpu" else 64 * _LOGITS
+    rows = max(block // len(table), _LEAST_ROWS)
     with torch.autocast(vectors.device.type, enabled=False):
-        loss: Tensor = _LinearCrossEntropy.apply(vectors.float(), table.float(), targets)
-    return loss
-
-
-class _LinearCrossEntropy(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, vectors: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-        of_vectors, of_table = torch.empty_like(vectors), torch.zeros_like(table)
-        total = vectors.new_zeros(())
-        for first in range(0, len(vectors), _BLOCK):
-            rows = slice(first, first + _BLOCK)
-            block, target = vectors[rows], table[targets[rows]]
-            weights = block @ table.T
-            highest = weights.amax(1, keepdim=True)
-            sums = weights.sub_(highest).exp_().sum(1, keepdim=True)
-            total += (highest + sums.log()).sum() - (block * target).sum()
-            of_vectors[rows] = weights @ table / sums - target
-            of_table.addmm_(weights.T, block / sums)
-            of_table.index_add_(0, targets[rows], block, alpha=-1)
-        ctx.save_for_backward(of_vectors, of_table)
-        return total / len(vectors)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        of_vectors, of_table = ctx.saved_tensors
-        scale = gradient / len(of_vectors)
-        return scale * of_vectors, scale * of_table, None
+        return torch.nn.functional.linear_cross_entropy(
+            vectors.float(),
+            table.float(),
+            targets,
+            linear_bias=None if bias is None else bias.float(),
+            options=nn.LinearCrossEntropyOptions(batch_chunk_size=min(rows, len(vectors))),
+        )
 
 
 def info_nce(anchors: Tensor, others: Tensor, temperature: float) -> Tensor:

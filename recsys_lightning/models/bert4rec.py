@@ -98,10 +98,8 @@ class BERT4Rec(Sequential):
         items, offsets = batch.items
         masked = self.masked(batch.items)
         encoded = self.encode(items.long().masked_fill(masked, self.mask), offsets, causal=False)
-        # the bias is one more column of the table
-        vectors = pad(self.head(encoded[masked]), (0, 1), value=1.0)
-        table = torch.cat([self.real_items, self.bias[:, None]], 1)
-        return linear_cross_entropy(vectors, table, items[masked].long())
+        vectors = self.head(encoded[masked])
+        return linear_cross_entropy(vectors, self.real_items, items[masked].long(), self.bias)
 
     def head(self, encoded: Tensor) -> Tensor:
         """(n, D) f(h) of the outputs (n, D)."""

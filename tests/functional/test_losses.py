@@ -150,16 +150,21 @@ def test_the_correction_makes_the_sum_unbiased_whatever_draws():
     assert estimate == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("block", [3, 7, 100])
-def test_linear_cross_entropy_is_that_of_the_logits_whatever_the_block(block, monkeypatch):
-    monkeypatch.setattr(losses, "_BLOCK", block)
+def test_linear_cross_entropy_is_that_of_the_logits_whatever_the_block(block, biased, monkeypatch):
+    monkeypatch.setattr(losses, "_LOGITS", 6 * block)
+    monkeypatch.setattr(losses, "_LEAST_ROWS", 1)
     vectors, table = torch.randn(11, 5), 30 * torch.randn(6, 5)  # logits of hundreds
     targets = torch.randint(6, (11,))
-    given = vectors.requires_grad_(), table.requires_grad_()
-    expected = torch.nn.functional.cross_entropy(vectors @ table.T, targets)
-    found = linear_cross_entropy(vectors, table, targets)
+    given = [vectors.requires_grad_(), table.requires_grad_()]
+    bias = torch.randn(6, requires_grad=True) if biased else None
+    logits = vectors @ table.T + (bias if biased else 0)
+    expected = torch.nn.functional.cross_entropy(logits, targets)
+    found = linear_cross_entropy(vectors, table, targets, bias)
     torch.testing.assert_close(found, expected)
-    gradients = [torch.autograd.grad(3 * loss, given) for loss in (found, expected)]
+    wanted = given + [bias] * biased
+    gradients = [torch.autograd.grad(3 * loss, wanted) for loss in (found, expected)]
     torch.testing.assert_close(*gradients)
 
 
