@@ -53,3 +53,15 @@ def test_movielens_1m_as_recbole_gnn_has_it(tmp_path):
     # of 25 ratings of a user five are below 3; 20 are 16, 2 and 2
     assert "192 to train on, valid 24 of 12 users, test 24 of 12 users" in done.out
     assert done.result["config"]["monitor"] == "val/mrr@10"
+
+
+def test_sasrec_as_for_a_gpu_composes_and_runs_without_one(tmp_path):
+    done = run(
+        *("experiment=sasrec_gpu", "data=synthetic", "data.num_users=60", "data.num_items=40"),
+        *("data.num_interactions=1200", "data.min_per_user=10", "holdout=last", "max_epochs=1"),
+        *("trainer.accelerator=cpu", "trainer.precision=32-true", "logger=none"),
+        folder=tmp_path / "run",
+    )
+    given = {"embedding_dim": 256, "length": 300, "loss": "cross_entropy"}
+    assert done.result["config"]["model"].items() >= given.items()
+    assert done.result["status"] == "done"
