@@ -35,7 +35,7 @@ def test_a_matrix_that_is_not_positive_definite_is_refused(dtype):
 
 
 @both_precisions
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(size=st.integers(1, 60), step=st.integers(1, 70), seed=st.integers(0, 999))
 def test_the_blocked_inverse_equals_lapacks(dtype, size, step, seed):
     rng = np.random.default_rng(seed)
