@@ -90,8 +90,9 @@ def run(
         *, callbacks: list[Any], logged: bool, first_epoch: int = 0, **overrides: Any
     ) -> Any:
         chosen = dict(cfg.get("callbacks") or {})
-        if HydraConfig.get().runtime.choices["hydra/launcher"] != "basic":
-            chosen.pop("progress_bar", None)  # several at once would overwrite each other
+        alone = HydraConfig.get().runtime.choices["hydra/launcher"] == "basic"
+        if not (alone and cfg.trainer.enable_progress_bar):  # several would overwrite each other
+            chosen.pop("progress_bar", None)
             overrides["enable_progress_bar"] = False
         extra = [make(callback) for callback in chosen.values()]
         if cfg.sweep.trial is not None and HydraConfig.get().sweeper.pruner:

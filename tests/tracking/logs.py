@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 SMALL = (
     *("data=synthetic", "data.num_users=200", "data.num_items=100", "data.num_interactions=6000"),
-    *("data.min_per_user=20", "callbacks=none", "trainer.enable_progress_bar=false"),
+    *("data.min_per_user=20", "trainer.enable_progress_bar=false"),
 )
 QUIET = {"WANDB_ERROR_REPORTING": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 BLOCK, HEADER = 32768, 7
