@@ -4,6 +4,7 @@ Nothing heavy is imported before the data is read and split, so that bad input i
 """
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -75,6 +76,7 @@ def run(
                 "ensemble= is made of several runs: give -m, and model=ease,recvae,..."
             )
         make(cfg.ensemble)  # a mistake in it is told now, not when all jobs are done
+    _share_threads()
     source, holdout = make(cfg.data), make(cfg.holdout)
     split = holdout(source, clock)
     shown = positions_of(split.interactions, cfg.recommend.users)
@@ -169,6 +171,19 @@ def _fit_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in named
         if not (key in MAY_CHANGE or key.endswith("_target_") or is_neutral(key, value))
     }
+
+
+def _share_threads() -> None:
+    """Give numba, unless it is imported already, as many threads as torch has.
+
+    They share OpenMP: the first parallel kernel of numba's sets the number for torch, too, and so
+    would change in the middle of a fit how torch rounds. What the environment says of numba alone
+    may come from a process that had more threads, as of several devices the first has.
+    """
+    import torch
+
+    if "numba" not in sys.modules:
+        os.environ["NUMBA_NUM_THREADS"] = str(torch.get_num_threads())
 
 
 def _threads() -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import sys
 import warnings
 from contextlib import nullcontext, suppress
@@ -55,7 +54,6 @@ def run_job(cfg: DictConfig) -> float | None:
     """One run; or a job of a sweep, unless it is done already."""
     for message in SILENCED:
         warnings.filterwarnings("ignore", message=message)
-    _settle_threads()
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     if hydra_config.output_subdir:
@@ -203,17 +201,6 @@ def what_next(interruption: Interrupted, sweep_folder: Path | None) -> str:
     if sweep_folder is None:
         return interruption.kept or "nothing is kept"
     return f"the same command with hydra.sweep.dir={sweep_folder} skips the jobs that are done"
-
-
-def _settle_threads() -> None:
-    """Give numba, not imported yet, as many threads as torch has.
-
-    They share OpenMP: the first parallel kernel of numba's sets the number for torch, too, and so
-    would change in the middle of a fit how torch rounds.
-    """
-    import torch
-
-    os.environ.setdefault("NUMBA_NUM_THREADS", str(torch.get_num_threads()))
 
 
 def _failed(result: RunResult, message: str, code: int) -> RunResult:

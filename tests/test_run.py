@@ -30,13 +30,13 @@ SMALL = (
 def default(tmp_path_factory):
     """By Python itself: what its imports print is part of what a user sees.
 
-    The only variable of threads is one that numba does not know.
+    Torch has one thread; numba's variable, as a process of several devices inherits it, says two.
     """
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
-            patch.delenv(name)
+        patch.delenv("OMP_NUM_THREADS")
+        threads = {"MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}
         folder = tmp_path_factory.mktemp("default") / "run"
-        return run(folder=folder, python=true_python, MKL_NUM_THREADS="1")
+        return run(folder=folder, python=true_python, **threads)
 
 
 @pytest.fixture(scope="module")

@@ -163,7 +163,7 @@ def test_linear_cross_entropy_is_that_of_the_logits_whatever_the_block(block, bi
     expected = torch.nn.functional.cross_entropy(logits, targets)
     found = linear_cross_entropy(vectors, table, targets, bias)
     torch.testing.assert_close(found, expected)
-    wanted = given + [bias] * biased
+    wanted = [*given, bias] if biased else given
     gradients = [torch.autograd.grad(3 * loss, wanted) for loss in (found, expected)]
     torch.testing.assert_close(*gradients)
 
