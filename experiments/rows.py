@@ -17,7 +17,8 @@ def main() -> None:
         with (folder / "metrics.csv").open() as file:
             epochs = [row for row in csv.DictReader(file) if row["epoch"]]
         best = max(epochs, key=lambda row: float(row[f"val/recall@{k}"] or 0))
-        seconds = result["seconds"]
+        seconds, tested = result["seconds"], result["metrics"]
+        test_names = (f"test/recall@{k}", f"test/ndcg@{k}")
         writer.writerow(
             [
                 result["model"],
@@ -26,6 +27,7 @@ def main() -> None:
                 k,
                 f"{float(best[f'val/recall@{k}']):.5f}",
                 f"{float(best[f'val/ndcg@{k}']):.5f}",
+                *(f"{tested[name]:.5f}" if name in tested else "" for name in test_names),
                 int(best["epoch"]) + 1,
                 int(epochs[-1]["step"]) + 1,
                 f"{seconds['fit']:.0f}",

@@ -4,7 +4,7 @@ Guo, Tang, Ye, Li and He, DeepFM: A factorization-machine based neural network f
 IJCAI 2017.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from scipy.sparse import hstack
@@ -46,7 +46,7 @@ class DeepFM(Pairwise):
         hidden_dims: of the MLP, see `Tower`; []: without one, a factorisation machine.
         dropout: of the MLP's layers in training.
         loss: bpr, bce or sampled_softmax; see `Pairwise`.
-        l2: of the w and v of the users and items that a batch reads, see `Pairwise`.
+        l2: of the w and v of all fields that a batch reads, see `Pairwise`.
         lr: of Adam.
         score_memory_mb: of a block of pairs, see `Tower`.
     """
@@ -100,6 +100,9 @@ class DeepFM(Pairwise):
             self.bags = torch.from_numpy(hstack(chosen, format="csr").indices).long()
             lengths = torch.stack([torch.from_numpy(x.indptr).diff() for x in chosen], 1)
             self.bag_offsets = nn.functional.pad(lengths.flatten().cumsum(0), (1, 0))
+
+    def tables(self) -> Iterable[tuple[Tensor, Tensor]]:  # noqa: D102
+        return [(self.users, self.item_fields().flatten(1))]
 
     def on_fit_start(self) -> None:  # noqa: D102
         if self.tower is not None:

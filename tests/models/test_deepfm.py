@@ -110,9 +110,11 @@ def test_it_begins_without_first_order_weights():
     assert built.users[:, 1:].std().item() == pytest.approx(0.1, rel=0.1)
 
 
-def test_l2_is_of_the_users_and_items_that_a_batch_reads():
+def test_l2_is_of_all_the_fields_that_a_batch_reads():
     built = model(l2=0.3)
-    squares = built.users[BATCH.users].square().sum() + built.items[[5, 6, 7, 7]].square().sum()
+    squares = built.users[BATCH.users].square().sum()
+    for item in [5, 6, 7, 7]:
+        squares += fields_of(built, DATA, 0, item)[1:].square().sum()
     torch.testing.assert_close(built.penalty(BATCH), 0.3 * squares / 2 / 2)
     assert model(l2=0.0).penalty(BATCH) == 0
 
