@@ -119,13 +119,54 @@ def layers(graph: Graph, nodes: Nodes, num_layers: int) -> Iterator[Nodes]:
 
 
 def mean(layers: Iterable[Nodes]) -> Nodes:
-    """The mean of layers: of 0, ..., K in LightGCN, of 1, ..., K in XSimGCL.
+    """The mean of layers, such as 1, ..., K in XSimGCL.
 
     >>> mean([Nodes(torch.eye(2), torch.ones(1, 2)), Nodes(torch.eye(2), torch.zeros(1, 2))]).items
     tensor([[0.5000, 0.5000]])
     """
     users, items = zip(*layers, strict=True)
     return Nodes(sum(users) / len(users), sum(items) / len(items))
+
+
+def mean_of_layers(graph: Graph, nodes: Nodes, num_layers: int) -> Nodes:
+    """(1 + L + ... + L^K) E / (K + 1), the mean of layers 0, ..., K, with no layer kept.
+
+    By Horner's scheme on the scaled vectors w = D^-1/2 (E + L (E + ...)), of which w <- D^-1/2 E +
+    D^-1 A w is one pass beside the product. A polynomial of a symmetric operator is symmetric, so
+    the gradient is this function of the gradient; differentiable twice, too.
+
+    Args:
+        graph: whose L it is.
+        nodes: E.
+        num_layers: K.
+    """
+    return Nodes(*_MeanOfLayers.apply(graph, num_layers, *nodes)) if num_layers else nodes
+
+
+class _MeanOfLayers(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, graph: Graph, num_layers: int, users: Tensor, items: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        ctx.graph, ctx.num_layers = graph, num_layers
+        roots = graph.inverse_roots(users.dtype)
+        first = [table * root for table, root in zip((users, items), roots, strict=True)]
+        spread = first
+        for _ in range(num_layers - 1):
+            sums = _product(graph, *spread)
+            spread = [
+                torch.addcmul(table, total, root.square())
+                for table, total, root in zip(first, sums, roots, strict=True)
+            ]
+        last = zip((users, items), _product(graph, *spread), roots, strict=True)
+        of_users, of_items = (
+            torch.addcmul(table, total, root).div_(num_layers + 1) for table, total, root in last
+        )
+        return of_users, of_items
+
+    @staticmethod
+    def backward(ctx: Any, users: Tensor, items: Tensor) -> tuple[None, None, Tensor, Tensor]:
+        return None, None, *_MeanOfLayers.apply(ctx.graph, ctx.num_layers, users, items)
 
 
 def neighbourhood_means(graph: Graph, nodes: Nodes) -> Nodes:

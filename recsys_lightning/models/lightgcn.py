@@ -15,6 +15,7 @@ from recsys_lightning.functional.graph import (
     history_table,
     layers,
     mean,
+    mean_of_layers,
     user_vectors,
 )
 
@@ -57,7 +58,7 @@ class LightGCN(Propagated):
             self.register_buffer(name, torch.zeros(num_items, embedding_dim))
 
     def vectors(self) -> Nodes:  # noqa: D102
-        return mean(layers(self.graph, Nodes(self.users, self.items), self.num_layers))
+        return mean_of_layers(self.graph, Nodes(self.users, self.items), self.num_layers)
 
     def keep(self) -> None:  # noqa: D102
         all_layers = list(layers(self.graph, Nodes(self.users, self.items), self.num_layers))

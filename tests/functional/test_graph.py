@@ -1,5 +1,7 @@
 """Propagation against dense matrices, its gradients against autograd's of the dense product."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from recsys_lightning.functional.graph import (
     history_table,
     layers,
     mean,
+    mean_of_layers,
     neighbour_sums,
     neighbourhood_means,
     propagate,
@@ -65,13 +68,27 @@ def random_nodes(dtype=torch.float64, *, requires_grad=False):
     )
 
 
-OPERATORS = [
-    (neighbour_sums, lambda a: a),
-    (propagate, laplacian),
-    (neighbourhood_means, with_self),
-]
+def polynomial(a, first, last):
+    """The mean of the powers first, ..., last of the Laplacian."""
+    powers = [np.linalg.matrix_power(laplacian(a), k) for k in range(first, last + 1)]
+    return sum(powers) / len(powers)
+
+
+OPERATORS = {
+    "neighbour_sums": (neighbour_sums, lambda a: a),
+    "propagate": (propagate, laplacian),
+    "neighbourhood_means": (neighbourhood_means, with_self),
+    "mean_of_one_layer": (
+        partial(mean_of_layers, num_layers=1),
+        partial(polynomial, first=0, last=1),
+    ),
+    "mean_of_layers": (
+        partial(mean_of_layers, num_layers=LAYERS),
+        partial(polynomial, first=0, last=LAYERS),
+    ),
+}
 each_operator = pytest.mark.parametrize(
-    ("operator", "dense"), OPERATORS, ids=[operator.__name__ for operator, _ in OPERATORS]
+    ("operator", "dense"), OPERATORS.values(), ids=OPERATORS.keys()
 )
 
 
@@ -134,8 +151,7 @@ def test_two_users_by_hand():
 @pytest.mark.parametrize("first", [0, 1], ids=["lightgcn", "xsimgcl"])
 def test_the_mean_of_layers_is_the_dense_polynomial(first, graph, adjacency):
     nodes = random_nodes()
-    powers = [np.linalg.matrix_power(laplacian(adjacency), k) for k in range(first, LAYERS + 1)]
-    expected = sum(powers) @ torch.cat(nodes).numpy() / len(powers)
+    expected = polynomial(adjacency, first, LAYERS) @ torch.cat(nodes).numpy()
     result = mean(list(layers(graph, nodes, LAYERS))[first:])
     np.testing.assert_allclose(torch.cat(result), expected, rtol=0, atol=1e-12)
 
@@ -143,6 +159,7 @@ def test_the_mean_of_layers_is_the_dense_polynomial(first, graph, adjacency):
 def test_without_layers_the_vectors_are_the_embeddings(graph, rows):
     nodes = random_nodes()
     assert all(map(torch.equal, mean(layers(graph, nodes, 0)), nodes))
+    assert all(map(torch.equal, mean_of_layers(graph, nodes, 0), nodes))
 
 
 @pytest.mark.parametrize(
