@@ -1,6 +1,6 @@
 """One contestant in a process of its own: `python -m ... NAME rows.npz OPTIONS`; prints JSON.
 
-Ours as they are in a fit are run by run.py, with `clock.Clock`.
+Ours as they are in a fit are run by run.py, with `peers.clock.Clock`.
 """
 
 import json
@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from experiments.benchmark_pairwise.recall import Curve, Enough
+from experiments.peers.recall import Curve, Enough
 
 DIMS = 64
 THREADS = int(os.environ["OMP_NUM_THREADS"])

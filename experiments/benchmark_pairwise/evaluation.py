@@ -4,7 +4,7 @@ The test of a run of run.py that was fitted for one step: full ranking, every me
 20, after a validation, which has loaded the kernels. The memory is the whole run's.
 """
 
-from experiments.benchmark_pairwise.measuring import contest, parser
+from experiments.peers.measuring import contest, parser
 from experiments.peers.processes import median_and_range
 
 MODELS = {  # of a tower's dims the first are the vectors' of user and item together
@@ -24,7 +24,7 @@ def main():
     made.set_defaults(rounds=1)  # a run scores all users three times
     options = made.parse_args()
     options.ml1m = ""
-    with contest(options) as here:
+    with contest(options, __package__) as here:
         print("| model | test of all users, s | peak RSS |")
         print("|---|---|---|")
         for model in options.models:

@@ -6,8 +6,8 @@ without validations. `--curves FILE` keeps every epoch as a CSV.
 
 import csv
 
-from experiments.benchmark_pairwise.measuring import contest, parser
-from experiments.benchmark_pairwise.recall import cells
+from experiments.peers.measuring import contest, parser
+from experiments.peers.recall import cells
 
 WITHIN = 0.002
 RUNS = ["2048:0.002", "2048:0.005", "8192:0.005", "8192:0.01", "32768:0.01", "32768:0.02"]
@@ -23,7 +23,7 @@ def main():
     options = made.parse_args()
     options.synthetic = ""
     curves = {}
-    with contest(options) as here:
+    with contest(options, __package__) as here:
         for run in options.runs:
             batch, rate = run.split(":")
             curves[batch, rate] = here.run(

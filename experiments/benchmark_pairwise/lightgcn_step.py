@@ -5,7 +5,7 @@ with X and with its transpose. A step is the mean time from one batch to the nex
 epoch, its negatives and its optimiser included.
 """
 
-from experiments.benchmark_pairwise.measuring import contest, milliseconds, parser
+from experiments.peers.measuring import contest, milliseconds, parser
 from experiments.peers.processes import median_and_range, peer_python
 
 DIMS, LAYERS = 64, 3
@@ -18,7 +18,7 @@ def main():
     made.add_argument("--without-recbole", action="store_true")
     options = made.parse_args()
     recbole = None if options.without_recbole else peer_python("recbole")
-    with contest(options) as here:
+    with contest(options, __package__) as here:
         print(
             "| data | batch | X E, ms | XᵀE, ms | 12 products, ms | step, ms | of them | "
             "batch, forward, backward, Adam, ms | RecBole's step, ms | of ours |"

@@ -8,9 +8,9 @@ ours draws another, theirs skip the pair. Recall of all three is by `recall.reca
 from functools import partial
 from statistics import median
 
-from experiments.benchmark_pairwise.measuring import contest, milliseconds, parser
-from experiments.benchmark_pairwise.recall import cells
+from experiments.peers.measuring import contest, milliseconds, parser
 from experiments.peers.processes import median_and_range, peer_python
+from experiments.peers.recall import cells
 
 DIMS, PEERS = 64, ("implicit", "cornac")
 WITHIN = 0.002
@@ -45,7 +45,7 @@ def main():
     made.add_argument("--patience", type=int, default=10, help="epochs")
     options = made.parse_args()
     pythons = {name: peer_python(name) for name in PEERS}
-    with contest(options) as here:
+    with contest(options, __package__) as here:
         fits = {name: partial(peer, here, name, python) for name, python in pythons.items()}
         fits = {"ours": partial(ours, here), **fits}
         print_epochs(here, fits)

@@ -1,13 +1,13 @@
 """Draws of negatives a second on one core: `python -m experiments.benchmark_pairwise.negatives`."""
 
-from experiments.benchmark_pairwise.measuring import contest, parser
+from experiments.peers.measuring import contest, parser
 from experiments.peers.processes import median_and_range
 
 
 def main():
     options = parser(__doc__).parse_args()
     options.threads = 1
-    with contest(options) as here:
+    with contest(options, __package__) as here:
         print("| data | in the users' order, M/s | in random order, M/s |")
         print("|---|---|---|")
         for data in here.data:

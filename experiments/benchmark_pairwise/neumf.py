@@ -7,7 +7,7 @@ batch to the next, in the second one, times the batches of all interactions.
 
 import numpy as np
 
-from experiments.benchmark_pairwise.measuring import contest, parser
+from experiments.peers.measuring import contest, parser
 from experiments.peers.processes import median_and_range, peer_python
 
 DIMS, HIDDEN, NEGATIVES = 64, [64, 32], 4
@@ -20,7 +20,7 @@ def main():
     made.set_defaults(synthetic="")  # a run of ours would score all users three times
     options = made.parse_args()
     steps, recbole = options.steps or None, peer_python("recbole")
-    with contest(options) as here:
+    with contest(options, __package__) as here:
         print("| data | batch | steps an epoch | ours, s/epoch | RecBole, s/epoch | ratio |")
         print("|---|---|---|---|---|---|")
         for data in here.data:

@@ -8,7 +8,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from experiments.benchmark_pairwise.recall import recall_at_10
+from experiments.peers.recall import recall_at_10
 
 
 class Clock(pl.Callback):

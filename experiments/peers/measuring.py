@@ -1,4 +1,4 @@
-"""How the measurements of this folder are made: their options, the data, processes of their own."""
+"""How the benchmarks beside peers are made: their options, the data, processes of their own."""
 
 import argparse
 import json
@@ -10,7 +10,6 @@ from pathlib import Path
 
 from experiments.peers.processes import output, write_rows
 
-CONTESTANTS = "experiments.benchmark_pairwise.contestants"
 ML1M, SYNTHETIC = "data=movielens_1m", "data=synthetic"
 
 
@@ -34,10 +33,10 @@ def parser(description):
 
 
 @contextmanager
-def contest(options):
-    """A `Contest` with scratch space."""
+def contest(options, package):
+    """A `Contest` of a benchmark's package, with scratch space."""
     with tempfile.TemporaryDirectory() as scratch:
-        yield Contest(Path(scratch), options)
+        yield Contest(Path(scratch), options, package)
 
 
 def milliseconds(parts):
@@ -51,12 +50,14 @@ class Contest:
     Args:
         scratch: a folder.
         options: of `parser`.
+        package: whose module `contestants` has them.
 
     Attributes:
         data: by name, the overrides of run.py that make the split.
     """
 
-    def __init__(self, scratch, options):
+    def __init__(self, scratch, options, package):
+        self.contestants = f"{package}.contestants"
         self.scratch, self.rounds, self.threads = scratch, options.rounds, options.threads
         cache = [f"data.cache_dir={scratch}/cache"]
         ml1m, synthetic = options.ml1m.split(), options.synthetic.split()
@@ -74,7 +75,9 @@ class Contest:
     def contestant(self, name, data, python=sys.executable, **options):
         """What a function of contestants.py says, in a process of its own."""
         given = json.dumps(options)
-        line = output(python, "-m", CONTESTANTS, name, self.rows(data), given, **self._threads())
+        line = output(
+            python, "-m", self.contestants, name, self.rows(data), given, **self._threads()
+        )
         return json.loads(line)
 
     def run(self, data, *overrides):
@@ -85,7 +88,7 @@ class Contest:
                 *("run.py", *self.data[data], f"hydra.run.dir={folder}/run"),
                 *(f"split_dir={self.scratch}/splits", "refit=false", "logger=none"),
                 *("callbacks=none", "trainer.enable_progress_bar=false", "trainer.accelerator=cpu"),
-                "+callbacks.clock._target_=experiments.benchmark_pairwise.clock.Clock",
+                "+callbacks.clock._target_=experiments.peers.clock.Clock",
                 f"+callbacks.clock.path={clock}",
                 *overrides,
             ]
