@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 
-def train(model, data, options, steps=None):
+def train(model, data, options, steps=None, in_order=False):
     """Two epochs.
 
     Args:
@@ -18,6 +18,7 @@ def train(model, data, options, steps=None):
         data: `indptr`, `indices` and `shape` of the training rows.
         options: of RecBole's configuration.
         steps: of the second epoch, and at most three of the first; None: all.
+        in_order: whether the rows are in time order, and the model is of the next item.
 
     Returns:
         of the second epoch `epoch`, its seconds, and `step`, the mean from one batch to the next;
@@ -33,12 +34,14 @@ def train(model, data, options, steps=None):
         path.parent.mkdir()
         users = np.repeat(np.arange(data["shape"][0]), np.diff(data["indptr"]))
         with path.open("w") as file:
-            file.write("user_id:token\titem_id:token\n")
-            np.savetxt(file, np.column_stack([users, data["indices"]]), fmt="%d", delimiter="\t")
+            file.write("user_id:token\titem_id:token\ttimestamp:float\n")
+            columns = users, data["indices"], np.arange(len(users))
+            np.savetxt(file, np.column_stack(columns), fmt="%d", delimiter="\t")
         fixed = {
             "data_path": folder,
-            "load_col": {"inter": ["user_id", "item_id"]},
-            "eval_args": {"split": {"LS": "valid_only"}, "order": "RO"},  # it trains on one less
+            "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+            # it trains on one less
+            "eval_args": {"split": {"LS": "valid_only"}, "order": "TO" if in_order else "RO"},
             "use_gpu": False,
             "checkpoint_dir": folder,
             "state": "ERROR",
