@@ -83,3 +83,8 @@ def test_the_first_line_says_how_to_use_the_file(path):
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_experiment_composes(experiment):
     assert composed(f"experiment={experiment}").hydra.runtime.choices.experiment == experiment
+
+
+@pytest.mark.parametrize("model", sorted({*choices("sweep")} & {*choices("model")}))
+def test_a_search_composes_with_its_model_so_that_its_keys_can_be_given(model):
+    assert chosen("sweep", model).hydra.runtime.choices["model"] == model
