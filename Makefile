@@ -62,8 +62,8 @@ sweep: install ## Search spaces, one after another: MODELS="ease recvae" SWEEP=f
 dashboard: install ## The trials of a sweep in the browser: SWEEP=multirun/ease
 	$(BIN)/optuna-dashboard $(SWEEP)/study.journal $(ARGS)
 
-submission: install ## The contest's line-up on the small sample's good ratings: fitted, fused, refitted, submitted (ARGS="...")
-	$(BIN)/python run.py -m experiment=submission data=movielens_small data.min_rating=4 $(ARGS)
+submission: install ## The contest's static models on the small sample's good ratings: fitted, fused, submitted (ARGS="...")
+	$(BIN)/python run.py -m experiment=contest 'jobs=["model=ease,admm_slim,easer,recvae,multi_vae"]' data=movielens_small data.min_rating=4 $(ARGS)
 
 check-submission: install ## Check FILE=submission.csv: header, ids, items a user, distinct, unseen; TEMPLATE=... for the order, SPLIT=... for the data
 	$(BIN)/python -m recsys_lightning.submission $(FILE) $(if $(TEMPLATE),--template $(TEMPLATE)) $(if $(SPLIT),--split $(SPLIT))

@@ -1,11 +1,14 @@
 """The experiment files of public benchmarks run on made-up files of their layout."""
 
+import json
+import shutil
 import zipfile
 
 import numpy as np
 import pytest
 
 from tests.command import run
+from tests.forked import forked_python
 
 
 @pytest.mark.parametrize("name", ["gowalla", "yelp2018", "amazon_book"])
@@ -65,3 +68,26 @@ def test_sasrec_as_for_a_gpu_composes_and_runs_without_one(tmp_path):
     given = {"embedding_dim": 256, "length": 300, "loss": "cross_entropy"}
     assert done.result["config"]["model"].items() >= given.items()
     assert done.result["status"] == "done"
+
+
+def test_the_contests_recipe_fuses_one_voice_a_model_and_starts_again_where_it_was(tmp_path):
+    arguments = [
+        *("run.py", "-m", "experiment=contest", "data=synthetic", "data.num_users=60"),
+        *("data.num_items=40", "data.num_interactions=1200", "data.min_per_user=10"),
+        *("max_epochs=1", "logger=none", f"hydra.sweep.dir={tmp_path}/sweep"),
+        *(f"data.cache_dir={tmp_path}/cache", f"split_dir={tmp_path}/splits"),
+    ]
+    first = forked_python(*arguments)
+    assert first.returncode == 0, first.stderr
+    said = json.loads((tmp_path / "sweep/ensemble.json").read_text())
+    voices = {"ease", "admm_slim", "easer", "recvae", "multi_vae", "sasrec", "bert4rec"}
+    [equal] = [method for method in said["methods"] if method["name"] == "equal"]
+    runs = {member["model"]: member["folder"] for member in equal["members"]}
+    assert set(runs) == voices and len(runs["sasrec"]) == 3
+    submission = (tmp_path / "sweep/submission.csv").read_bytes()
+    [killed] = (tmp_path / "sweep").glob("*_bert4rec")
+    shutil.rmtree(killed)  # as if it had been killed in the last job
+    again = forked_python(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("done already") == 8
+    assert (tmp_path / "sweep/submission.csv").read_bytes() == submission
