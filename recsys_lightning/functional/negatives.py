@@ -64,9 +64,9 @@ class NegativeSampler:
 
         users = np.repeat(np.arange(len(lengths)), lengths)
         seen = np.bincount(users, weights=self.probability[items], minlength=len(lengths))
-        self._log_unseen = np.log(np.maximum(1 - seen, np.finfo(float).tiny))
+        self._log_unseen = np.log(np.maximum(1 - seen, np.finfo(float).tiny)).astype(np.float32)
         with np.errstate(divide="ignore"):  # of what is never drawn
-            self._log_probability = np.log(self.probability)
+            self._log_probability = np.log(self.probability).astype(np.float32)
 
     def draw(
         self, users: NDArray[np.int64], num_negatives: int, rng: np.random.Generator
@@ -101,5 +101,5 @@ class NegativeSampler:
         array([[1. ],
                [0.5]], dtype=float32)
         """
-        log_q = self._log_probability[items] - self._log_unseen[users, None]
-        return log_q.astype(np.float32)
+        log_q: NDArray[np.float32] = self._log_probability[items] - self._log_unseen[users, None]
+        return log_q
