@@ -19,7 +19,7 @@ from rich.console import Console
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError, check_range
-from recsys_lightning.instantiate import make, resolved
+from recsys_lightning.instantiate import make, make_trainer, resolved
 from recsys_lightning.runs.console import describe, summarise
 from recsys_lightning.runs.examples import examples_of, positions_of
 from recsys_lightning.runs.folder import RunFolder
@@ -100,7 +100,9 @@ def run(
         if cfg.sweep.trial is not None and HydraConfig.get().sweeper.pruner:
             extra.append(_pruning(cfg))
         loggers = [tracker.logger(first_epoch) for tracker in trackers] if logged else []
-        return make(cfg.trainer, callbacks=callbacks + extra, logger=loggers or False, **overrides)
+        return make_trainer(
+            cfg.trainer, callbacks=callbacks + extra, logger=loggers or False, **overrides
+        )
 
     outcome = Experiment(
         folder=folder,

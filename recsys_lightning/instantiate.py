@@ -19,7 +19,24 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 def make(config: DictConfig, **overrides: Any) -> Any:
     """Instantiate, with the user's mistake in place of Hydra's wrapping of it."""
     try:
-        plain = OmegaConf.to_container(config, resolve=True)  # a checkpoint keeps plain Python only
-        return instantiate(plain, _convert_="all", **overrides)
+        return _instantiated(config, overrides)
     except HydraException as error:
         raise error.__cause__ if isinstance(error.__cause__, InputError) else error from None
+
+
+def make_trainer(config: DictConfig, **overrides: Any) -> Any:
+    """Lightning's Trainer.
+
+    Raises:
+        InputError: it refuses an option.
+    """
+    try:
+        return _instantiated(config, overrides)
+    except HydraException as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise InputError(f"trainer: Lightning refuses its options: {reason}") from None
+
+
+def _instantiated(config: DictConfig, overrides: dict[str, Any]) -> Any:
+    plain = OmegaConf.to_container(config, resolve=True)  # a checkpoint keeps plain Python only
+    return instantiate(plain, _convert_="all", **overrides)

@@ -190,3 +190,18 @@ def test_a_full_disk(refused, tmp_path):
         assert "No space left" in message
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("trainer.precision=17", "Precision 17 is invalid"),
+        ("trainer.devices=0", "`Trainer(devices=0)`"),
+        ("+trainer.max_hours=1", "unexpected keyword argument 'max_hours'"),
+    ],
+)
+def test_what_lightnings_trainer_refuses(option, words, refused):
+    message = refused(*RATINGS, option, files={"ratings.csv": GOOD})
+    assert message.startswith("error: trainer: ")
+    assert words in message
+    assert message.count("\n") == 1
