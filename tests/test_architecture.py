@@ -57,6 +57,7 @@ MAY_IMPORT = {
     },
     "report": {"errors", "interruption", "reports"},
     "submission": {"errors", "data", "runs"},
+    "evaluate": {"errors", "interruption", "metrics", "reports"},
 }
 
 MAY_USE_HYDRA = {

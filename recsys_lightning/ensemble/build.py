@@ -27,7 +27,6 @@ from recsys_lightning.ensemble.output import (
     complete,
     describe_members,
     keep_lists,
-    measure,
     places,
     submit,
 )
@@ -41,7 +40,7 @@ from recsys_lightning.ensemble.search import (
 )
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.functional.bootstrap import paired_bootstrap
-from recsys_lightning.metrics.of_lists import user_values
+from recsys_lightning.metrics.of_lists import measure, user_values
 from recsys_lightning.runs.folder import RunFolder, relative
 from recsys_lightning.runs.lists import read_split
 from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb

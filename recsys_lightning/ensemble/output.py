@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lightning.data.holdout import Split
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble.members import Member
 from recsys_lightning.errors import InputError
@@ -44,39 +43,6 @@ def describe_members(
 def places(member: Member, out: Path) -> str | list[str]:
     """The folder of a member, or the list of its runs' folders, as a file in `out` names it."""
     return _one_or_all([relative(folder, out) for folder in member.folders])
-
-
-def measure(
-    stage: str,
-    lists: NDArray[np.int32],
-    held_out: Interactions,
-    split: Split,
-    cutoffs: Sequence[int],
-) -> tuple[dict[str, float], dict[str, float]]:
-    """All metrics of a run, and their standard errors, by the names that a run gives them."""
-    import torch
-
-    from recsys_lightning.functional.ranking import hits
-    from recsys_lightning.metrics.ranking import UserMean, ranking_metrics
-
-    users = np.flatnonzero(held_out.lengths)
-    ranked = torch.from_numpy(lists[users].astype(np.int64))
-    items, offsets = (torch.from_numpy(array) for array in held_out.gather(users))
-    metrics = ranking_metrics(cutoffs, held_out.num_items)
-    metrics.update(
-        lists=ranked,
-        hits=hits(ranked, items, offsets, held_out.num_items),
-        relevant=offsets.diff(),
-        popularity=torch.from_numpy(split.train.popularity).float(),
-        num_users=held_out.num_users,
-    )
-    values = {f"{stage}/{name}": float(metric.compute()) for name, metric in metrics.items()}
-    errors = {
-        f"{stage}/{name}": float(metric.standard_error())
-        for name, metric in metrics.items()
-        if isinstance(metric, UserMean)
-    }
-    return values, {name: error for name, error in errors.items() if np.isfinite(error)}
 
 
 def complete(lists: NDArray[np.int32], history: Interactions, k: int) -> NDArray[np.int32]:

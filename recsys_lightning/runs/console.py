@@ -57,7 +57,7 @@ def summarise(
         files: what was written.
     """
     if metrics:
-        console.print(_metrics_table(metrics, standard_errors, headline))
+        console.print(metrics_table(metrics, standard_errors, headline))
     for example in examples:
         console.print(_lists_table(example))
     stages = "  ".join(f"{stage} {value:.1f}" for stage, value in seconds.items())
@@ -68,7 +68,7 @@ def summarise(
         console.print(str(file), highlight=False, soft_wrap=True)
 
 
-def _metrics_table(
+def metrics_table(
     metrics: Mapping[str, float], standard_errors: Mapping[str, float], headline: str
 ) -> Table:
     """A row a metric, a column a stage and cut-off; the headline with its standard error."""

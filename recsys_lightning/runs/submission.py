@@ -82,9 +82,9 @@ def violations(
         return [(n, f"{len(rows[n - 2])} values; expected {len(HEADER)}") for n in wide]
     table = np.array(rows, dtype=np.str_).reshape(-1, 2)
     wanted = (seen.users if users is None else np.asarray(users)).astype(np.str_)
-    user, is_wanted = _find(table[:, 0], wanted)  # positions in `wanted`
-    row, _ = _find(table[:, 0], seen.users.astype(np.str_))
-    item, is_known = _find(table[:, 1], seen.items.astype(np.str_))
+    user, is_wanted = find(table[:, 0], wanted)  # positions in `wanted`
+    row, _ = find(table[:, 0], seen.users.astype(np.str_))
+    item, is_known = find(table[:, 1], seen.items.astype(np.str_))
     found: list[tuple[int, str]] = []
 
     def tell(mask: NDArray[np.bool_], say: Any) -> None:
@@ -99,11 +99,11 @@ def violations(
     repeated[first] = False
     tell(repeated, lambda n: f"user {table[n, 0]} has item {table[n, 1]} twice")
     keys = np.where((row >= 0) & is_known, row * np.int64(seen.num_items) + item, -1)
-    _, is_seen = _find(keys, seen.rows * np.int64(seen.num_items) + seen.indices)
+    _, is_seen = find(keys, seen.rows * np.int64(seen.num_items) + seen.indices)
     tell(is_seen, lambda n: f"user {table[n, 0]} has seen item {table[n, 1]}")
 
     count = np.bincount(user[is_wanted], minlength=len(wanted))
-    position, known = _find(wanted, seen.users.astype(np.str_))
+    position, known = find(wanted, seen.users.astype(np.str_))
     due = np.where(known, np.minimum(k, seen.num_items - seen.lengths[position]), k)
     last_line = np.full(len(wanted), len(rows) + 1)
     last_line[user[is_wanted]] = np.flatnonzero(is_wanted) + 2
@@ -146,7 +146,7 @@ def read_order(path: Path) -> list[str]:
         raise InputError(f"{path}: cannot be read: {error}") from error
 
 
-def _find(values: NDArray[Any], among: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def find(values: NDArray[Any], among: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """(N,) where each value stands in `among`, -1 where it does not; and whether it does."""
     order = np.argsort(among, kind="stable")
     place = np.searchsorted(among, values, sorter=order).clip(max=len(among) - 1)
