@@ -24,7 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
-        "runs", nargs="+", type=Path, help="run folders, or folders with runs (a sweep's)"
+        "runs",
+        nargs="+",
+        type=Path,
+        help="run folders, folders with runs (a sweep's), or folders of another program's lists: "
+        "valid.csv, test.csv and final.csv of user, item, and rank or score",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--fusion", default="rank", help=", ".join(RULES))

@@ -118,7 +118,7 @@ class Ensemble:
         """Read, search, fuse; write lists as a run does, `submission.csv` and `ensemble.json`.
 
         Args:
-            folders: of runs, or above them.
+            folders: of runs, or above them, or of lists from elsewhere.
             runs: those that were read already.
             out: where to write. Whatever is raised, ensemble.json says so, and no submission and
                 no lists are left there, not even those of an earlier ensemble.
@@ -188,9 +188,8 @@ class Ensemble:
         with clock("search"):
             alone = valid.values
             best = int(np.argmax([np.nanmean(values) for values in alone]))
-            averaged = len(members[best].runs) > 1  # so no run has its metrics
-            single = dict(members[best].result.metrics)
-            if averaged:
+            single = dict(members[best].metrics)
+            if unmeasured := not single:
                 single = measure("val", valid.members[best].items, split.valid, split, cutoffs)[0]
             methods = self._methods(members, valid, metric, k, length)
             eligible = [n for n, method in enumerate(methods) if method.eligible]
@@ -224,7 +223,7 @@ class Ensemble:
             if split.test.num_interactions:  # what has been chosen stays chosen
                 name = f"test/{metric}"
                 test = read_stage("test", members, split, name)
-                if averaged:
+                if unmeasured:
                     items = test.members[best].items
                     single |= measure("test", items, split.test, split, cutoffs)[0]
                 made = self._apply(methods, test, k, length)

@@ -1,5 +1,6 @@
-"""Members: the runs that an ensemble is made of."""
+"""Members: the runs, and the lists from elsewhere, that an ensemble is made of."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,13 @@ from recsys_lightning.ensemble.fusion import average
 from recsys_lightning.errors import InputError
 from recsys_lightning.metrics.names import MetricName
 from recsys_lightning.metrics.of_lists import user_values
+from recsys_lightning.runs.elsewhere import holds_lists, lists_file, read_elsewhere
 from recsys_lightning.runs.folder import RESULT, RunFolder
 from recsys_lightning.runs.lists import Lists, read_lists
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import Run, Runs
+
+log = logging.getLogger(__name__)
 
 SEPARATE, AVERAGE = "separate", "average"  # what runs that differ in seed alone are
 
@@ -27,6 +31,8 @@ SEPARATE, AVERAGE = "separate", "average"  # what runs that differ in seed alone
 @dataclass(frozen=True, eq=False)
 class Member:
     """A finished run, or several that differ in seed alone, whose lists are averaged.
+
+    Lists from elsewhere are a run that says nothing of itself but its folder's name as the model.
 
     Attributes:
         name: its model, or its folder's name where several members share the model; of several
@@ -46,6 +52,11 @@ class Member:
     def result(self) -> RunResult:
         """What the (first) run says of itself."""
         return self.runs[0][1]
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Those that its run has measured; none of several runs, nor of lists from elsewhere."""
+        return self.result.metrics if len(self.runs) == 1 else {}
 
 
 class Stage(NamedTuple):
@@ -76,8 +87,9 @@ def find_members(
     """The runs to fuse, in an order that does not depend on where they were found.
 
     Args:
-        folders: a run's own folder is in; of all the runs below any other folder, those of the
-            best `per_model` configurations of each model are.
+        folders: a run's own folder is in, and one of lists from elsewhere, as the last; of all the
+            runs below any other folder, those of the best `per_model` configurations of each model
+            are.
         metric: by whose mean over the seeds they are the best; None: the runs' `monitor`.
         per_model: configurations of a model.
         seeds: whether runs that differ in seed alone are `separate` members, or one (`average`).
@@ -89,13 +101,19 @@ def find_members(
     Raises:
         InputError: there is none, or they do not go together.
     """
+    elsewhere = {folder.resolve(): folder for folder in folders if holds_lists(folder)}
     named: dict[Path, Run] = {}
     swept: dict[Path, Run] = {}
     failed: dict[Path, Run] = {}
     for folder in folders:
+        if folder.resolve() in elsewhere:
+            continue
         found = _results(folder, runs or Runs())
         if not found:
-            raise InputError(f"{folder}: there is no run in it (no {RESULT})")
+            raise InputError(
+                f"{folder}: there is no run in it (no {RESULT}), nor lists of another program "
+                "(valid.csv and final.csv)"
+            )
         for run, result in found:
             if result.status == "failed":
                 failed[run.resolve()] = run, result
@@ -104,12 +122,19 @@ def find_members(
     others = [run for place, run in swept.items() if place not in named]
     _check_one_split(others)
     kept = [*named.values(), *_best(others, metric, per_model)]
+    if elsewhere and not (named or swept or failed):
+        raise InputError(
+            f"{folders[0]} holds lists of another program: name a run beside it, which says what "
+            "the split is"
+        )
     if not kept:
         where = ", ".join(map(str, folders))
         raise InputError(f"none of the {len(failed)} runs in {where} has succeeded")
     kept.sort(key=_order)
     _check_alike(kept, metric)
-    members = _members(_configurations(kept) if seeds == AVERAGE else [[run] for run in kept])
+    groups = _configurations(kept) if seeds == AVERAGE else [[run] for run in kept]
+    by_name = sorted(elsewhere.values(), key=lambda folder: (folder.absolute().name, str(folder)))
+    members = _members([*groups, *([_from_elsewhere(folder)] for folder in by_name)])
     errors = [(run, str(result.error)) for run, result in sorted(failed.values(), key=_order)]
     return members, errors
 
@@ -133,12 +158,15 @@ def read_stage(name: str, members: Sequence[Member], split: Split, key: str | No
     tie_order = np.argsort(-history.popularity, kind="stable")
     read, values = [], []
     for member in members:
-        of_runs = [_read_run(folder, name, x, due) for folder in member.folders]
+        of_runs = [_read_run(folder, name, history, due) for folder in member.folders]
         lists = of_runs[0] if len(of_runs) == 1 else average(of_runs, tie_order)
         read.append(lists)
         if key is None or held_out is None:
             continue
-        of_each = [user_values(key, of_run.items, held_out) for of_run in of_runs]
+        try:
+            of_each = [user_values(key, of_run.items, held_out) for of_run in of_runs]
+        except InputError as error:
+            raise InputError(f"{member.folders[0]}: {error}") from None
         for of_run, (folder, result) in zip(of_each, member.runs, strict=True):
             _check_mean(of_run, result, key, RunFolder(folder).candidates(name))
         alone = len(of_runs) == 1
@@ -160,10 +188,11 @@ def read_member(folder: Path, described: Mapping[str, Any], stage: str, split: S
     """
     places = described["folder"]
     runs = [folder / place for place in ([places] if isinstance(places, str) else places)]
-    member = Member(
-        described["name"], tuple((run, RunResult.read(RunFolder(run).result)) for run in runs)
-    )
-    return read_stage(stage, [member], split).members[0]
+    found = [
+        _from_elsewhere(run) if holds_lists(run) else (run, RunResult.read(RunFolder(run).result))
+        for run in runs
+    ]
+    return read_stage(stage, [Member(described["name"], tuple(found))], split).members[0]
 
 
 def metric_of(members: Sequence[Member], metric: str | None) -> str:
@@ -191,15 +220,26 @@ def _results(folder: Path, runs: Runs) -> list[Run]:
     return found
 
 
-def _read_run(folder: Path, stage: str, x: Interactions, due: NDArray[np.bool_]) -> Lists:
-    """A run's lists, of which the users that are `due` must have one."""
-    path = RunFolder(folder).candidates(stage)
-    lists = read_lists(path, x.users, x.items)
+def _from_elsewhere(folder: Path) -> Run:
+    """Lists of another program as a run, which took for known at test time what runs do."""
+    return folder, RunResult(model=folder.absolute().name, config={"test_history": "train_valid"})
+
+
+def _read_run(folder: Path, stage: str, history: Interactions, due: NDArray[np.bool_]) -> Lists:
+    """The lists of a run, or from elsewhere, of which the users that are `due` must have one."""
+    if holds_lists(folder):
+        path = lists_file(folder, stage)
+        lists, had = read_elsewhere(path, history)
+        if had:
+            log.warning("%s: %s items that the user already has are left out", path, f"{had:,}")
+    else:
+        path = RunFolder(folder).candidates(stage)
+        lists = read_lists(path, history.users, history.items)
     missing = due & ~(lists.items >= 0).any(axis=1)
     if missing.any():
         raise InputError(
             f"{path}: no list for {np.count_nonzero(missing):,} of {np.count_nonzero(due):,} "
-            f"users, such as {x.users[missing][0]}"
+            f"users, such as {history.users[missing][0]}"
         )
     return lists
 
@@ -243,7 +283,7 @@ def _members(groups: Sequence[list[Run]]) -> list[Member]:
     """A member of each group of runs, by a name of its own."""
     models = Counter(result.model for (_, result), *_ in groups)
     names = [
-        result.model if models[result.model] == 1 else folder.name
+        result.model if models[result.model] == 1 else folder.absolute().name
         for (folder, result), *_ in groups
     ]
     count = Counter(names)

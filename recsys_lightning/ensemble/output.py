@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble.members import Member
 from recsys_lightning.errors import InputError
+from recsys_lightning.runs.elsewhere import holds_lists
 from recsys_lightning.runs.folder import STAGES, RunFolder, relative
 from recsys_lightning.runs.lists import write_lists
 from recsys_lightning.runs.submission import read_order, told, violations, write_submission
@@ -93,9 +94,10 @@ def submit(
 ) -> dict[str, int]:
     """Write the submission if it passes the check; see `runs.submission.write_submission`.
 
-    The order of users is that of the members' own submissions, which have it from the template.
+    The order of users is that of the runs' own submissions, which have it from the template.
     """
-    files = [RunFolder(folder).submission for member in members for folder in member.folders]
+    folders = [folder for member in members for folder in member.folders]
+    files = [RunFolder(folder).submission for folder in folders if not holds_lists(folder)]
     order = read_order(files[0])
     for file in files[1:]:
         if read_order(file) != order:

@@ -63,8 +63,7 @@ def measure(
 
     Args:
         stage: `val` or `test`.
-        lists: (U, K) item positions, best first, -1 where a list has ended; K is at least the
-            largest cut-off.
+        lists: (U, K) item positions, best first, -1 where a list has ended.
         held_out: what the lists should have found; users without any are left out.
         split: whose training part says how popular and how new an item is.
         cutoffs: as in the config key `metrics.k`.
@@ -78,6 +77,7 @@ def measure(
     from recsys_lightning.metrics.ranking import UserMean, ranking_metrics
 
     users = np.flatnonzero(held_out.lengths)
+    lists = np.pad(lists, ((0, 0), (0, max(0, max(cutoffs) - lists.shape[1]))), constant_values=-1)
     ranked = torch.from_numpy(lists[users].astype(np.int64))
     items, offsets = (torch.from_numpy(array) for array in held_out.gather(users))
     metrics = ranking_metrics(cutoffs, held_out.num_items)

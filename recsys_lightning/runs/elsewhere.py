@@ -1,4 +1,8 @@
-"""Ranked lists that other programs wrote: a table of user, item, and rank or score."""
+"""Ranked lists that other programs wrote: a table of user, item, and rank or score.
+
+A folder of lists holds valid.csv, test.csv and final.csv: what to recommend where train alone is
+known, train and validation, and everything.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +14,23 @@ from numpy.typing import NDArray
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.sources.tables import Table, column_names, format_of, read_table
 from recsys_lightning.errors import InputError
+from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.lists import Lists
 from recsys_lightning.runs.submission import find
 
+NEEDED = ("valid", "final")  # of the files in a folder of lists; test.csv where there is a test set
 PAIRS = 1 << 25  # of a user and an item, looked up at once: 32 MB
+
+
+def lists_file(folder: Path, stage: str) -> Path:
+    """Where the lists of a stage stand in a folder of lists."""
+    return folder / f"{stage}.csv"
+
+
+def holds_lists(folder: Path) -> bool:
+    """Whether a folder is one of lists: it has some of their files, and is no run's."""
+    is_run = RunFolder(folder).result.is_file()
+    return not is_run and any(lists_file(folder, stage).is_file() for stage in NEEDED)
 
 
 def read_elsewhere(path: Path, history: Interactions) -> tuple[Lists, int]:
