@@ -10,9 +10,14 @@ sum_m w_m c_m(i), where c_m(i) is
     combsum_minmax   (s - low) / (high - low)  of the user's list; Fox and Shaw, TREC-2, 1994
     combsum_zscore   (s - low) / std         so that it is not negative, as a plain z-score would be
     combmnz          combsum_minmax, the sum times the number of lists (w > 0) that hold the item
+    vote             1 if r <= k, plus (K - r + 1) / 2^p: hard voting by the first k of each list
 
 and 0 where the list does not hold the item: never a value that depends on other users or members.
 The last item of a list still comes before one in no list. Ties go to the more popular item.
+
+The second term of `vote` decides between items of equal votes, by the sum of their places; in a
+list that lacks an item its place is K + 1. With p = 10 + ceil(log2 K) it stays below a thousandth
+of the weights, and at equal weights its sums are exact.
 
 `interleave` takes the items that stand among the first of all members' lists, by the sum of their
 places, and then the members' next items in turn, each member as often as its weight says: what won
@@ -36,6 +41,7 @@ SUMS = (
     "combsum_minmax",
     "combsum_zscore",
     "combmnz",
+    "vote",
 )
 RULES = (*SUMS, "interleave")
 _TINY = np.float32(1e-6)  # of the last in a list, which is not as bad as none
@@ -86,6 +92,7 @@ class Sum:
         rule: one of `SUMS`.
         depth: how many first items of each list count: the K above.
         k0: of `reciprocal_rank`.
+        head: the k of `vote`.
     """
 
     def __init__(
@@ -96,6 +103,7 @@ class Sum:
         *,
         depth: int,
         k0: float = 60,
+        head: int = 10,
     ) -> None:
         members = [Lists(lists.items[:, :depth], lists.scores[:, :depth]) for lists in members]
         lists = _stack(members)
@@ -110,12 +118,13 @@ class Sum:
         length = lists.shape[2]
         self.times_lists = rule == "combmnz"
         self.contributions = np.empty(self.places.shape, dtype=np.float32)
-        if rule in ("rank", "reciprocal_rank", "borda"):
+        if rule in ("rank", "reciprocal_rank", "borda", "vote"):
             r = np.arange(1, length + 1)
             by_place = {
                 "rank": 1 / np.log2(r + 1),
                 "reciprocal_rank": 1 / (k0 + r),
                 "borda": (depth - r + 1) / depth,
+                "vote": (r <= head) + (depth - r + 1) / 2 ** (10 + np.ceil(np.log2(depth))),
             }[rule]
             table = np.concatenate([[0], by_place]).astype(np.float32)
             kernels.look_up(table, self.places, self.contributions)
@@ -313,17 +322,19 @@ def make_fusion(
         tie_order: (I,) items, the preferred first.
         k0: of `reciprocal_rank`.
         depth: how many first items of each list count.
-        head: of `interleave`.
+        head: of `interleave`, and the k of `vote`.
 
     >>> ease = Lists(np.int32([[0, 1, 2]]), np.float32([[9, 8, 7]]))
     >>> recvae = Lists(np.int32([[3, 1, 0]]), np.float32([[.5, .4, .3]]))
     >>> settings = {"k0": 60, "depth": 3, "head": 2}
     >>> make_fusion("rank", [ease, recvae], np.arange(4), **settings).lists(np.ones((1, 2)), 3)
     array([[0, 1, 3]], dtype=int32)
+    >>> make_fusion("vote", [ease, recvae], np.arange(4), **settings).lists(np.ones((1, 2)), 3)
+    array([[1, 0, 3]], dtype=int32)
     >>> make_fusion("interleave", [ease, recvae], np.arange(4), **settings).lists(
     ...     np.array([[2.0, 1.0]]), 4)
     array([[1, 0, 3, 2]], dtype=int32)
     """
     if rule == "interleave":
         return Interleave(members, len(tie_order), depth=depth, head=head)
-    return Sum(members, tie_order, rule, depth=depth, k0=k0)
+    return Sum(members, tie_order, rule, depth=depth, k0=k0, head=head)

@@ -12,7 +12,7 @@ from recsys_lightning.ensemble.fusion import RULES, SUMS, make_fusion
 from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.runs.lists import Lists
 
-NUM_ITEMS, K0 = 12, 7
+NUM_ITEMS, K0, HEAD = 12, 7, 3
 
 
 @st.composite
@@ -47,6 +47,8 @@ def contribution(rule, lists, user, item, depth):
         return 1 / (K0 + r)
     if rule == "borda":
         return (depth - r + 1) / depth
+    if rule == "vote":
+        return (r <= HEAD) + (depth - r + 1) / 2 ** (10 + math.ceil(math.log2(depth)))
     scores = [float(s) for i, s in zip(row, lists.scores[user], strict=False) if i >= 0]
     known = [s for s in scores if s > -math.inf] or [0.0]
     low = min(known)
@@ -79,7 +81,7 @@ def slow_sum(rule, made, weights, user, depth):
 @given(made=members(), seed=st.integers(0, 99), depth=st.integers(1, NUM_ITEMS))
 def test_sums_follow_their_formulas(rule, made, seed, depth):
     weights = weights_for(made, seed)
-    fusion = make_fusion(rule, made, np.arange(NUM_ITEMS)[::-1], k0=K0, depth=depth, head=3)
+    fusion = make_fusion(rule, made, np.arange(NUM_ITEMS)[::-1], k0=K0, depth=depth, head=HEAD)
     lists = fusion.lists(weights[None], NUM_ITEMS)
     for user in range(len(lists)):
         ours = [int(item) for item in lists[user] if item >= 0]
@@ -88,6 +90,32 @@ def test_sums_follow_their_formulas(rule, made, seed, depth):
         score = dict(slow)  # of items nearly level the rounding decides
         for item, (_, expected) in zip(ours, slow, strict=True):
             assert score[item] == pytest.approx(expected, rel=1e-5)
+
+
+@settings(max_examples=100, deadline=None)
+@given(made=members(max_members=7), seed=st.integers(0, 99), depth=st.integers(1, NUM_ITEMS))
+def test_votes_are_counted_and_then_places(made, seed, depth):
+    """Exactly: no rounding stands between two items of as many votes and the same sum of places."""
+    fusion = make_fusion("vote", made, np.arange(NUM_ITEMS)[::-1], k0=K0, depth=depth, head=HEAD)
+    for weights in (np.ones(len(made)), weights_for(made, seed)):
+        lists = fusion.lists(weights[None], NUM_ITEMS)
+        for user in range(len(lists)):
+            rows = [lists.items[user, :depth].tolist() for lists in made]
+            keys = {}
+            named = {item for row, w in zip(rows, weights, strict=True) if w for item in row}
+            for item in named - {-1}:
+                places = [row.index(item) + 1 if item in row else depth + 1 for row in rows]
+                votes = sum(weights[n] for n, row in enumerate(rows) if item in row[:HEAD])
+                keys[item] = -votes, sum(weights * places), -item
+            ours = [int(item) for item in lists[user] if item >= 0]
+            assert ours == sorted(keys, key=keys.get)
+
+
+def test_one_vote_is_more_than_many_places_behind_the_first_k():
+    often = [[2, 3, 4, 1]] * 20
+    made = [Lists(np.int32([row]), np.float32([[4, 3, 2, 1]])) for row in (*often, [2, 3, 0, -1])]
+    fusion = make_fusion("vote", made, np.arange(5), k0=K0, depth=100, head=HEAD)
+    assert fusion.lists(np.ones((1, 21)), 5).tolist() == [[2, 3, 4, 0, 1]]
 
 
 def slow_interleave(made, weights, user, head, length):
