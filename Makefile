@@ -51,8 +51,8 @@ format: install ## Put the code in shape, and strip the notebooks' outputs
 	$(BIN)/ruff format .
 	$(BIN)/nbstripout --keep-id --extra-keys metadata.language_info notebooks/*.ipynb
 
-leaderboard: install ## Leaderboard and report of any runs: RUNS="outputs multirun/a" OUT=folder
-	$(BIN)/python -m recsys_lightning.report $(RUNS) $(if $(OUT),--out $(OUT))
+leaderboard: install ## Leaderboard and report of any runs: RUNS="outputs multirun/a" OUT=folder, and SCORES=scores.csv (run,score) of a public leaderboard
+	$(BIN)/python -m recsys_lightning.report $(RUNS) $(if $(OUT),--out $(OUT)) $(if $(SCORES),--scores $(SCORES))
 
 sweep: install ## Search spaces, one after another: MODELS="ease recvae" SWEEP=folder ARGS="data=..."
 	@status=0; for model in $(MODELS); do \

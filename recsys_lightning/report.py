@@ -21,11 +21,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m recsys_lightning.report", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, help="runs or sweeps")
     parser.add_argument("--out", type=Path, help="for the files; default: the first folder")
+    parser.add_argument(
+        "--scores",
+        type=Path,
+        help="a file of run, score: what a leaderboard said; which holdout's metrics follow it",
+    )
     options = parser.parse_args(arguments)
     out = options.out or options.folders[0]
     try:
         with signals_raise():
-            report = write_report(out, options.folders)
+            report = write_report(out, options.folders, scores=options.scores)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -17,7 +17,7 @@ from recsys_lightning.reports.importance import importances
 from recsys_lightning.reports.leaderboard import (
     varied,
 )
-from recsys_lightning.reports.report import COMPARED, SHOWN_IN_LEADERBOARD, Report
+from recsys_lightning.reports.report import AGREEING, COMPARED, SHOWN_IN_LEADERBOARD, Report
 
 
 def as_markdown(report: Report, folder: Path) -> str:
@@ -33,6 +33,8 @@ def as_markdown(report: Report, folder: Path) -> str:
         parts += [f"Run one again, or with other data: `{command}`"]
     if len(report.compared):
         parts += ["## Which differences are real", COMPARED, markdown_table(_differences(report))]
+    if len(report.agreement):
+        parts += [f"## {FOLLOWED}", AGREEING, markdown_table(_agreement(report))]
     for model, shares in _importances(report).items():
         table = pd.DataFrame({"option": shares.index, "importance": shares.values})
         parts += [f"## What mattered for {model}", markdown_table(table)]
@@ -54,6 +56,9 @@ def as_html(report: Report) -> str:
         if len(report.compared):
             parts += ["<h2>Which differences are real</h2>", f"<p>{COMPARED}</p>"]
             parts += [_html_table(_differences(report))]
+        if len(report.agreement):
+            parts += [f"<h2>{FOLLOWED}</h2>", f"<p>{AGREEING}</p>"]
+            parts += [_html_table(_agreement(report))]
         drawn = {"Best of each model, drawn": figures.best_per_model(report.best, report.monitor)}
         drawn["Runs in the order in which they finished"] = figures.history(done, report.monitor)
         drawn["Time and memory"] = figures.costs(done, report.monitor)
@@ -78,6 +83,7 @@ def as_html(report: Report) -> str:
     )
 
 
+FOLLOWED = "Which holdout follows the leaderboard"
 PLAIN = {"displayModeBar": False}
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em }
@@ -102,14 +108,21 @@ def markdown_table(table: pd.DataFrame) -> str:
 
 
 def print_report(console: Console, report: Report, folder: Path) -> None:
-    """The best of each model, and where the files are."""
+    """The best of each model, which holdout follows the leaderboard, and where the files are."""
     if not report.best.empty:
         shown = _shown(report.best, report.monitor).drop(columns="options")  # too wide a column
-        table = Table(*shown.columns, box=SIMPLE_HEAD, show_edge=False, padding=0)  # 80 columns
-        for values in shown.itertuples(index=False):
-            table.add_row(*map(_cell, values))
-        console.print(table)
+        _print_table(console, shown)
+    if len(report.agreement):
+        console.print()
+        _print_table(console, _agreement(report))
     console.print(str(folder / "report.html"), highlight=False, soft_wrap=True)
+
+
+def _print_table(console: Console, shown: pd.DataFrame) -> None:
+    table = Table(*shown.columns, box=SIMPLE_HEAD, show_edge=False, padding=0)  # 80 columns
+    for values in shown.itertuples(index=False):
+        table.add_row(*map(_cell, values))
+    console.print(table)
 
 
 def _overview(report: Report) -> str:
@@ -154,6 +167,17 @@ def _differences(report: Report) -> pd.DataFrame:
     shown["real"] = [
         "yes" if low > 0 else "the other way round" if high < 0 else "not shown"
         for low, high in zip(table.low, table.high, strict=True)
+    ]
+    return shown
+
+
+def _agreement(report: Report) -> pd.DataFrame:
+    """As a reader wants it."""
+    table = report.agreement
+    shown = table[["metric", "holdout", "split", "runs"]].copy()
+    shown["Kendall's tau"] = [f"{tau:+.2f}" for tau in table.tau]
+    shown["95 % interval"] = [
+        f"{low:+.2f} to {high:+.2f}" for low, high in zip(table.low, table.high, strict=True)
     ]
     return shown
 

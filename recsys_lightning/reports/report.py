@@ -1,6 +1,6 @@
 """The tables of a set of runs: what a report shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -11,6 +11,11 @@ COMPARED = (
     "The best run of the first model against the best run of each other, user by user: mean "
     "difference, its 95 % interval by the paired bootstrap. The first was chosen on validation, so "
     "the test set's figures are the fairer ones. Spread over seeds is not in the interval."
+)
+AGREEING = (
+    "Kendall's rank correlation of a metric with the scores, over the runs of a holdout that have "
+    "one, and its 95 % interval by a bootstrap over these runs: validation follows the leaderboard "
+    "where the interval is above 0. Holdouts whose intervals overlap may differ by chance."
 )
 
 
@@ -25,6 +30,7 @@ class Report:
         board: a row a configuration, best first.
         best: its first row of every model.
         compared: the best model against the others, by the paired bootstrap over users.
+        agreement: of each holdout's metrics with a leaderboard's scores; empty without scores.
     """
 
     title: str
@@ -33,6 +39,7 @@ class Report:
     board: pd.DataFrame
     best: pd.DataFrame
     compared: pd.DataFrame
+    agreement: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def failed(self) -> pd.DataFrame:

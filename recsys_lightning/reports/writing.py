@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from recsys_lightning.errors import InputError
+from recsys_lightning.reports.agreement import agreement
 from recsys_lightning.reports.leaderboard import (
     ENSEMBLE,
     best_per_model,
@@ -23,16 +25,22 @@ from recsys_lightning.sweeps.jobs import Runs
 from recsys_lightning.writing import replacing
 
 
-def write_report(folder: Path, sources: Sequence[Path], known: Runs | None = None) -> Report:
+def write_report(
+    folder: Path,
+    sources: Sequence[Path],
+    known: Runs | None = None,
+    scores: Path | None = None,
+) -> Report:
     """Read the runs below some folders, write the report's files.
 
     Args:
         folder: for the files; made if missing.
         sources: folders of runs or of sweeps.
         known: runs that were read already.
+        scores: a file of what a leaderboard said of some of them, see `reports.agreement`.
 
     Raises:
-        InputError: there is no run.
+        InputError: there is no run, or something is wrong with the scores.
     """
     known = known or Runs()
     runs = runs_table(sources, folder, known)
@@ -43,7 +51,10 @@ def write_report(folder: Path, sources: Sequence[Path], known: Runs | None = Non
     board = leaderboard(runs, monitor)
     best = best_per_model(board)
     compared = differences(best, folder, monitor, known)
-    report = Report(folder.resolve().name, monitor, runs, board, best, compared)
+    agreeing = pd.DataFrame()
+    if scores is not None:
+        agreeing = agreement(scores, runs, folder, sources, monitor, known)
+    report = Report(folder.resolve().name, monitor, runs, board, best, compared, agreeing)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in (
         ("runs.csv", runs.drop(columns=["job", "repeated"]).to_csv(index=False)),
