@@ -17,7 +17,7 @@ from recsys_lightning.reports.importance import importances
 from recsys_lightning.reports.leaderboard import (
     varied,
 )
-from recsys_lightning.reports.report import AGREEING, COMPARED, SHOWN_IN_LEADERBOARD, Report
+from recsys_lightning.reports.report import AGREEING, COMPARED, DRAWN, SHOWN_IN_LEADERBOARD, Report
 
 
 def as_markdown(report: Report, folder: Path) -> str:
@@ -33,6 +33,8 @@ def as_markdown(report: Report, folder: Path) -> str:
         parts += [f"Run one again, or with other data: `{command}`"]
     if len(report.compared):
         parts += ["## Which differences are real", COMPARED, markdown_table(_differences(report))]
+    if len(report.draws):
+        parts += [f"## {SPREAD}", DRAWN, markdown_table(_draws(report))]
     if len(report.agreement):
         parts += [f"## {FOLLOWED}", AGREEING, markdown_table(_agreement(report))]
     for model, shares in _importances(report).items():
@@ -56,6 +58,8 @@ def as_html(report: Report) -> str:
         if len(report.compared):
             parts += ["<h2>Which differences are real</h2>", f"<p>{COMPARED}</p>"]
             parts += [_html_table(_differences(report))]
+        if len(report.draws):
+            parts += [f"<h2>{SPREAD}</h2>", f"<p>{DRAWN}</p>", _html_table(_draws(report))]
         if len(report.agreement):
             parts += [f"<h2>{FOLLOWED}</h2>", f"<p>{AGREEING}</p>"]
             parts += [_html_table(_agreement(report))]
@@ -83,6 +87,7 @@ def as_html(report: Report) -> str:
     )
 
 
+SPREAD = "How much the draw of the holdout matters"
 FOLLOWED = "Which holdout follows the leaderboard"
 PLAIN = {"displayModeBar": False}
 STYLE = """
@@ -108,13 +113,14 @@ def markdown_table(table: pd.DataFrame) -> str:
 
 
 def print_report(console: Console, report: Report, folder: Path) -> None:
-    """The best of each model, which holdout follows the leaderboard, and where the files are."""
+    """The best of each model, what draws and a leaderboard say, and where the files are."""
     if not report.best.empty:
         shown = _shown(report.best, report.monitor).drop(columns="options")  # too wide a column
         _print_table(console, shown)
-    if len(report.agreement):
-        console.print()
-        _print_table(console, _agreement(report))
+    for table, shown_as in ((report.draws, _draws), (report.agreement, _agreement)):
+        if len(table):
+            console.print()
+            _print_table(console, shown_as(report))
     console.print(str(folder / "report.html"), highlight=False, soft_wrap=True)
 
 
@@ -168,6 +174,15 @@ def _differences(report: Report) -> pd.DataFrame:
         "yes" if low > 0 else "the other way round" if high < 0 else "not shown"
         for low, high in zip(table.low, table.high, strict=True)
     ]
+    return shown
+
+
+def _draws(report: Report) -> pd.DataFrame:
+    """As a reader wants it."""
+    table = report.draws.head(SHOWN_IN_LEADERBOARD)
+    shown = table[["metric", "model", "options", "draws", "seeds"]].copy()
+    for name in ("mean", "between_draws", "between_seeds"):
+        shown[name.replace("_", " ")] = ["" if pd.isna(x) else f"{x:.4f}" for x in table[name]]
     return shown
 
 

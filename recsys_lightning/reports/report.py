@@ -17,6 +17,11 @@ AGREEING = (
     "one, and its 95 % interval by a bootstrap over these runs: validation follows the leaderboard "
     "where the interval is above 0. Holdouts whose intervals overlap may differ by chance."
 )
+DRAWN = (
+    "Configurations that were run on several draws of what is held out: the mean over the draws, "
+    "the standard deviation between their means, and that between the seeds of one draw. With one "
+    "seed a draw, the first holds both. What differs by less may be the draw's luck."
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Report:
         board: a row a configuration, best first.
         best: its first row of every model.
         compared: the best model against the others, by the paired bootstrap over users.
+        draws: configurations that were run on several draws of their holdout.
         agreement: of each holdout's metrics with a leaderboard's scores; empty without scores.
     """
 
@@ -39,6 +45,7 @@ class Report:
     board: pd.DataFrame
     best: pd.DataFrame
     compared: pd.DataFrame
+    draws: pd.DataFrame = field(default_factory=pd.DataFrame)
     agreement: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property

@@ -9,6 +9,7 @@ import yaml
 
 from recsys_lightning.errors import InputError
 from recsys_lightning.reports.agreement import agreement
+from recsys_lightning.reports.draws import draws
 from recsys_lightning.reports.leaderboard import (
     ENSEMBLE,
     best_per_model,
@@ -51,10 +52,10 @@ def write_report(
     board = leaderboard(runs, monitor)
     best = best_per_model(board)
     compared = differences(best, folder, monitor, known)
-    agreeing = pd.DataFrame()
+    drawn, agreeing = draws(runs, folder, monitor, known), pd.DataFrame()
     if scores is not None:
         agreeing = agreement(scores, runs, folder, sources, monitor, known)
-    report = Report(folder.resolve().name, monitor, runs, board, best, compared, agreeing)
+    report = Report(folder.resolve().name, monitor, runs, board, best, compared, drawn, agreeing)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in (
         ("runs.csv", runs.drop(columns=["job", "repeated"]).to_csv(index=False)),

@@ -303,3 +303,14 @@ def test_seeds_of_any_model(tmp_path):
     sweep(tmp_path, "sweep=seeds", "model=popularity")
     assert [result.seed for _, result in results(tmp_path / "sweep")] == [1, 2, 3, 4, 5]
     assert len({result.repeated for _, result in results(tmp_path / "sweep")}) == 1
+
+
+def test_draws_of_any_holdout(tmp_path):
+    done = sweep(tmp_path, "sweep=holdouts", "model=popularity", "holdout=random")
+    runs = list(results(tmp_path / "sweep"))
+    assert [result.config["holdout"]["seed"] for _, result in runs] == [0, 1, 2, 3, 4]
+    assert len({result.split for _, result in runs}) == 5
+    mean = sum(result.metrics["val/recall@10"] for _, result in runs) / 5
+    report = (tmp_path / "sweep/report.md").read_text()
+    assert f"| val/recall@10 | popularity |  | 5 | 1 | {mean:.4f} |" in report
+    assert "between draws" in done.stdout
