@@ -25,7 +25,7 @@ def draws(runs: pd.DataFrame, base: Path, monitor: str, known: Runs | None = Non
     Args:
         runs: as `leaderboard.runs_table` returns it.
         base: what its column `run` is relative to.
-        monitor: the metric that decides; it is also told of the test set, where there is one.
+        monitor: the metric that decides; the same one on the test set is given, too.
         known: runs that were read already.
 
     Returns:
