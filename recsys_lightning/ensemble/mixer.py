@@ -1,10 +1,7 @@
 """The learned mixer: LightGBM's LambdaRank over the items that members recommend.
 
-Burges, From RankNet to LambdaRank to LambdaMART, MSR-TR-2010-82. It sees, of a user and an item:
-every member's place and normalised score (missing where its list does not hold the item), the
-number of lists that do, the best place; the item's popularity, mean and latest time; the length of
-the user's history and the time of its last interaction; and how much later that is than the item's
-mean. Extra `rank`.
+Burges, From RankNet to LambdaRank to LambdaMART, MSR-TR-2010-82. What it sees of a user and an item
+is in `features`. Extra `rank`.
 """
 
 import os
@@ -17,7 +14,8 @@ from numpy.typing import NDArray
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble import kernels
-from recsys_lightning.ensemble.fusion import Sum, min_max
+from recsys_lightning.ensemble.features import features
+from recsys_lightning.ensemble.fusion import Sum
 from recsys_lightning.ensemble.members import Stage
 from recsys_lightning.errors import InputError
 from recsys_lightning.runs.lists import Lists
@@ -53,7 +51,7 @@ class Candidates:
     ) -> None:
         self.union = Sum(members, tie_order, "rank", depth=DEPTH)
         self.sizes = np.diff(self.union.starts)
-        self.features = _features(self.union, members, history)
+        self.features = features(self.union, members, history)
 
     def relevant(self, held_out: Interactions) -> NDArray[np.bool_]:
         """(N,) which of them were held out."""
@@ -154,31 +152,3 @@ def _fit(
         candidates.features[rows], relevant[rows].astype(np.int8), group=sizes[sizes > 0]
     )
     return lightgbm.train(SETTINGS | {"seed": seed}, data, num_boost_round=TREES)
-
-
-def _features(union: Sum, members: Sequence[Lists], history: Interactions) -> NDArray[np.float32]:
-    """(N, F) float32; nan is missing."""
-    sizes = np.diff(union.starts)
-    user = np.repeat(np.arange(len(sizes)), sizes)
-    there = union.places > 0
-    columns = []
-    for places, member in zip(union.places, members, strict=True):
-        held = places > 0
-        score = np.full(len(user), np.nan, dtype=np.float32)
-        score[held] = min_max(member)[user[held], places[held] - 1]
-        columns += [np.where(held, places, np.nan), score]
-    columns.append(there.sum(axis=0))
-    columns.append(np.where(there, union.places, np.iinfo(np.int16).max).min(axis=0))
-    popularity = history.popularity
-    columns.append(np.log1p(popularity)[union.items])
-    columns.append(np.log1p(history.lengths)[user])
-    if history.times is not None and len(history.times):
-        first = history.times.min()
-        times = (history.times - first) / max(1, int(history.times.max() - first))
-        mean = np.bincount(history.indices, times, len(popularity)) / np.maximum(popularity, 1)
-        latest, last = np.zeros(len(popularity)), np.zeros(len(sizes))
-        np.maximum.at(latest, history.indices, times)
-        np.maximum.at(last, history.rows, times)
-        columns += [mean[union.items], latest[union.items], last[user]]
-        columns.append(last[user] - mean[union.items])
-    return np.column_stack(columns).astype(np.float32)
