@@ -132,6 +132,25 @@ def center_(gram: Tensor, mean: Tensor, num_users: int) -> Tensor:
     return gram.addr_(mean, mean, alpha=-num_users)
 
 
+def centered_bias(mean: Tensor, weight: Tensor) -> Tensor:
+    """What scores of rows as they are need added where the weights are of centred columns.
+
+    (f - m) W + m_X = f W + bias, bias = m_X - m W; the items are the first of the features.
+
+    Args:
+        mean: (F,) m, the column means of the features.
+        weight: (F, I).
+
+    Returns:
+        (I,) of the type of `weight`.
+
+    >>> centered_bias(torch.tensor([0.5, 0.25]), torch.tensor([[0.0], [2.0]]))
+    tensor([0.])
+    """
+    mean = mean.to(weight)
+    return mean[: weight.shape[1]] - mean @ weight
+
+
 class DenseInverse:
     """P itself.
 

@@ -13,6 +13,7 @@ from recsys_lightning.data.batches import Query
 from recsys_lightning.errors import check_range
 from recsys_lightning.families.closed_form import ClosedForm
 from recsys_lightning.functional.admm_slim import admm_slim, admm_slim_bytes, popularity_ridge
+from recsys_lightning.functional.ridge import centered_bias
 from recsys_lightning.functional.sparse import bag_matmul
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class AdmmSlim(ClosedForm):
         log.info("%s", info)
         if self.center:
             mean = self.rows.column_sums().to(self.weight) / self.rows.num_rows
-            self.bias = mean - mean @ self.weight
+            self.bias = centered_bias(mean, self.weight)
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         history = query.history

@@ -24,7 +24,13 @@ from recsys_lightning.functional.higher_order_ease import (
     pair_gram,
     pair_rows,
 )
-from recsys_lightning.functional.ridge import DenseInverse, FewUsers, few_users
+from recsys_lightning.functional.ridge import (
+    DenseInverse,
+    FewUsers,
+    center_,
+    centered_bias,
+    few_users,
+)
 from recsys_lightning.functional.sparse import bag_matmul, gram
 
 
@@ -32,17 +38,20 @@ class EASER(ClosedForm):
     """`s_u = x_u B + z_u C` with z_u,(a,b) = x_ua x_ub for the pairs that most users share.
 
     [B; C] = argmin ||X - XB - ZC||² + l2 ||B||² + pair_l2 ||C||² where diag(B) = 0 and a pair does
-    not predict its own members.
+    not predict its own members. With `center` it is `s_u = (x_u - m) B + (z_u - n) C + m`, where m
+    and n are the means of items and pairs, and both are centred for the fit, too.
 
     Args:
         num_users: U.
         num_items: I.
         l2: ridge of the items, > 0.
         pair_l2: ridge of the pairs, > 0.
-        num_pairs: m, >= 0; memory grows with (I + m)², see `easer_bytes`.
+        num_pairs: how many, >= 0; memory grows with (I + num_pairs)², see `easer_bytes`.
+        center: whether to centre the columns of X and Z.
     """
 
     pairs: Tensor
+    bias: Tensor
 
     def __init__(
         self,
@@ -52,14 +61,17 @@ class EASER(ClosedForm):
         l2: float = 500.0,
         pair_l2: float = 5000.0,
         num_pairs: int = 2000,
+        center: bool = False,
     ) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
         check_range("model.l2", l2, low=0, open_low=True)
         check_range("model.pair_l2", pair_l2, low=0, open_low=True)
         check_range("model.num_pairs", num_pairs, low=0, whole=True)
-        self.l2, self.pair_l2, self.num_pairs = l2, pair_l2, num_pairs
+        self.l2, self.pair_l2, self.num_pairs, self.center = l2, pair_l2, num_pairs, center
         self.register_weight(num_items + num_pairs)
         self.register_buffer("pairs", torch.zeros(num_pairs, 2, dtype=torch.int64))
+        if center:  # a checkpoint without it has none
+            self.register_buffer("bias", torch.zeros(num_items))
 
     def ridge(self, popularity: Tensor, num_users: int) -> Tensor:  # noqa: D102
         return torch.full_like(popularity, self.l2)
@@ -100,17 +112,25 @@ class EASER(ClosedForm):
         ridges = torch.full((self.num_items + len(pairs),), self.l2, dtype=torch.float64)
         ridges[self.num_items :] = self.pair_l2
         if self.gram is None:
-            s = FewUsers(self.rows.to(self.device), ridges, torch.float64).dense()
+            mean = self.rows.column_sums() / self.rows.num_rows
+            rows = self.rows.to(self.device)
+            s = FewUsers(rows, ridges, torch.float64, self.center).dense()
         else:
             joint = feature_gram(self.gram, self.pair_gram)
             self.gram = None
             del self.pair_gram
+            mean = joint.diagonal() / self.rows.num_rows
+            if self.center:
+                center_(joint, mean, self.rows.num_rows)
             s = DenseInverse(joint, ridges).dense()
         self.weight = torch.zeros_like(self.weight, dtype=self.solver_dtype)
         higher_order_ease(s, pairs, out=self.weight[: len(s)])
+        if self.center:
+            self.bias = centered_bias(mean, self.weight[: len(s)])
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         of_items, of_pairs = self.weight[: self.num_items], self.weight[self.num_items :]
         z = pair_features(query.history.dense(self.num_items).to(self.weight), self.pairs)
         scores = bag_matmul(query.history.items, query.history.offsets, of_items)
-        return scores.addmm_(z, of_pairs)
+        scores.addmm_(z, of_pairs)
+        return scores.add_(self.bias) if self.center else scores

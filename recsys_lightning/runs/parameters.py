@@ -32,6 +32,10 @@ NEUTRAL = {
     **{"holdout.valid_share": None, "holdout.test_share": None},
     **{"trainer.check_val_every_n_epoch": 1, "trainer.gradient_clip_val": None},
 }
+# likewise keys of a model, by its class
+NEUTRAL_OF = {
+    "EASER": {"center": False},
+}
 NULL_WAS = {"holdout.valid_items": 10, "holdout.test_items": 10}  # as it stood there before
 # callbacks that show a fit and do not change it, by the end of their class's name
 SHOWN_BY = (
@@ -172,9 +176,10 @@ def _text(content: Any) -> str:
 def _kept(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Without what is not the job's, and with classes in place of their paths."""
     kept: dict[str, Any] = {}
+    later = NEUTRAL_OF.get(str(config.get(TARGET)).rpartition(".")[2], {}).items()
     for key, value in config.items():
         name = f"{prefix}{key}"
-        if name in NOT_THE_JOB or is_neutral(name, value):
+        if name in NOT_THE_JOB or is_neutral(name, value) or (key, value) in later:
             continue
         if value is None:
             value = NULL_WAS.get(name)

@@ -121,6 +121,37 @@ def test_easer_scores_items_and_pairs(interactions, x):
         np.testing.assert_allclose(model.weight[allowed, item], expected, atol=1e-5)
 
 
+def test_easer_centres_items_and_pairs_and_puts_the_means_back(interactions, x):
+    """Each column is a ridge regression of the centred rows; a user without any is no row."""
+    model = fitted(EASER, interactions, l2=4.0, pair_l2=6.0, num_pairs=20, center=True)
+    a, b = model.pairs.T.numpy()
+    features = np.hstack([x, x[:, a] * x[:, b]])
+    mean = features[:-1].mean(0)
+    f, ridge = features[:-1] - mean, np.r_[np.full(x.shape[1], 4.0), np.full(20, 6.0)]
+    ours = scores(model, interactions)
+    for item in range(0, x.shape[1], 7):
+        allowed = np.r_[np.arange(x.shape[1]) != item, (a != item) & (b != item)]
+        g = f[:, allowed].T @ f[:, allowed] + np.diag(ridge[allowed])
+        weight = np.linalg.solve(g, f[:, allowed].T @ f[:, item])
+        np.testing.assert_allclose(model.weight[allowed, item], weight, atol=1e-5)
+        expected = (features - mean)[:, allowed] @ weight + mean[item]
+        np.testing.assert_allclose(ours[:, item], expected, rtol=0, atol=1e-5)
+
+
+def test_easer_of_fewer_pairs_than_asked_for_is_centred_too():
+    x = make_interactions([[0, 1], [1, 2], [0, 1, 2]], 4)
+    model = fitted(EASER, x, l2=1.0, pair_l2=1.0, num_pairs=9, center=True)
+    assert len(model.weight) == 4 + 9
+    mean = x.matrix.toarray().mean(0)
+    assert model.bias[3] == mean[3] == 0
+    assert scores(model, x).isfinite().all()
+
+
+def test_a_checkpoint_of_easer_from_before_it_could_centre_is_whole():
+    assert "bias" not in EASER(num_users=3, num_items=4).state_dict()
+    assert "bias" in EASER(num_users=3, num_items=4, center=True).state_dict()
+
+
 def test_easer_builds_its_gram_matrix_once(interactions, monkeypatch):
     built, original = [], easer.gram
 

@@ -113,10 +113,20 @@ def test_a_move_of_code_changes_no_job():
         ((), "11c82b22c8adfd40"),
         (("model=recvae", "trainer=ddp"), "0efddd0b31c16cbf"),
         (("model=ease", "ckpt_path=a", "seed=3"), "75bca660dfe92966"),
+        (("model=easer",), "6c80f1ebbbe2f6ea"),
+        (("model=admm_slim",), "55bd3e910ca0f5fc"),
     ],
 )
 def test_a_job_keeps_the_hash_that_it_had_before_later_keys_came(overrides, recorded):
     assert hash_of(*overrides) == recorded
+
+
+def test_what_a_later_key_of_a_model_leaves_as_it_was_is_that_models_own_affair():
+    """ADMM-SLIM always had the key that came later to EASER."""
+    assert hash_of("model=easer", "model.center=true") != hash_of("model=easer")
+    for model, kept in (("easer", False), ("admm_slim", True)):
+        config, *_ = parts_of(f"model={model}")
+        assert ("center" in of_the_job(config)["model"]) == kept
 
 
 def test_without_the_seed_repeated_runs_are_one():
