@@ -1,4 +1,4 @@
-"""EASE and EDLAE: item-item weights with a zero diagonal, in closed form."""
+"""EASE, EDLAE and user-side EASE: weights of items, in closed form."""
 
 from torch import Tensor
 
@@ -23,6 +23,35 @@ def ease(p: Tensor) -> Tensor:
             [0.5000, 0.0000]])
     """
     return p.div_(-p.diagonal().clone()).fill_diagonal_(0)
+
+
+def user_side_ease(p: Tensor, l2: float) -> Tensor:
+    """EASE of the transposed matrix, users x users, as weights of items.
+
+    There a user's row x is the ridge regression on the rows X' of the other users, and what it
+    says of the items is the user's scores:
+
+        s = x X'^T (X' X'^T + l2)^-1 X' = x - l2 x (X'^T X' + l2)^-1
+          = x - l2 x P / (1 - x P x^T),   P = (X^T X + l2)^-1, with that user
+
+    by the push-through identity, and that of Sherman and Morrison. The divisor is one number a
+    user and positive, so that x (I - l2 P) ranks all that x has not as s does, without a matrix of
+    users; of a row that is not of X it is the regression on all of X itself.
+
+    Args:
+        p: (I, I) of `ridge.ridge_inverse`; overwritten.
+        l2: the ridge of all items, which is the users' here.
+
+    Returns:
+        (I, I) weights I - l2 P in the memory of `p`.
+
+    >>> import torch
+    >>> user_side_ease(torch.tensor([[4.0, 2.0], [2.0, 4.0]]).inverse(), 1.0)  # P of G + 1
+    tensor([[0.6667, 0.1667],
+            [0.1667, 0.6667]])
+    """
+    p.mul_(-l2).diagonal().add_(1)
+    return p
 
 
 def edlae_ridge(popularity: Tensor, l2: float, dropout: float) -> Tensor:

@@ -33,7 +33,8 @@ NEUTRAL = {
     **{"trainer.check_val_every_n_epoch": 1, "trainer.gradient_clip_val": None},
 }
 # likewise keys of a model, by its class
-NEUTRAL_OF = {
+NEUTRAL_OF: dict[str, dict[str, Any]] = {
+    "EASE": {"side": "item"},
     "EASER": {"center": False},
 }
 NULL_WAS = {"holdout.valid_items": 10, "holdout.test_items": 10}  # as it stood there before

@@ -76,6 +76,36 @@ def test_ease_scores_by_the_weights_of_its_ridge(interactions, x, dropout):
     np.testing.assert_allclose(scores(model, interactions), x @ weight, atol=1e-5)
 
 
+def test_user_side_ease_is_ease_of_the_transposed_matrix(interactions, x):
+    """But for a positive factor of each user; and an unknown user is a row that is left out."""
+    model = fitted(EASE, interactions, l2=4.0, side="user")
+    weight = dense_ease(x.T, 4.0)
+    expected, ours = (x.T @ weight).T, scores(model, interactions).numpy()
+    p = np.linalg.inv(x.T @ x + 4.0 * np.eye(x.shape[1]))
+    factor = 1 - ((x @ p) * x).sum(1, keepdims=True)
+    assert factor.min() > 0.1
+    unseen = x == 0
+    np.testing.assert_allclose(ours[unseen], (expected * factor)[unseen], atol=1e-5)
+    others = interactions.select(interactions.rows != 3)
+    alone = scores(fitted(EASE, others, l2=4.0, side="user"), interactions).numpy()[3]
+    np.testing.assert_allclose(alone, expected[3], atol=1e-5)  # seen items, too
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"side": "both"}, r"model\.side=both: expected one of item, user"),
+        (
+            {"side": "user", "dropout": 0.2},
+            r"model\.dropout=0\.2: expected 0 with model\.side=user",
+        ),
+    ],
+)
+def test_ease_of_another_side_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        EASE(num_users=3, num_items=4, **options)
+
+
 def test_admm_slim_centres_the_rows_and_puts_the_means_back(interactions, x):
     """Without L1 it is EASE of the centred rows; a user without interactions is no row."""
     model = fitted(
