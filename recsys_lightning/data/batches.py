@@ -25,6 +25,8 @@ class Bag(NamedTuple):
     tensor([[2, 0],
             [3, 3],
             [3, 1]])
+    >>> bag.ages
+    tensor([1, 0, 0])
     >>> bag.latest(1).items.tolist(), bag.take(torch.tensor([2, 0])).items.tolist()
     ([0, 1], [1, 2, 0])
     """
@@ -42,10 +44,16 @@ class Bag(NamedTuple):
         """(N,) int64 the row of every item."""
         return torch.repeat_interleave(self.lengths, output_size=len(self.items))
 
-    def dense(self, num_items: int) -> Tensor:
-        """(B, I) float32 zeros and ones."""
+    @property
+    def ages(self) -> Tensor:
+        """(N,) int64 how many later items its row has, of every item."""
+        ends = torch.repeat_interleave(self.offsets[1:], self.lengths, output_size=len(self.items))
+        return ends - 1 - torch.arange(len(self.items), device=self.items.device)
+
+    def dense(self, num_items: int, factors: Tensor | None = None) -> Tensor:
+        """(B, I) float32 zeros, and ones or the factors (N,) of the items."""
         dense = torch.zeros(len(self.lengths), num_items, device=self.items.device)
-        dense[self.rows, self.items.long()] = 1.0
+        dense[self.rows, self.items.long()] = 1.0 if factors is None else factors.to(dense)
         return dense
 
     def drop(self, p: float) -> "Bag":

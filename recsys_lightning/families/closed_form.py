@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recsys_lightning.data.batches import Rows
+from recsys_lightning.data.batches import Bag, Rows
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.functional.recency import recency_factors
 from recsys_lightning.functional.ridge import (
     DenseInverse,
     FewUsers,
@@ -46,6 +47,7 @@ class ClosedForm(Recommender):
         rows: the training interactions of the users that have any, until solved.
         gram: their Gram matrix; None where it is not needed.
         ridges: (I,) float64 ridges; None where the model states none.
+        recency: for `factors`; at least 0, and 0 where a model has no such parameter.
         solver_dtype: of the Gram matrix, P and the weights: float64 where the ridge is too small
             for that of `weight`.
     """
@@ -56,6 +58,7 @@ class ClosedForm(Recommender):
     ridges: Tensor | None
     solver_dtype: torch.dtype
     gram: Tensor | None = None
+    recency: float = 0.0
 
     def __init__(self, *, num_users: int, num_items: int) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
@@ -128,6 +131,15 @@ class ClosedForm(Recommender):
         if center:
             center_(self.gram, self.rows.column_sums() / self.rows.num_rows, self.rows.num_rows)
         return DenseInverse(self.gram, self.ridges, inverse_dtype)
+
+    def factors(self, history: Bag) -> Tensor | None:
+        """(N,) how much each item of the histories counts, by `self.recency`; None: all alike.
+
+        The rows are in time order, or in that of the file where the data has no times.
+        """
+        if not self.recency:
+            return None
+        return recency_factors(history.ages, self.recency).to(self.weight.dtype)
 
     def progress(self, what: str, total: int) -> Callable[[int], None]:
         """Show a long solve in the trainer's Rich bar, if there is one; call it with the steps."""

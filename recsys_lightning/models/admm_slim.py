@@ -37,6 +37,8 @@ class AdmmSlim(ClosedForm):
         nonnegative: whether C >= 0.
         center: whether to centre the columns of X.
         popularity_power: a: the ridge of item i is l2 * (popularity_i / U)^a; 0 is l2 for all.
+        recency: r >= 0, at scoring alone: the latest item of a history counts 1 + r, the k-th
+            latest 1 + r / k; 0: all alike.
     """
 
     bias: Tensor
@@ -54,6 +56,7 @@ class AdmmSlim(ClosedForm):
         nonnegative: bool = False,
         center: bool = False,
         popularity_power: float = 0.0,
+        recency: float = 0.0,
     ) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
         check_range("model.l1", l1, low=0)
@@ -62,7 +65,8 @@ class AdmmSlim(ClosedForm):
         check_range("model.max_iterations", max_iterations, low=1, whole=True)
         check_range("model.tolerance", tolerance, low=0)
         check_range("model.popularity_power", popularity_power)
-        self.l1, self.l2, self.rho = l1, l2, rho
+        check_range("model.recency", recency, low=0)
+        self.l1, self.l2, self.rho, self.recency = l1, l2, rho, recency
         self.max_iterations, self.tolerance = max_iterations, tolerance
         self.nonnegative, self.center, self.popularity_power = nonnegative, center, popularity_power
         self.register_weight(num_items)
@@ -92,4 +96,5 @@ class AdmmSlim(ClosedForm):
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         history = query.history
-        return bag_matmul(history.items, history.offsets, self.weight).add_(self.bias)
+        scores = bag_matmul(history.items, history.offsets, self.weight, self.factors(history))
+        return scores.add_(self.bias)

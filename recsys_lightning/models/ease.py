@@ -33,6 +33,8 @@ class EASE(ClosedForm):
         dropout: p in [0, 1): adds p / (1 - p) * popularity_i to item i's ridge, which equals
             training on inputs with that dropout (EDLAE); 0 is EASE. There is none of users.
         side: what is regressed on each other, item or user.
+        recency: r >= 0, at scoring alone: the latest item of a history counts 1 + r, the k-th
+            latest 1 + r / k; 0: all alike.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class EASE(ClosedForm):
         l2: float = 500.0,
         dropout: float = 0.0,
         side: str = "item",
+        recency: float = 0.0,
     ) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
         check_range("model.l2", l2, low=0, open_low=True)
@@ -51,7 +54,8 @@ class EASE(ClosedForm):
             raise InputError(f"model.side={side}: expected one of {', '.join(SIDES)}")
         if side == "user" and dropout:
             raise InputError(f"model.dropout={dropout}: expected 0 with model.side=user")
-        self.l2, self.dropout, self.side = l2, dropout, side
+        check_range("model.recency", recency, low=0)
+        self.l2, self.dropout, self.side, self.recency = l2, dropout, side, recency
         self.register_weight(num_items)
 
     def ridge(self, popularity: Tensor, num_users: int) -> Tensor:  # noqa: D102
@@ -62,4 +66,5 @@ class EASE(ClosedForm):
         self.weight = ease(p) if self.side == "item" else user_side_ease(p, self.l2)
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
-        return bag_matmul(query.history.items, query.history.offsets, self.weight)
+        history = query.history
+        return bag_matmul(history.items, history.offsets, self.weight, self.factors(history))

@@ -48,6 +48,8 @@ class EASER(ClosedForm):
         pair_l2: ridge of the pairs, > 0.
         num_pairs: how many, >= 0; memory grows with (I + num_pairs)², see `easer_bytes`.
         center: whether to centre the columns of X and Z.
+        recency: r >= 0, at scoring alone: the latest item of a history counts 1 + r, the k-th
+            latest 1 + r / k; 0: all alike. A pair counts as the geometric mean of its items.
     """
 
     pairs: Tensor
@@ -62,12 +64,15 @@ class EASER(ClosedForm):
         pair_l2: float = 5000.0,
         num_pairs: int = 2000,
         center: bool = False,
+        recency: float = 0.0,
     ) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
         check_range("model.l2", l2, low=0, open_low=True)
         check_range("model.pair_l2", pair_l2, low=0, open_low=True)
         check_range("model.num_pairs", num_pairs, low=0, whole=True)
-        self.l2, self.pair_l2, self.num_pairs, self.center = l2, pair_l2, num_pairs, center
+        check_range("model.recency", recency, low=0)
+        self.l2, self.pair_l2, self.num_pairs = l2, pair_l2, num_pairs
+        self.center, self.recency = center, recency
         self.register_weight(num_items + num_pairs)
         self.register_buffer("pairs", torch.zeros(num_pairs, 2, dtype=torch.int64))
         if center:  # a checkpoint without it has none
@@ -130,7 +135,9 @@ class EASER(ClosedForm):
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         of_items, of_pairs = self.weight[: self.num_items], self.weight[self.num_items :]
-        z = pair_features(query.history.dense(self.num_items).to(self.weight), self.pairs)
-        scores = bag_matmul(query.history.items, query.history.offsets, of_items)
+        history, factors = query.history, self.factors(query.history)
+        x = history.dense(self.num_items, None if factors is None else factors.sqrt())
+        z = pair_features(x.to(self.weight), self.pairs)
+        scores = bag_matmul(history.items, history.offsets, of_items, factors)
         scores.addmm_(z, of_pairs)
         return scores.add_(self.bias) if self.center else scores

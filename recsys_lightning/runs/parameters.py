@@ -34,8 +34,9 @@ NEUTRAL = {
 }
 # likewise keys of a model, by its class
 NEUTRAL_OF: dict[str, dict[str, Any]] = {
-    "EASE": {"side": "item"},
-    "EASER": {"center": False},
+    "EASE": {"side": "item", "recency": 0.0},
+    "AdmmSlim": {"recency": 0.0},
+    "EASER": {"center": False, "recency": 0.0},
 }
 NULL_WAS = {"holdout.valid_items": 10, "holdout.test_items": 10}  # as it stood there before
 # callbacks that show a fit and do not change it, by the end of their class's name

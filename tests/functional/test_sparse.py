@@ -54,6 +54,21 @@ def test_bag_matmul_equals_scipy(compute, dtype, rows, num_columns):
     np.testing.assert_allclose(product.numpy(), x @ weight.numpy(), rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("compute", [bag_matmul, sparse.bag_matmul_torch], ids=["kernel", "torch"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@settings(max_examples=50, deadline=None)
+@given(rows=ragged(), num_columns=st.sampled_from([1, 3, 513]))
+def test_bag_matmul_with_factors_equals_scipy(compute, dtype, rows, num_columns):
+    items, offsets, x = rows
+    weight = torch.randn(x.shape[1], num_columns, dtype=dtype)
+    factors = torch.rand(len(items), dtype=dtype)
+    weighted = csr_array((factors.numpy(), x.indices, x.indptr), shape=x.shape)
+    tolerance = 1e-4 if dtype == torch.float32 else 1e-12
+    np.testing.assert_allclose(
+        compute(items, offsets, weight, factors), weighted @ weight.numpy(), rtol=0, atol=tolerance
+    )
+
+
 def test_gram_of_batches_adds_up_to_that_of_all(many_rows):
     items, offsets, num_items = many_rows
     whole = gram(items, offsets, num_items)

@@ -106,6 +106,38 @@ def test_ease_of_another_side_is_refused(options, message):
         EASE(num_users=3, num_items=4, **options)
 
 
+OPTIONS = {
+    "ease": (EASE, {"l2": 4.0}),
+    "ease of users": (EASE, {"l2": 4.0, "side": "user"}),
+    "ease in float64": (EASE, {"l2": 1e-7}),
+    "admm_slim": (AdmmSlim, {"l1": 0.1, "l2": 4.0, "rho": 5.0, "center": True}),
+    "easer": (EASER, {"l2": 4.0, "pair_l2": 6.0, "num_pairs": 20, "center": True}),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_recency_weighs_the_latest_items_at_scoring_alone(name, interactions, x):
+    cls, options = OPTIONS[name]
+    model, plain = (fitted(cls, interactions, recency=r, **options) for r in (8.0, 0.0))
+    assert torch.equal(model.weight, plain.weight)
+    weighted = np.zeros_like(x)
+    for user in range(len(x)):
+        row = interactions.gather(np.array([user]))[0]
+        weighted[user, row[::-1]] = 1 + 8.0 / np.arange(1, len(row) + 1)
+    features, bias = weighted, getattr(model, "bias", torch.zeros(1)).numpy()
+    if cls is EASER:
+        a, b = model.pairs.T.numpy()
+        features = np.hstack([weighted, np.sqrt(weighted[:, a] * weighted[:, b])])
+    expected = features @ model.weight.double().numpy() + bias
+    np.testing.assert_allclose(scores(model, interactions), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("cls", [EASE, AdmmSlim, EASER])
+def test_a_recency_below_none_is_refused(cls):
+    with pytest.raises(InputError, match=r"model\.recency=-1: expected a number in \[0, inf\)"):
+        cls(num_users=3, num_items=4, recency=-1)
+
+
 def test_admm_slim_centres_the_rows_and_puts_the_means_back(interactions, x):
     """Without L1 it is EASE of the centred rows; a user without interactions is no row."""
     model = fitted(

@@ -99,3 +99,34 @@ def sum_rows(
                 for j in range(last - first):
                     total[j] += a[j]
                 k += 1
+
+
+@njit(parallel=True, cache=True)
+def sum_weighted_rows(
+    items: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    factors: NDArray[np.floating],
+    weight: NDArray[np.floating],
+    out: NDArray[np.floating],
+) -> None:
+    """Write the sums of weight rows, each times its factor (N,), to `out`, four rows at a time."""
+    num_columns = weight.shape[1]
+    for first in range(0, num_columns, _TILE):
+        last = min(first + _TILE, num_columns)
+        for row in prange(len(offsets) - 1):
+            total = out[row, first:last]
+            total[:] = 0
+            k, end = offsets[row], offsets[row + 1]
+            while k + 4 <= end:
+                a, by_a = weight[items[k], first:last], factors[k]
+                b, by_b = weight[items[k + 1], first:last], factors[k + 1]
+                c, by_c = weight[items[k + 2], first:last], factors[k + 2]
+                d, by_d = weight[items[k + 3], first:last], factors[k + 3]
+                for j in range(last - first):
+                    total[j] += (by_a * a[j] + by_b * b[j]) + (by_c * c[j] + by_d * d[j])
+                k += 4
+            while k < end:
+                a, by_a = weight[items[k], first:last], factors[k]
+                for j in range(last - first):
+                    total[j] += by_a * a[j]
+                k += 1
