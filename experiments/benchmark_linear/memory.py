@@ -22,6 +22,7 @@ MODELS = {
     "admm_slim": {"max_iterations": 2, "tolerance": 0.0},
     "easer": {"num_pairs": 1000},
     "multi_ease": {},
+    "tale": {},
 }
 MANY, FEW = 1.0, 0.1  # users an item
 SIZES = {  # items
@@ -30,6 +31,7 @@ SIZES = {  # items
     "admm_slim": [6000, 7000, 8000],
     "easer": [5000, 6000, 7000],
     "multi_ease": [4000, 5000, 6000],
+    "tale": [4000, 5000, 6000],
 }
 
 
@@ -97,16 +99,18 @@ def fit(name, indptr, indices):
     from recsys_lightning.models.admm_slim import AdmmSlim
     from recsys_lightning.models.ease import EASE
     from recsys_lightning.models.easer import EASER
+    from recsys_lightning.models.tale import TALE
 
     asked = [0]
     for module in (closed_form, multi_ease):
         module.require_memory = lambda needed, *_: asked.append(needed)
-    classes = {"ease": EASE, "admm_slim": AdmmSlim, "easer": EASER}
+    classes = {"ease": EASE, "admm_slim": AdmmSlim, "easer": EASER, "tale": TALE}
     num_users, num_items = len(indptr) - 1, int(indices.max()) + 1
     x = Ragged(torch.from_numpy(indices), torch.from_numpy(indptr), num_items)
     build = classes.get(name.split("-")[0], multi_ease.MultiEASE)
     model = build(num_users=num_users, num_items=num_items, **MODELS[name])
-    model.prepare(SimpleNamespace(indptr=indptr, indices=indices))
+    times = np.arange(len(indices))
+    model.prepare(SimpleNamespace(indptr=indptr, indices=indices, times=times))
     if name == "multi_ease":
         train(model, x.rows(slice(0, min(100, num_users))))
         return max(asked)

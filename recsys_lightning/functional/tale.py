@@ -62,6 +62,21 @@ def prefix_grams(
     )
 
 
+def median_gap(times: Tensor, offsets: Tensor) -> float:
+    """The median time from one entry of a row to the next, of those that differ; 1 if none does.
+
+    Args:
+        times: (N,) ascending in each row.
+        offsets: (B+1,).
+
+    >>> median_gap(torch.tensor([1, 1, 4, 9, 900]), torch.tensor([0, 4, 4, 5]))
+    3.0
+    """
+    row = torch.repeat_interleave(offsets.diff(), output_size=len(times))
+    gaps = times.diff()[(row.diff() == 0) & (times.diff() > 0)]
+    return float(gaps.median()) if len(gaps) else 1.0
+
+
 def fold_(matrix: Tensor) -> Tensor:
     """Add what stands above the diagonal to what stands below it; above it is to be read no more.
 

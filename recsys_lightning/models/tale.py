@@ -1,26 +1,28 @@
 """TALE: item-item ridge regression on what came before, weighted by time, in closed form.
 
 Park, Yoon, Choi and Lee, Temporal linear item-item model for sequential recommendation, WSDM 2025
-(arXiv 2412.07382, psm1206/TALE). We differ: times count in days, where the authors' code scales
-them to [0, 1]; an item's popularity is that of all training, where the paper takes it about the
-time of the interaction; and weights are the paper's, to which that code adds 1.
+(arXiv 2412.07382, psm1206/TALE). We differ: times count in gaps of the data, where the authors'
+code scales them to [0, 1]; an item's popularity is that of all training, where the paper takes it
+about the time of the interaction; and weights are the paper's, to which that code adds 1.
 """
 
+import logging
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from recsys_lightning.data.batches import Bag, Query, Rows
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.errors import InputError, check_range
+from recsys_lightning.errors import check_range
 from recsys_lightning.families.closed_form import ClosedForm
 from recsys_lightning.functional.dense import blocked_numbers, matmul
 from recsys_lightning.functional.ridge import DenseInverse
 from recsys_lightning.functional.sparse import bag_matmul
-from recsys_lightning.functional.tale import fold_, prefix_grams
+from recsys_lightning.functional.tale import fold_, median_gap, prefix_grams
 
-DAY = 86_400  # seconds
+log = logging.getLogger(__name__)
 
 
 class TALE(ClosedForm):
@@ -36,7 +38,8 @@ class TALE(ClosedForm):
         num_users: U.
         num_items: I.
         l2: ridge, > 0.
-        tau_train: days, > 0.
+        tau_train: in gaps, > 0. A gap is the data's own unit: the median time between one
+            interaction of a user and the next, without those at the same time.
         tau_inference: items, > 0.
         floor: of the weight by time, in [0, 1]: what an item keeps however old it is.
         popularity_power: a; below 0 popular items count less.
@@ -48,9 +51,9 @@ class TALE(ClosedForm):
         num_users: int,
         num_items: int,
         l2: float = 1000.0,
-        tau_train: float = 1.0,
-        tau_inference: float = 10.0,
-        floor: float = 0.1,
+        tau_train: float = 10.0,
+        tau_inference: float = 7.0,
+        floor: float = 0.02,
         popularity_power: float = 0.0,
     ) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
@@ -68,19 +71,14 @@ class TALE(ClosedForm):
         return 8 * (squares * self.num_items**2 + blocked_numbers(self.num_items))
 
     def prepare(self, interactions: Interactions) -> None:
-        """Keep the times, of which a batch has none.
-
-        Raises:
-            InputError: the data has none.
-        """
-        if interactions.times is None:
-            raise InputError(
-                "model=tale weighs interactions by their times, and the data has none: name their "
-                "column (data.time_column), or choose another model"
-            )
+        """Keep the times, which a batch does not hold; positions where the data has none."""
         super().prepare(interactions)
-        offsets = torch.from_numpy(interactions.indptr)
-        self.times = Bag(torch.from_numpy(interactions.times), offsets)
+        times = interactions.times
+        if times is None:
+            log.warning("the data has no times: the positions in the file's order stand for them")
+            times = np.arange(interactions.num_interactions)
+        self.times = Bag(torch.from_numpy(times), torch.from_numpy(interactions.indptr))
+        self.gap = median_gap(*self.times)
 
     def begin(self) -> None:  # noqa: D102
         size = self.num_items
@@ -92,7 +90,7 @@ class TALE(ClosedForm):
             rows.history.items,
             self.times.take(rows.users.cpu()).items,
             rows.history.offsets,
-            self.tau_train * DAY,
+            self.tau_train * self.gap,
             self.floor,
             self.sources,
             self.targets,
@@ -107,8 +105,9 @@ class TALE(ClosedForm):
         for statistic in self.statistics():
             statistic.mul_(scale).mul_(scale[:, None])
         p = DenseInverse(fold_(self.sources), self.l2).dense()
-        self.weight = matmul(p, self.targets, out=torch.empty_like(p)).to(self.weight.dtype)
-        del self.sources, self.targets, self.times
+        b = matmul(p, self.targets, out=torch.empty_like(p))
+        del p, self.sources, self.targets, self.times
+        self.weight = b.to(self.weight.dtype)
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         history = query.history

@@ -23,7 +23,9 @@ def memory():
     not Path("/proc/self/clear_refs").exists(), reason="the peak cannot be set back"
 )
 @pytest.mark.parametrize("users_an_item", [1.0, 0.5, 0.1])
-@pytest.mark.parametrize("model", ["ease", "ease-double", "admm_slim", "easer", "multi_ease"])
+@pytest.mark.parametrize(
+    "model", ["ease", "ease-double", "admm_slim", "easer", "multi_ease", "tale"]
+)
 def test_the_guard_asks_for_what_a_fit_needs(memory, model, users_an_item):
     for num_items in memory.SIZES[model]:
         result = memory.measured(model, int(users_an_item * num_items), num_items)
