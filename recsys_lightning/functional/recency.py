@@ -7,8 +7,7 @@ def recency_factors(ages: Tensor, recency: float) -> Tensor:
     """The latest item counts 1 + recency, the k-th latest 1 + recency / k.
 
     A sum of two voices: the whole history, in which all items count alike, and the session, which
-    falls with 1 / k. On MovieLens-1M that beat exp(-age / tau), with and without a floor, where
-    the next item is asked for, and where items of any time are, each at its best value.
+    falls with 1 / k.
 
     Args:
         ages: (N,) 0 of the latest item.

@@ -31,13 +31,10 @@ NEUTRAL = {
     **{"data.min_user_interactions": 0, "data.min_item_interactions": 0},
     **{"holdout.valid_share": None, "holdout.test_share": None},
     **{"trainer.check_val_every_n_epoch": 1, "trainer.gradient_clip_val": None},
+    **{"model.side": "item", "model.recency": 0.0},
 }
-# likewise keys of a model, by its class
-NEUTRAL_OF: dict[str, dict[str, Any]] = {
-    "EASE": {"side": "item", "recency": 0.0},
-    "AdmmSlim": {"recency": 0.0},
-    "EASER": {"center": False, "recency": 0.0},
-}
+# likewise keys that another model always had
+NEUTRAL_OF = {"easer": {"center": False}}
 NULL_WAS = {"holdout.valid_items": 10, "holdout.test_items": 10}  # as it stood there before
 # callbacks that show a fit and do not change it, by the end of their class's name
 SHOWN_BY = (
@@ -109,6 +106,9 @@ def identity(
     for group in CLASSES:
         if isinstance(kept.get(group), dict) and f"{group}.{TARGET}" not in given:
             kept[group].pop(TARGET, None)
+    for key, value in NEUTRAL_OF.get(str(choices.get("model")), {}).items():
+        if kept["model"].get(key) == value:
+            del kept["model"][key]
     chosen = {group: choices.get(group) for group in CLASSES}
     return {"version": VERSION, "choices": chosen, "data": data, "config": kept}
 
@@ -178,10 +178,9 @@ def _text(content: Any) -> str:
 def _kept(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Without what is not the job's, and with classes in place of their paths."""
     kept: dict[str, Any] = {}
-    later = NEUTRAL_OF.get(str(config.get(TARGET)).rpartition(".")[2], {}).items()
     for key, value in config.items():
         name = f"{prefix}{key}"
-        if name in NOT_THE_JOB or is_neutral(name, value) or (key, value) in later:
+        if name in NOT_THE_JOB or is_neutral(name, value):
             continue
         if value is None:
             value = NULL_WAS.get(name)

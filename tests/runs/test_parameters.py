@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from recsys_lightning.instantiate import make
-from recsys_lightning.runs.parameters import job_hash, of_the_job, split_of
+from recsys_lightning.runs.parameters import identity, job_hash, of_the_job, split_of
 from tests.test_configs import composed
 
 CALLBACKS = "pytorch_lightning.callbacks"
@@ -125,8 +125,8 @@ def test_what_a_later_key_of_a_model_leaves_as_it_was_is_that_models_own_affair(
     """ADMM-SLIM always had the key that came later to EASER."""
     assert hash_of("model=easer", "model.center=true") != hash_of("model=easer")
     for model, kept in (("easer", False), ("admm_slim", True)):
-        config, *_ = parts_of(f"model={model}")
-        assert ("center" in of_the_job(config)["model"]) == kept
+        config, choices, data, _ = parts_of(f"model={model}")
+        assert ("center" in identity(config, choices, data)["config"]["model"]) == kept
 
 
 def test_without_the_seed_repeated_runs_are_one():
