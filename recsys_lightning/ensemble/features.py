@@ -93,11 +93,10 @@ def of_times(
     Times are in days, spans and popularities as log(1 + x); nan where there is nothing to count
     from.
     """
-    some = history.lengths > 0
-    begin, end = np.zeros(len(some), np.int64), np.zeros(len(some), np.int64)
+    some, start = history.lengths > 0, times.min()
+    begin, end = np.full(len(some), start), np.full(len(some), start)
     begin[some] = times[history.indptr[:-1][some]]  # rows are in time order
     end[some] = times[history.indptr[1:][some] - 1]
-    start = times.min()
     order = np.lexsort((times, history.indices))
     by_item, seconds = history.indices[order], times[order] - start
     step = int(seconds.max()) + 2  # one number for (item, time), ascending with both
@@ -105,12 +104,13 @@ def of_times(
     bounds = np.concatenate([[0], np.cumsum(history.popularity)])
 
     at = end[users] - start
+    known = np.where(some, 0.0, np.nan)[users]
     base = items * np.int64(step)
     until = np.searchsorted(keys, base + at, side="right")
     columns: list[NDArray[np.float64]] = [np.log1p((end - begin)[users] / DAY)]
     for window in WINDOWS:
         since = np.searchsorted(keys, base + np.maximum(at - window, -1), side="right")
-        columns.append(np.log1p(until - since))
+        columns.append(np.log1p(until - since) + known)
     days = seconds / DAY
     popular = history.popularity > 0
     ages = np.full((3, history.num_items), np.nan)
@@ -118,6 +118,5 @@ def of_times(
     ages[1, popular] = np.bincount(by_item, days, len(popular))[popular]
     ages[1] /= np.maximum(history.popularity, 1)
     ages[2, popular] = days[bounds[1:][popular] - 1]
-    known = np.where(some, 0.0, np.nan)[users]
     columns += [at / DAY + known - age[items] for age in ages]
     return columns

@@ -71,7 +71,7 @@ def test_every_column_against_a_loop(history, members):
         assert row[8] == pytest.approx(cosines[0] if cosines else 0, abs=1e-6)
         assert row[9] == pytest.approx(np.mean(cosines) if cosines else 0, abs=1e-6)
         if not len(own):
-            assert np.isnan(row[-3:]).all()
+            assert np.isnan(row[11:]).all()
             continue
         end = times[-1]
         assert row[10] == pytest.approx(np.log1p((end - times[0]) / DAY), rel=1e-6)
