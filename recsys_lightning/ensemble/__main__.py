@@ -7,9 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from recsys_lightning.ensemble.build import BEST, Ensemble
+from recsys_lightning.ensemble.build import Ensemble
 from recsys_lightning.ensemble.fusion import RULES
+from recsys_lightning.ensemble.kinds import PROPERTIES
 from recsys_lightning.ensemble.members import AVERAGE, SEPARATE
+from recsys_lightning.ensemble.methods import BEST
 from recsys_lightning.ensemble.search import SEARCHES
 from recsys_lightning.ensemble.show import show
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError, Interrupted
@@ -31,12 +33,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "valid.csv, test.csv and final.csv of user, item, and rank or score",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--fusion", default="rank", help=", ".join(RULES))
+    parser.add_argument(
+        "--fusion", type=_names, default="rank", help=f"some of {', '.join(RULES)}: rank,interleave"
+    )
+    parser.add_argument(
+        "--no-shared-first",
+        action="store_false",
+        dest="shared_first",
+        help="interleave without beginning with what all lists share",
+    )
     parser.add_argument(
         "--weights",
         type=_weights,
         default=BEST,
         help=f"{', '.join((BEST, *SEARCHES))}, or by name: ease=1,recvae=0.7",
+    )
+    parser.add_argument(
+        "--by",
+        type=_names,
+        default=[],
+        help=f"weights for kinds of users, by some of {', '.join(PROPERTIES)}",
     )
     parser.add_argument("--metric", help="such as ndcg@10; by default the runs' monitor")
     parser.add_argument("--depth", type=int, default=100, help="first items of a list that count")
@@ -66,6 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return interruption.code
     show(Console(), result, out)
     return FAILED if result.left_out else 0
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
 
 
 def _weights(text: str) -> str | dict[str, float]:

@@ -190,7 +190,7 @@ class Interleave:
         members: the lists of each, (U, K).
         num_items: I.
         depth: how many first items of each list count.
-        head: among how many first items one must stand in all lists to come first.
+        head: among how many first items one must stand in all lists to come first; 0: none does.
     """
 
     def __init__(self, members: Sequence[Lists], num_items: int, *, depth: int, head: int) -> None:
@@ -202,10 +202,7 @@ class Interleave:
     ) -> NDArray[np.int32]:
         if group is None:
             group = np.zeros(self.members.shape[1], dtype=np.int64)
-        made: NDArray[np.int32] = kernels.interleave_lists(
-            self.members, self.head, self.num_items, weights.astype(np.float32), group, length
-        )
-        return made
+        return quota(self.members, weights[group], length, self.num_items, self.head)
 
     def evaluator(  # noqa: D102
         self, users: NDArray[np.int64], held_out: Interactions, gains: NDArray[np.float64]
@@ -224,6 +221,36 @@ class Interleave:
             return values
 
         return evaluate
+
+
+def quota(
+    lists: NDArray[np.int32], sizes: NDArray[np.number], length: int, num_items: int, head: int = 0
+) -> NDArray[np.int32]:
+    """(U, length) lists to which each member gives as many items as its size says.
+
+    What stands among the first `head` of all lists that have a size comes first, by the sum of its
+    places. Then the members give their next items in turn, evenly spread: of sizes 7 and 3 one has
+    seven of ten places. An item counts for who gives it first; a list that ends leaves its places
+    to the others.
+
+    Args:
+        lists: (M, U, K) items, best first; -1 is none.
+        sizes: (U, M) not negative, for each user.
+        length: of the lists made.
+        num_items: I.
+        head: 0: sizes alone decide.
+
+    >>> lists = np.int32([[[0, 1, 2, 3]], [[3, 4, 5, 6]]])
+    >>> quota(lists, np.array([[3, 1]]), 4, num_items=7)
+    array([[0, 1, 3, 2]], dtype=int32)
+    >>> quota(lists, np.array([[3, 1]]), 4, num_items=7, head=4)
+    array([[3, 0, 1, 4]], dtype=int32)
+    """
+    users = np.arange(lists.shape[1])
+    made: NDArray[np.int32] = kernels.interleave_lists(
+        lists, head, num_items, sizes.astype(np.float32), users, length
+    )
+    return made
 
 
 def min_max(lists: Lists) -> NDArray[np.float32]:
@@ -322,7 +349,7 @@ def make_fusion(
         tie_order: (I,) items, the preferred first.
         k0: of `reciprocal_rank`.
         depth: how many first items of each list count.
-        head: of `interleave`, and the k of `vote`.
+        head: see `Interleave`; and the k of `vote`.
 
     >>> ease = Lists(np.int32([[0, 1, 2]]), np.float32([[9, 8, 7]]))
     >>> recvae = Lists(np.int32([[3, 1, 0]]), np.float32([[.5, .4, .3]]))

@@ -26,6 +26,8 @@ def describe_members(
 ) -> list[dict[str, Any]]:
     """Who takes part, and with what weight; None: the mixer weighs case by case.
 
+    Of weights (B, M) for several kinds of users a member has a list.
+
     `folder` and `seed` are lists where the member is the average of several runs.
     """
     return [
@@ -33,17 +35,19 @@ def describe_members(
             "name": member.name,
             "folder": places(member, out),
             "model": member.result.model,
-            "seed": _one_or_all([result.seed for _, result in member.runs]),
-            "weight": None if weights is None else round(float(weights[n]), 4),
+            "seed": one_or_all([result.seed for _, result in member.runs]),
+            "weight": None
+            if weights is None
+            else one_or_all([round(float(weight), 4) for weight in weights[:, n]]),
         }
         for n, member in enumerate(members)
-        if weights is None or weights[n] > 0
+        if weights is None or weights[:, n].any()
     ]
 
 
 def places(member: Member, out: Path) -> str | list[str]:
     """The folder of a member, or the list of its runs' folders, as a file in `out` names it."""
-    return _one_or_all([relative(folder, out) for folder in member.folders])
+    return one_or_all([relative(folder, out) for folder in member.folders])
 
 
 def complete(lists: NDArray[np.int32], history: Interactions, k: int) -> NDArray[np.int32]:
@@ -115,5 +119,6 @@ def submit(
     return counts
 
 
-def _one_or_all(values: list[Any]) -> Any:
+def one_or_all(values: list[Any]) -> Any:
+    """The value where there is one, else the list."""
     return values[0] if len(values) == 1 else values

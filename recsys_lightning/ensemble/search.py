@@ -38,15 +38,22 @@ class Objective:
         held_out: the items that are hits.
         metric: such as `recall@10`: one that adds up what hits are worth by their place.
         fold: (U,) int64 from 0.
+        among: (U,) which users to look at; None: all.
 
     Raises:
         InputError: another metric.
     """
 
     def __init__(
-        self, fusion: Fusion, held_out: Interactions, metric: str, fold: NDArray[np.int64]
+        self,
+        fusion: Fusion,
+        held_out: Interactions,
+        metric: str,
+        fold: NDArray[np.int64],
+        among: NDArray[np.bool_] | None = None,
     ) -> None:
-        users = np.flatnonzero(held_out.lengths)
+        evaluated = held_out.lengths > 0
+        users = np.flatnonzero(evaluated if among is None else evaluated & among)
         gains, worth = _gains(metric, held_out.lengths[users])
         self._evaluate = fusion.evaluator(users, held_out, gains)
         num_folds = int(fold.max()) + 1

@@ -1,6 +1,6 @@
 """What a user is told about an ensemble: the ways to fuse beside one another, and the gain."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,16 @@ def members_in_words(members: Iterable[Mapping[str, Any]]) -> str:
 
     >>> members_in_words([{"name": "ease", "weight": 1.0}, {"name": "recvae", "weight": 0.7778}])
     'ease 1, recvae 0.78'
+    >>> members_in_words([{"name": "ease", "weight": [1.0, 0.5, 0.0]}])  # of each kind of user
+    'ease 1/0.5/0'
     """
-    return ", ".join(
-        member["name"] + ("" if member["weight"] is None else f" {member['weight']:.2g}")
-        for member in members
-    )
+    return ", ".join(" ".join([m["name"], *_weights_in_words(m["weight"])]) for m in members)
+
+
+def _weights_in_words(weight: float | Sequence[float] | None) -> Iterator[str]:
+    if weight is not None:
+        weights = weight if isinstance(weight, Sequence) else [weight]
+        yield "/".join(f"{each:.2g}" for each in weights)
 
 
 def show(console: Console, result: EnsembleResult, out: Path) -> None:
@@ -45,21 +50,29 @@ def show(console: Console, result: EnsembleResult, out: Path) -> None:
     members = members_in_words(result.members)
     chosen = f"chosen: {result.fusion}, {result.weights}: {members}"
     console.print(chosen, highlight=False, soft_wrap=True)
+    if result.kinds:
+        cuts = ", ".join(f"{cut:.4g}" for cut in result.kinds["cuts"])
+        line = f"kinds of users by {result.kinds['by']}, cut at {cuts}"
+        console.print(line, highlight=False, soft_wrap=True)
     if len(result.methods) == 1:
         console.print(f"one member only: these are the lists of {single['name']}", soft_wrap=True)
-    elif result.weights == "single":
+    elif result.weights == "single" and result.choice:
+        [gain] = result.choice["gain"].values()
+        best = f"{result.choice['fusion']}, {result.choice['name']}"
+        said = "" if result.choice["name"] == "single" else f" ({best}: {_difference(gain)})"
         console.print(
-            f"no fusion beats the best single member: these are the lists of {single['name']}",
+            f"no fusion beats the best single member by more than chance{said}: these are the "
+            f"lists of {single['name']}",
             style="yellow",
             soft_wrap=True,
         )
     for key, gain in result.gain.items():
         line = f"{key} {result.metrics[key]:.4f}"
         if result.weights != "single":
+            of = "cross-fitted" if MetricName.parse(key).stage == "val" else "confirmed"
             line += (
-                f" ({'cross-fitted' if MetricName.parse(key).stage == 'val' else 'confirmed'}), "
-                f"{_difference(gain)} over {single['name']}'s {single['metrics'][key]:.4f}, "
-                f"p = {gain['p']:.2g}" + ("" if gain["low"] > 0 else ": no more than chance")
+                f" ({of}), {_difference(gain)} over {single['name']}'s {single['metrics'][key]:.4f}"
+                f", p = {gain['p']:.2g}" + ("" if gain["low"] > 0 else ": no more than chance")
             )
         console.print(line, highlight=False, soft_wrap=True)
     for path in (RunFolder(out).ensemble, RunFolder(out).submission):

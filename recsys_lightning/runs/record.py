@@ -131,9 +131,12 @@ class EnsembleResult(Result):
     Attributes:
         fusion: the rule that was chosen.
         weights: how they were found.
+        kinds: of users, where each has weights of its own: `by` what, and its `cuts`.
         left_out: `folder` and `reason` of each run that failed.
-        members: `name`, `folder`, `model`, `seed` and `weight` of each.
+        members: `name`, `folder`, `model`, `seed` and `weight` (or that of each kind) of each.
         methods: what there was to choose from, each with its metrics and gain.
+        choice: `name` and `fusion` of the best method, and its `gain` by metric if what chose it is
+            taken into account; it was chosen where that is more than chance.
         oracle: the metric of who picks all hits, by stage.
         best_single: `name`, `folder` and `metrics` of the best member.
         gain: over the best member by metric: `mean`, `low`, `high`, `p`.
@@ -141,9 +144,11 @@ class EnsembleResult(Result):
 
     fusion: str | None = None
     weights: str | None = None
+    kinds: Mapping[str, Any] | None = None
     left_out: Sequence[Mapping[str, Any]] = field(default_factory=list)
     members: Sequence[Mapping[str, Any]] = field(default_factory=list)
     methods: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    choice: Mapping[str, Any] = field(default_factory=dict)
     oracle: Mapping[str, float] = field(default_factory=dict)
     best_single: Mapping[str, Any] = field(default_factory=dict)
     gain: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

@@ -19,16 +19,19 @@ from tests.conftest import make_interactions
 NUM_USERS, NUM_ITEMS, K = 150, 40, 5
 
 
-def make_split(seed=0, test_items=3):
-    """150 users of 15 to 20 items among 40, three of them held out for each stage."""
+def make_split(seed=0, test_items=3, num_users=NUM_USERS, lengths=(15, 20), times=True):
+    """Users of 15 to 20 items among 40, three of them held out for each stage."""
     rng = np.random.default_rng(7)
-    rows = [rng.permutation(NUM_ITEMS)[: rng.integers(15, 21)].tolist() for _ in range(NUM_USERS)]
-    x = make_interactions(rows, NUM_ITEMS)
+    low, high = lengths
+    rows = [
+        rng.permutation(NUM_ITEMS)[: rng.integers(low, high + 1)].tolist() for _ in range(num_users)
+    ]
+    x = make_interactions(rows, NUM_ITEMS, times=times)
     return RandomHoldout(valid_items=3, test_items=test_items, seed=seed).split(x)
 
 
 def write_run(folder, split, skill, *, seed=0, model=None, order=None, splits=None, **told):
-    """A run whose lists find held-out items by skill, with what its result.json says."""
+    """A run whose lists find held-out items by skill, one or each user's, and its result.json."""
     model = model or folder.name.partition("_")[2]
     rng = np.random.default_rng([seed, *model.encode()])
     x = split.interactions
@@ -42,7 +45,8 @@ def write_run(folder, split, skill, *, seed=0, model=None, order=None, splits=No
     for stage, (history, held_out) in stages.items():
         scores = rng.normal(size=(x.num_users, x.num_items))
         if held_out is not None:
-            scores[held_out.rows, held_out.indices] += skill
+            of_user = np.broadcast_to(skill, x.num_users)
+            scores[held_out.rows, held_out.indices] += of_user[held_out.rows]
         items, values = rank_items(
             torch.from_numpy(scores).float(),
             torch.from_numpy(history.indices),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.ensemble.fusion import RULES, SUMS, make_fusion
+from recsys_lightning.ensemble.fusion import RULES, SUMS, make_fusion, quota
 from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.runs.lists import Lists
 
@@ -254,3 +254,26 @@ def test_ties_go_to_the_one_that_is_first_in_tie_order():
         fusion = make_fusion("rank", made, np.array(order), k0=0, depth=2, head=2)
         first = [item for item in order if item < 2]
         assert fusion.lists(np.ones((1, 2)), 3).tolist() == [[*first, -1]]
+
+
+@pytest.mark.parametrize("sizes", [(7, 3), (6, 4), (1, 9), (10, 0), (5, 3, 2)])
+def test_a_quota_is_kept_for_each_user(sizes):
+    """Members of disjoint lists have as many of ten places as their size says, evenly spread."""
+    of_user = np.array([sizes, sizes[::-1]])
+    lists = np.arange(len(sizes) * 2 * 12, dtype=np.int32).reshape(len(sizes), 2, 12)
+    made = quota(lists, of_user, 10, num_items=lists.size)
+    for user, row in enumerate(made):
+        givers = row // 24
+        assert np.bincount(givers, minlength=len(sizes)).tolist() == of_user[user].tolist()
+        for member, size in enumerate(of_user[user]):
+            assert row[givers == member].tolist() == lists[member, user, :size].tolist()
+            shares = (givers == member).cumsum() - size * np.arange(1, 11) / 10
+            assert np.abs(shares).max() <= 1
+
+
+def test_what_all_share_comes_first_only_if_asked_for():
+    lists = np.int32([[[0, 1, 2, 3]], [[4, 5, 3, 6]]])
+    sizes = np.array([[3, 1]])
+    assert quota(lists, sizes, 4, num_items=7).tolist() == [[0, 1, 4, 2]]
+    assert quota(lists, sizes, 4, num_items=7, head=4).tolist() == [[3, 0, 1, 4]]
+    assert quota(lists, sizes, 4, num_items=7, head=2).tolist() == [[0, 1, 4, 2]]
