@@ -7,6 +7,7 @@ output, by construction.
 """
 
 from collections.abc import Callable
+from math import sqrt
 from typing import Any, NamedTuple
 
 import torch
@@ -252,7 +253,10 @@ NORMS: dict[str, Norm] = {
 class Transformer(nn.Module):
     """Blocks of one kind on packed sequences.
 
-    Matrices begin as N(0, 0.02²), biases as zeros.
+    Matrices begin as N(0, 0.02²), but for those of queries, keys and values: they are uniform, as
+    in torch's `MultiheadAttention` (Glorot and Bengio, AISTATS 2010), four times larger at D = 64.
+    So are those of the SASRec that reaches the published figures (Klenitskiy and Vasilev, RecSys
+    2023), and ours learns faster by it. Biases begin as zeros.
 
     Args:
         dim: D.
@@ -317,6 +321,10 @@ def _initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+    elif isinstance(module, Attention):  # after the layers in it
+        for linear in (module.query, module.key_value):
+            bound = sqrt(6 / (4 * linear.in_features))  # of one matrix (3 D, D)
+            nn.init.uniform_(linear.weight, -bound, bound)
 
 
 def positions_from_the_end(offsets: Tensor) -> Tensor:

@@ -145,3 +145,14 @@ def test_no_sequence_has_anything():
 def test_positions_count_from_the_end():
     expected = [place for length in LENGTHS for place in reversed(range(length))]
     assert positions_from_the_end(OFFSETS).tolist() == expected
+
+
+def test_matrices_begin_as_those_of_the_published_sasrec():
+    torch.manual_seed(0)
+    attention = Transformer(64, 1, 1, 0.0).blocks[0].attention
+    reference = nn.MultiheadAttention(64, 1).in_proj_weight  # (3 D, D)
+    ours = torch.cat([attention.query.weight, attention.key_value.weight])
+    assert ours.shape == reference.shape
+    assert ours.std().item() == pytest.approx(reference.std().item(), rel=0.03)
+    assert ours.abs().max().item() == pytest.approx(reference.abs().max().item(), rel=0.01)
+    assert attention.output.weight.std().item() == pytest.approx(0.02, rel=0.05)
