@@ -1,0 +1,86 @@
+"""`python -m experiments.seventeen_ml1m.table`: the tables of README.md, from runs.csv."""
+
+from pathlib import Path
+from statistics import stdev
+
+import pandas as pd
+
+from experiments.seventeen_ml1m.rows import COLUMNS
+from recsys_lightning.functional.bootstrap import holm
+
+HOLDOUTS = {
+    "random": "items of any time, for validation alone (`val`)",
+    "hybrid": "items of any time and the latest (`test`)",
+    "last": "the last item (`test`)",
+}
+MODELS = {
+    "control": ("popularity", "mf_bpr"),
+    "linear": ("ease", "multi_ease", "admm_slim", "easer"),
+    "autoencoder": ("autorec", "multi_dae", "multi_vae", "multi_cdae", "recvae"),
+    "pairwise": ("ncf", "deepfm", "ngcf", "lightgcn"),
+    "sequential": ("sasrec", "bert4rec", "multi_bert4rec", "s3rec"),
+    "beyond the seventeen": ("tale", "xsimgcl"),
+}
+TITLES = (
+    *("family", "model", "recall@10", "ndcg@10", "from EASE, 95 %", "coverage", "novelty"),
+    *("fit, s", "recommend, s", "peak MB", "numbers"),
+)
+
+
+def main():
+    runs = pd.read_csv(Path(__file__).with_name("runs.csv"), names=COLUMNS, header=0)
+    for holdout, asked in HOLDOUTS.items():
+        print(f"### `{holdout}`: {asked}\n\n| {' | '.join(TITLES)} |\n{'|---' * len(TITLES)}|")
+        of_holdout = runs[(runs.holdout == holdout) & runs.options.isna()]
+        surely = significant(of_holdout)
+        for family, models in MODELS.items():
+            for model in models:
+                print(f"| {family} | `{model}` | {cells(of_holdout, model, surely)} |")
+        print()
+
+
+def cells(runs, model, surely):
+    """The row of a model: means over its seeds, and the difference of the first."""
+    found = runs[runs.model == model].sort_values("seed")
+    if found.empty:
+        return "not yet run" + " |" * 8
+    first = found.iloc[0]
+    gain = f"{sign(first.gain)} [{sign(first.low)}, {sign(first.high)}]"
+    if model == "ease":
+        gain = ""
+    elif model in surely:
+        gain = f"**{gain}**"
+    recall = f"{figure(found['recall@10'].mean())} ± {figure(first.se)}"
+    if len(found) > 1:
+        recall += f" ({len(found)} seeds: ± {figure(stdev(found['recall@10']))})"
+    return " | ".join(
+        [
+            recall,
+            figure(found["ndcg@10"].mean()),
+            gain,
+            f"{found['coverage@10'].mean():.2f}",
+            f"{found['novelty@10'].mean():.1f}",
+            *(f"{found[name].mean():,.1f}" for name in ("fit s", "recommend s")),
+            f"{found['peak MB'].max():,.0f}",
+            f"{first.parameters:,.0f}",
+        ]
+    )
+
+
+def significant(runs):
+    """The models that differ from EASE with all tests of a holdout taken together (Holm)."""
+    first = runs.sort_values("seed").drop_duplicates("model")
+    others = first[first.model != "ease"]
+    return set(others.model[holm(others.p.to_numpy()) < 0.05])
+
+
+def figure(value):
+    return f"{value:.4f}".removeprefix("0")
+
+
+def sign(value):
+    return f"{value:+.4f}".replace("0.", ".", 1)
+
+
+if __name__ == "__main__":
+    main()
