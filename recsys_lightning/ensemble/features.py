@@ -4,7 +4,8 @@
                 item), the number of lists that do, the best rank
     item        its popularity, and how similar it is to the user's latest items (of 20,000 items at
                 most)
-    user        the length of the history, and the time that it spans
+    user        what tells kinds of users apart: the length of the history, the time that it spans
+                and how long ago it ended
     time        counted from the user's own last interaction t: the item's popularity in the windows
                 before t, and how long before t it had its first, its mean and its last user
 
@@ -21,10 +22,10 @@ from numpy.typing import NDArray
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble.fusion import Sum, min_max
+from recsys_lightning.ensemble.kinds import DAY, PROPERTIES
 from recsys_lightning.functional.sparse import gram
 from recsys_lightning.runs.lists import Lists
 
-DAY = 86_400  # seconds
 WINDOWS = (7 * DAY, 30 * DAY, 365 * DAY)
 LATEST = 5  # items that are compared with
 MOST_ITEMS = 20_000  # for similarities, whose matrix has a number for each two: 1.6 GB
@@ -35,7 +36,8 @@ def features(union: Sum, members: Sequence[Lists], history: Interactions) -> NDA
     users = np.repeat(np.arange(history.num_users), np.diff(union.starts))
     columns = _of_members(union, members, users)
     columns.append(np.log1p(history.popularity)[union.items])
-    columns.append(np.log1p(history.lengths)[users])
+    known = ["length"] if history.times is None else list(PROPERTIES)
+    columns += [np.log1p(PROPERTIES[name](history))[users] for name in known]
     if history.num_items <= MOST_ITEMS:
         columns += similarities(history, users, union.items)
     if history.times is not None and len(history.times):
@@ -88,15 +90,13 @@ def of_times(
     users: NDArray[np.int64],
     items: NDArray[np.int32],
 ) -> list[NDArray[np.float64]]:
-    """(N,) each: the user's span, the item's popularity in `WINDOWS`, and its age by three times.
+    """(N,) each: the item's popularity in `WINDOWS`, as log(1 + x), and its age by three times.
 
-    Times are in days, spans and popularities as log(1 + x); nan where there is nothing to count
-    from.
+    Ages are in days; nan where there is nothing to count from.
     """
     some, start = history.lengths > 0, times.min()
-    begin, end = np.full(len(some), start), np.full(len(some), start)
-    begin[some] = times[history.indptr[:-1][some]]  # rows are in time order
-    end[some] = times[history.indptr[1:][some] - 1]
+    end = np.full(len(some), start)
+    end[some] = times[history.indptr[1:][some] - 1]  # rows are in time order
     order = np.lexsort((times, history.indices))
     by_item, seconds = history.indices[order], times[order] - start
     step = int(seconds.max()) + 2  # one number for (item, time), ascending with both
@@ -107,7 +107,7 @@ def of_times(
     known = np.where(some, 0.0, np.nan)[users]
     base = items * np.int64(step)
     until = np.searchsorted(keys, base + at, side="right")
-    columns: list[NDArray[np.float64]] = [np.log1p((end - begin)[users] / DAY)]
+    columns: list[NDArray[np.float64]] = []
     for window in WINDOWS:
         since = np.searchsorted(keys, base + np.maximum(at - window, -1), side="right")
         columns.append(np.log1p(until - since) + known)

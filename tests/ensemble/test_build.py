@@ -11,6 +11,7 @@ from pyarrow import parquet
 
 from recsys_lightning.ensemble.__main__ import main
 from recsys_lightning.ensemble.build import Ensemble
+from recsys_lightning.ensemble.features import features
 from recsys_lightning.ensemble.search import SEARCHES
 from recsys_lightning.errors import InputError
 from recsys_lightning.functional.bootstrap import paired_bootstrap
@@ -253,7 +254,7 @@ def test_the_gain_is_that_of_the_lists(sweep, out):
 @pytest.mark.parametrize("informative", [True, False], ids=["it wins", "it does not"])
 def test_the_mixer_is_kept_where_it_wins(tmp_path, out, informative):
     pytest.importorskip("lightgbm", reason="extra rank")
-    split = make_split()
+    split = make_split(num_users=250)
     skills = (1.5, 0.0, 0.0) if informative else (0.3, 0.3, 0.3)
     for number, skill in enumerate(skills):
         write_run(tmp_path / "sweep" / f"{number}_m{number}", split, skill)
@@ -265,6 +266,25 @@ def test_the_mixer_is_kept_where_it_wins(tmp_path, out, informative):
     before = (out / "submission.csv").read_bytes()
     Ensemble(mixer=True, weights="equal")([tmp_path / "sweep"], out)
     assert (out / "submission.csv").read_bytes() == before
+
+
+def test_a_planted_leak_raises_no_test_value(tmp_path, out, monkeypatch):
+    """A feature made of validation's held-out items tells all there, and nothing of test's."""
+    pytest.importorskip("lightgbm", reason="extra rank")
+    split = make_split(num_users=300)
+    for number, skill in enumerate((0.6, 0.5)):
+        write_run(tmp_path / "sweep" / f"{number}_m{number}", split, skill)
+
+    def leaking(union, members, history):
+        users = np.repeat(np.arange(history.num_users), np.diff(union.starts))
+        is_held_out = split.valid.matrix[users, union.items]
+        return np.column_stack([features(union, members, history), is_held_out])
+
+    monkeypatch.setattr("recsys_lightning.ensemble.mixer.features", leaking)
+    methods = Ensemble(mixer=True, weights="equal")([tmp_path / "sweep"], out).methods
+    _, equal, leaky = (method["metrics"] for method in methods)
+    assert leaky[f"val/{METRIC}"] > equal[f"val/{METRIC}"] + 0.2
+    assert leaky[f"test/{METRIC}"] <= equal[f"test/{METRIC}"] + 0.01
 
 
 def test_twelve_members_make_an_ensemble_by_default(tmp_path, out):

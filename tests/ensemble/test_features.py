@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys_lightning.ensemble.features import DAY, LATEST, WINDOWS, features
+from recsys_lightning.ensemble.features import LATEST, WINDOWS, features
 from recsys_lightning.ensemble.fusion import Sum
+from recsys_lightning.ensemble.kinds import DAY
 from recsys_lightning.runs.lists import Lists
 from tests.conftest import make_interactions
 
@@ -49,7 +50,7 @@ def seen(history, members):
 
 def test_every_column_against_a_loop(history, members):
     found, users, items = seen(history, members)
-    assert found.shape == (len(users), 4 + 2 + 2 + 2 + 1 + len(WINDOWS) + 3)
+    assert found.shape == (len(users), 4 + 2 + 1 + 3 + 2 + len(WINDOWS) + 3)
     dense = np.zeros((USERS, ITEMS))
     dense[history.rows, history.indices] = 1
     popularity = dense.sum(0)
@@ -68,14 +69,15 @@ def test_every_column_against_a_loop(history, members):
             dense[:, item] @ dense[:, one] / np.sqrt(max(popularity[item], 1) * popularity[one])
             for one in own[::-1][:LATEST]
         ]
-        assert row[8] == pytest.approx(cosines[0] if cosines else 0, abs=1e-6)
-        assert row[9] == pytest.approx(np.mean(cosines) if cosines else 0, abs=1e-6)
+        assert row[10] == pytest.approx(cosines[0] if cosines else 0, abs=1e-6)
+        assert row[11] == pytest.approx(np.mean(cosines) if cosines else 0, abs=1e-6)
         if not len(own):
-            assert np.isnan(row[11:]).all()
+            assert np.isnan(row[12:]).all()
             continue
         end = times[-1]
-        assert row[10] == pytest.approx(np.log1p((end - times[0]) / DAY), rel=1e-6)
-        for column, window in zip(row[11:], WINDOWS, strict=False):
+        assert row[8] == pytest.approx(np.log1p((end - times[0]) / DAY), rel=1e-6)
+        assert row[9] == pytest.approx(np.log1p((history.times.max() - end) / DAY), rel=1e-6)
+        for column, window in zip(row[12:], WINDOWS, strict=False):
             inside = (of_item > end - window) & (of_item <= end)
             assert column == pytest.approx(np.log1p(inside.sum()))
         if len(of_item):
@@ -98,5 +100,5 @@ def test_what_others_do_after_a_users_last_interaction_is_in_no_window(history, 
     assert later.any()
     before, users, _ = seen(history, members)
     after, *_ = seen(history.select(~later), members)
-    windows = slice(11, 11 + len(WINDOWS))
+    windows = slice(12, 12 + len(WINDOWS))
     np.testing.assert_array_equal(before[users == user, windows], after[users == user, windows])
