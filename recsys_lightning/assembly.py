@@ -3,12 +3,13 @@
 Nothing heavy is imported before the data is read and split, so that bad input is told at once.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
@@ -27,6 +28,11 @@ from recsys_lightning.runs.meter import Stopwatch
 from recsys_lightning.runs.parameters import flat, is_neutral
 from recsys_lightning.starts import digests
 from recsys_lightning.tracking import base as tracking
+
+if TYPE_CHECKING:
+    from recsys_lightning.experiment import Outcome
+
+log = logging.getLogger(__name__)
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -136,6 +142,7 @@ def run(
     }
     examples = examples_of(split.interactions, shown, outcome.final[:, : cfg.recommend.k])
     tracking.log_examples(trackers, examples)
+    _log_outcome(outcome, folder)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         value = outcome.metrics.get(cfg.monitor)
         ended = f"{cfg.monitor} {value:.4f}" if value is not None else "done"
@@ -153,6 +160,16 @@ def run(
         files=[RunFolder(folder).result, RunFolder(folder).submission],
     )
     return found
+
+
+def _log_outcome(outcome: "Outcome", folder: Path) -> None:
+    """What was found, and where it is, as the last lines of the run's log."""
+    log.info("evaluated after epoch %d, %d steps", outcome.best_epoch, outcome.steps)
+    for stage in ("val", "test"):
+        of_stage = [f"{n} {v:.4f}" for n, v in outcome.metrics.items() if n.startswith(stage)]
+        log.info(", ".join(of_stage) or f"no {stage} metrics")
+    files = RunFolder(folder)
+    log.info("lists in %s, %s", files.all_candidates, files.submission)
 
 
 def _model_builder(config: DictConfig) -> Any:

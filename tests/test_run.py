@@ -54,6 +54,19 @@ def test_the_default_run_tells_metrics_titles_seconds_and_paths(default):
     assert default.err == ""
 
 
+def test_the_log_ends_with_what_was_found_and_advertises_nothing(default):
+    log = (default.folder / "run.log").read_text()
+    for said in (
+        "evaluated after epoch 1, 1 steps",
+        f"val/recall@10 {default.result['metrics']['val/recall@10']:.4f}, ",
+        f"test/ndcg@20 {default.result['metrics']['test/ndcg@20']:.4f}, ",
+        f"lists in {default.folder / 'candidates'}, {default.folder / 'submission.csv'}",
+    ):
+        assert said in log
+    assert "litlogger" not in log
+    assert "TPU" not in log
+
+
 def test_the_run_folder_is_the_contract(default):
     result = default.result
     assert (result["status"], result["error"]) == ("done", None)
