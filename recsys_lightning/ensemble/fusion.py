@@ -46,8 +46,11 @@ SUMS = (
 RULES = (*SUMS, "interleave")
 _TINY = np.float32(1e-6)  # of the last in a list, which is not as bad as none
 
-Evaluate = Callable[[NDArray[np.float32]], NDArray[np.float64]]
-"""(G, M) weights to (n, G) sums of the gains at the places of the hits."""
+Evaluate = Callable[
+    [NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]], NDArray[np.float64]
+]
+"""(G, M) weights, of each of which P variants have more for one member: which, (P,), and how much
+more, (P,); to (n, G, P) sums of the gains at the places of the hits."""
 
 
 class Fusion(Protocol):
@@ -160,7 +163,11 @@ class Sum:
         targets = held_out.indptr, held_out.indices
         relevant = kernels.mark(starts, items, *targets, held_out.num_items)
 
-        def evaluate(weights: NDArray[np.float32]) -> NDArray[np.float64]:
+        def evaluate(
+            weights: NDArray[np.float32],
+            which: NDArray[np.int64],
+            more: NDArray[np.float32],
+        ) -> NDArray[np.float64]:
             values: NDArray[np.float64] = kernels.sum_values(
                 users,
                 starts,
@@ -170,6 +177,8 @@ class Sum:
                 relevant,
                 gains,
                 weights,
+                which,
+                more,
             )
             return values
 
@@ -207,7 +216,13 @@ class Interleave:
     def evaluator(  # noqa: D102
         self, users: NDArray[np.int64], held_out: Interactions, gains: NDArray[np.float64]
     ) -> Evaluate:
-        def evaluate(weights: NDArray[np.float32]) -> NDArray[np.float64]:
+        def evaluate(
+            weights: NDArray[np.float32],
+            which: NDArray[np.int64],
+            more: NDArray[np.float32],
+        ) -> NDArray[np.float64]:
+            variants = np.repeat(weights[:, None], len(which), axis=1)  # (G, P, M)
+            variants[:, np.arange(len(which)), which] += more
             values: NDArray[np.float64] = kernels.interleave_values(
                 users,
                 self.members,
@@ -216,9 +231,9 @@ class Interleave:
                 held_out.indices,
                 self.num_items,
                 gains,
-                weights,
+                variants.reshape(-1, variants.shape[2]),
             )
-            return values
+            return values.reshape(len(users), *variants.shape[:2])
 
         return evaluate
 

@@ -153,15 +153,12 @@ def contenders(
 @njit(cache=True)
 def _add_up(
     contributions: NDArray[np.float32],
-    places: NDArray[np.int16],
-    times_lists: bool,
     weights: NDArray[np.float32],
     first: int,
     last: int,
     scores: NDArray[np.float32],
-    counts: NDArray[np.float32],
 ) -> None:
-    """Write a user's fused scores to the head of `scores`; member by member, in their order."""
+    """Write a user's weighted sums to the head of `scores`; member by member, in their order."""
     size = last - first
     scores[:size] = 0
     for member in range(len(weights)):
@@ -170,15 +167,24 @@ def _add_up(
             row = contributions[member, first:last]
             for i in range(size):
                 scores[i] += weight * row[i]
-    if times_lists:
-        counts[:size] = 0
-        for member in range(len(weights)):
-            if weights[member] > 0:
-                there = places[member, first:last]
-                for i in range(size):
-                    counts[i] += there[i] > 0
-        for i in range(size):
-            scores[i] *= counts[i]
+
+
+@njit(cache=True)
+def _count_lists(
+    places: NDArray[np.int16],
+    weights: NDArray[np.float32],
+    first: int,
+    last: int,
+    counts: NDArray[np.float32],
+) -> None:
+    """Write to the head of `counts` how many lists with a weight hold each item of a user."""
+    size = last - first
+    counts[:size] = 0
+    for member in range(len(weights)):
+        if weights[member] > 0:
+            there = places[member, first:last]
+            for i in range(size):
+                counts[i] += there[i] > 0
 
 
 @njit(cache=True)
@@ -215,32 +221,48 @@ def sum_values(
     relevant: NDArray[np.bool_],
     gains: NDArray[np.float64],
     weights: NDArray[np.float32],
+    members: NDArray[np.int64],
+    more: NDArray[np.float32],
 ) -> NDArray[np.float64]:
-    """(len(users), G) summed gains of the relevant items among the first, by (G, M) weights.
+    """(len(users), G, P) summed gains of the relevant items among the first.
 
-    No list is made: the place of a relevant entry is the number of those before it.
+    By (G, M) weights, of each of which P variants have `more` (P,) weight for one of the `members`
+    (P,): what is common to the variants is added up once. No list is made: the place of a relevant
+    entry is the number of those before it.
     """
     longest = 0
     for user in users:
         longest = max(longest, starts[user + 1] - starts[user])
-    values = np.zeros((len(users), len(weights)))
+    values = np.zeros((len(users), len(weights), len(members)))
     for n in prange(len(users)):
         first, last = starts[users[n]], starts[users[n] + 1]
+        size = last - first
         targets = np.flatnonzero(relevant[first:last])
         if not len(targets):
             continue
-        scores, counts = np.empty(longest, np.float32), np.empty(longest, np.float32)
+        common, scores = np.empty(longest, np.float32), np.empty(longest, np.float32)
+        counts = np.empty(longest, np.float32)
         for g in range(len(weights)):
-            _add_up(contributions, places, times_lists, weights[g], first, last, scores, counts)
-            for target in targets:
-                score = scores[target]
-                before = 0
-                for i in range(target):
-                    before += scores[i] >= score
-                for i in range(target + 1, last - first):
-                    before += scores[i] > score
-                if score > 0 and before < len(gains):
-                    values[n, g] += gains[before]
+            _add_up(contributions, weights[g], first, last, common)
+            if times_lists:
+                _count_lists(places, weights[g], first, last, counts)
+            for p in range(len(members)):
+                row, by = contributions[members[p], first:last], more[p]
+                for i in range(size):
+                    scores[i] = common[i] + by * row[i]
+                if times_lists:
+                    is_new = by > 0 and weights[g, members[p]] == 0
+                    for i in range(size):
+                        scores[i] *= counts[i] + (is_new and row[i] > 0)
+                for target in targets:
+                    score = scores[target]
+                    before = 0
+                    for i in range(target):
+                        before += scores[i] >= score
+                    for i in range(target + 1, size):
+                        before += scores[i] > score
+                    if score > 0 and before < len(gains):
+                        values[n, g, p] += gains[before]
     return values
 
 
@@ -262,9 +284,11 @@ def sum_lists(
         first, last = starts[user], starts[user + 1]
         scores, counts = np.empty(last - first, np.float32), np.empty(last - first, np.float32)
         best, chosen = np.empty(length, np.float32), np.empty(length, np.int64)
-        _add_up(
-            contributions, places, times_lists, weights[group[user]], first, last, scores, counts
-        )
+        _add_up(contributions, weights[group[user]], first, last, scores)
+        if times_lists:
+            _count_lists(places, weights[group[user]], first, last, counts)
+            for i in range(last - first):
+                scores[i] *= counts[i]
         _select(scores, last - first, best, chosen)
         for place in range(length):
             if chosen[place] >= 0:

@@ -7,7 +7,7 @@ table of values, so that the weights which several of them try are evaluated onc
 """
 
 from collections.abc import Callable, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from math import comb
 
 import numpy as np
@@ -26,6 +26,7 @@ STEPS = 20  # of greedy selection
 BAGS = 10
 MAX_SUBSETS = 2000  # are tried one by one; of more, a beam of the best of each size is grown
 BEAM = 5
+VARIANTS = 256  # evaluated at once; each takes a number a user
 
 Weights = NDArray[np.float32]
 
@@ -66,13 +67,39 @@ class Objective:
 
     def __call__(self, weights: Weights) -> NDArray[np.float64]:
         """(G, F + 1) values of (G, M) weights; those of no weight at all are worth 0."""
-        weights = np.ascontiguousarray(normalised(weights))
-        keys = [row.tobytes() for row in weights]
-        new = {key: row for key, row in zip(keys, weights, strict=True) if key not in self._known}
-        if new:
-            sums = self._evaluate(np.array(list(new.values())))  # (n, new)
-            self._known |= zip(new, sums.T @ self._share, strict=True)
-        return np.array([self._known[key] for key in keys])
+        return self.of_variants(normalised(weights), [0], [0])[:, 0]
+
+    def of_variants(
+        self, weights: Weights, which: Sequence[int], more: Sequence[float]
+    ) -> NDArray[np.float64]:
+        """(G, P, F + 1) values of P variants of each of (G, M) weights.
+
+        Many variants of one take little longer than itself.
+
+        Args:
+            weights: (G, M).
+            which: (P,) the member that has another weight in a variant.
+            more: (P,) how much more it has, not negative.
+        """
+        variants = np.repeat(weights[:, None], len(which), axis=1).astype(np.float32)
+        variants[:, np.arange(len(which)), which] += np.array(more, dtype=np.float32)
+        rows = normalised(variants.reshape(-1, weights.shape[1]))
+        keys = [row.tobytes() for row in rows]
+        of_base = [keys[g : g + len(which)] for g in range(0, len(keys), len(which))]
+        new = {
+            base.tobytes(): (base, names)
+            for base, names in zip(weights.astype(np.float32), of_base, strict=True)
+            if any(name not in self._known for name in names)
+        }
+        changes = np.array(which, dtype=np.int64), np.array(more, dtype=np.float32)
+        at_once = max(1, VARIANTS // len(which))
+        for start in range(0, len(new), at_once):
+            bases, names = zip(*list(new.values())[start : start + at_once], strict=True)
+            sums = self._evaluate(np.array(bases), *changes)  # (n, bases, P)
+            values = sums.reshape(len(sums), -1).T @ self._share
+            self._known |= zip(chain.from_iterable(names), values, strict=True)
+        known = np.array([self._known[key] for key in keys])
+        return known.reshape(len(weights), len(which), -1)
 
 
 def normalised(weights: NDArray[np.floating]) -> Weights:
@@ -132,15 +159,14 @@ def greedy(objective: Objective, num_members: int, seed: int, max_members: int) 
     best = {key: (-1.0, count) for key, count in counts.items()}
     step_of_each = np.eye(num_members, dtype=np.float32)
     for _ in range(STEPS):
-        tried = {(bag, run): counts[bag, run] + step_of_each[list(bag)] for bag, run in counts}
-        values = objective(np.concatenate(list(tried.values())))
-        at = 0
-        for (bag, run), rows in tried.items():
-            of_run = values[at : at + len(rows), run]
-            at += len(rows)
-            counts[bag, run] = rows[of_run.argmax()]
-            if of_run.max() > best[bag, run][0]:
-                best[bag, run] = of_run.max(), counts[bag, run]
+        for bag in sorted(bags):
+            tried = np.array([counts[bag, run] for run in runs])
+            values = objective.of_variants(tried, bag, [1] * len(bag))
+            for run in runs:
+                of_run = values[run, :, run]
+                counts[bag, run] = tried[run] + step_of_each[bag[of_run.argmax()]]
+                if of_run.max() > best[bag, run][0]:
+                    best[bag, run] = of_run.max(), counts[bag, run]
     shares = [
         np.mean([best[bag, run][1] / best[bag, run][1].sum() for bag in sorted(bags)], axis=0)
         for run in runs
@@ -182,20 +208,22 @@ def best_subset_by_beam(
     """
     runs = range(objective.num_runs)
     alone = np.eye(num_members, dtype=np.float32)
-    grown = [alone for _ in runs]  # each (subsets of this size, M), in lexicographic order
+    kept = [np.zeros((1, num_members), dtype=np.float32) for _ in runs]  # each (subsets, M)
     best = np.zeros((len(runs), num_members), dtype=np.float32)
     highest = np.full(len(runs), -np.inf)
-    for _ in range(largest):
-        values = objective(np.concatenate(grown))
-        of_runs = np.split(values, np.cumsum([len(subsets) for subsets in grown])[:-1])
+    for size in range(1, largest + 1):
+        values = objective.of_variants(np.concatenate(kept), range(num_members), [1] * num_members)
+        of_runs = np.split(values, np.cumsum([len(subsets) for subsets in kept])[:-1])
         for run, of_all in zip(runs, of_runs, strict=True):
-            of_run, subsets = of_all[:, run], grown[run]
+            larger = np.maximum(kept[run][:, None], alone).reshape(-1, num_members)
+            subsets, at = np.unique(larger, axis=0, return_index=True)
+            of_run = of_all[:, :, run].ravel()[at][::-1]  # in lexicographic order
+            subsets = subsets[::-1]
+            grown = subsets.sum(axis=1) == size
+            of_run, subsets = of_run[grown], subsets[grown]
             if of_run.max() > highest[run]:
                 highest[run], best[run] = of_run.max(), subsets[of_run.argmax()]
-            kept = subsets[np.argsort(-of_run, kind="stable")[:width]]
-            larger = np.maximum(kept[:, None], alone).reshape(-1, num_members)
-            larger = larger[larger.sum(axis=1) > kept[0].sum()]
-            grown[run] = np.unique(larger, axis=0)[::-1]
+            kept[run] = subsets[np.argsort(-of_run, kind="stable")[:width]]
     return best
 
 
@@ -233,14 +261,14 @@ def _ascend(objective: Objective, weights: Weights) -> Weights:
             runs = np.flatnonzero(inside[:, member])
             if not len(runs):
                 continue
-            tried = np.repeat(weights[runs, None], len(GRID), axis=1)  # (runs, |GRID|, M)
-            tried[:, :, member] = GRID
-            values = objective(tried.reshape(-1, weights.shape[1]))
-            values = values.reshape(len(runs), len(GRID), -1)[np.arange(len(runs)), :, runs]
-            for run, row, of_row in zip(runs, tried, values, strict=True):
-                if of_row.max() > best[run]:
-                    best[run] = of_row.max()
-                    weights[run] = normalised(row[[of_row.argmax()]])[0]
+            others = weights[runs]
+            others[:, member] = 0
+            values = objective.of_variants(others, [member] * len(GRID), GRID)
+            for row, run, of_grid in zip(others, runs, values, strict=True):
+                of_run = of_grid[:, run]
+                if of_run.max() > best[run]:
+                    best[run], row[member] = of_run.max(), GRID[of_run.argmax()]
+                    weights[run] = normalised(row[None])[0]
         if np.array_equal(best, before):
             break
     return weights

@@ -192,11 +192,21 @@ def test_the_evaluator_agrees_with_the_lists(made, rule, seed, k):
     fusion = make_fusion(rule, made, order, k0=K0, depth=NUM_ITEMS, head=k)
     users = np.flatnonzero(np.diff(offsets))
     discount = 1 / np.log2(np.arange(1, k + 1) + 1)
-    values = fusion.evaluator(users, held_out, discount)(weights)
     ideal = discount.cumsum()[np.minimum(np.diff(offsets)[users], k) - 1]
-    for column, row in zip(values.T, weights, strict=True):
+    evaluate = fusion.evaluator(users, held_out, discount)
+    last = len(made) - 1
+    without = weights.copy()
+    without[:, last] = 0
+    more = np.array([0, 0.3, 2], dtype=np.float32)
+    plain = evaluate(weights, np.array([0]), more[:1])
+    of_variants = evaluate(without, np.array([last, last, last]), more)
+    for g, row in enumerate(weights):
         ndcg = user_values(f"ndcg@{k}", fusion.lists(row[None], k), held_out)[users]
-        np.testing.assert_allclose(column / ideal, ndcg, atol=1e-12)
+        np.testing.assert_allclose(plain[:, g, 0] / ideal, ndcg, atol=1e-12)
+        for p, by in enumerate(more):
+            row[last] = by
+            ndcg = user_values(f"ndcg@{k}", fusion.lists(row[None], k), held_out)[users]
+            np.testing.assert_allclose(of_variants[:, g, p] / ideal, ndcg, atol=1e-12)
 
 
 @pytest.mark.parametrize("rule", RULES)
