@@ -39,7 +39,6 @@ from recsys_lightning.runs.record import EnsembleResult, RunResult
 from recsys_lightning.sweeps.jobs import Run, Runs
 
 log = logging.getLogger(__name__)
-
 DRAWN = ("seed", "holdout.seed")  # what the runs of a bag may differ in
 
 

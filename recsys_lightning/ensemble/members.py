@@ -348,7 +348,8 @@ def _check_one_split(runs: Sequence[Run]) -> None:
         named = "; ".join(f"{split[:16]} (such as {runs[-1]})" for split, runs in on.items())
         raise InputError(
             f"the runs have {len(on)} different splits: {named}. Their lists cannot be compared, "
-            "so not fused: name the folders of the runs on one split"
+            "so not fused: name the folders of the runs on one split; draws of one configuration "
+            "have ensemble=bag (--bag)"
         )
 
 

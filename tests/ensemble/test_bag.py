@@ -86,7 +86,9 @@ def draws(tmp_path):
     return [write_draw(tmp_path / "draws", n, draw) for n, draw in enumerate((2, 0, 1))]
 
 
-def test_the_final_lists_are_averaged_and_nothing_else_is_written(draws, out):
+def test_the_final_lists_are_averaged_and_nothing_else_is_left(draws, out):
+    (out / "candidates").mkdir(parents=True)
+    (out / "candidates/valid.parquet").write_text("of an earlier ensemble")
     result = Bag()([draws[0].parent], out)
     assert (result.status, result.fusion, result.weights) == ("done", "combsum_zscore", "bag")
     assert [(m["name"], m["holdout_seed"], m["weight"]) for m in result.members] == [
@@ -254,6 +256,7 @@ def test_a_killed_rebuild_leaves_nothing_half_written(draws, out, monkeypatch):
 
     def strike(*arguments):
         assert (out / "candidates/final.parquet").exists()
+        assert not (out / "submission.csv").exists()  # that of before
         raise KeyboardInterrupt
 
     monkeypatch.setattr(bag, "submit", strike)
