@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _split_beside(file: Path) -> tuple[Path, str]:
-    """The folder of a run's split, and its SHA-256."""
+def _split_beside(file: Path) -> tuple[Path, str | None]:
+    """The folder of a run's split, and its SHA-256; of a bag, that of any of its splits."""
     beside = RunFolder(file.parent)
     if not (beside.result.is_file() or beside.ensemble.is_file()):
         raise InputError(
@@ -56,7 +56,7 @@ def _split_beside(file: Path) -> tuple[Path, str]:
             "split's folder (--split)"
         )
     result = read_result(file.parent)
-    if result.split_files is None or result.split is None:
+    if result.split_files is None:
         raise InputError(f"{file.parent}: its result has no split; name its folder (--split)")
     return Path(result.split_files), result.split
 

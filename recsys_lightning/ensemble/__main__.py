@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from recsys_lightning.ensemble.bag import Bag
 from recsys_lightning.ensemble.build import Ensemble
 from recsys_lightning.ensemble.fusion import RULES
 from recsys_lightning.ensemble.kinds import PROPERTIES
@@ -16,6 +17,8 @@ from recsys_lightning.ensemble.search import SEARCHES
 from recsys_lightning.ensemble.show import show
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError, Interrupted
 from recsys_lightning.interruption import signals_raise
+
+OF_A_BAG = ("fusion", "depth", "k0")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument(
-        "--fusion", type=_names, default="rank", help=f"some of {', '.join(RULES)}: rank,interleave"
+        "--bag",
+        action="store_true",
+        help="one configuration on several draws of its holdout: their final lists, at equal "
+        f"weights; of the options, it takes --{', --'.join(OF_A_BAG)}",
+    )
+    parser.add_argument(
+        "--fusion",
+        type=_names,
+        help=f"some of {', '.join(RULES)}: rank,interleave; by default rank, and of a bag, which "
+        "takes one, combsum_zscore",
     )
     parser.add_argument(
         "--no-shared-first",
@@ -69,11 +81,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--mixer", action="store_true", help="try LightGBM, too (extra rank)")
     parser.add_argument("--seed", type=int, default=0, help="of folds, bags and mixer")
-    options = vars(parser.parse_args(arguments))
-    runs, out = options.pop("runs"), options.pop("out")
+    given = vars(parser.parse_args(arguments))
+    runs, out, bag = (given.pop(name) for name in ("runs", "out", "bag"))
+    options = {name: value for name, value in given.items() if value is not None}
+    if bag:
+        asked = [name for name in options if options[name] != parser.get_default(name)]
+        if unused := [name for name in asked if name not in OF_A_BAG]:
+            parser.error(f"--{unused[0].replace('_', '-')}: not of a --bag, which searches nothing")
+        options = {name: options[name] for name in OF_A_BAG if name in options}
+        if "fusion" in options:
+            options["fusion"] = ",".join(options["fusion"])
     try:
         with signals_raise():
-            result = Ensemble(**options)(runs, out)
+            result = (Bag if bag else Ensemble)(**options)(runs, out)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT

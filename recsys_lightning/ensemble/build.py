@@ -1,6 +1,7 @@
 """The ensemble: from the folders of runs to one submission, and what it is worth."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from recsys_lightning.ensemble.members import (
 )
 from recsys_lightning.ensemble.methods import BEST, Methods
 from recsys_lightning.ensemble.output import (
-    clear,
+    build_in,
     complete,
+    describe_failed,
     describe_members,
     keep_lists,
     places,
@@ -26,10 +28,9 @@ from recsys_lightning.ensemble.output import (
 from recsys_lightning.ensemble.search import oracle
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.metrics.of_lists import measure, user_values
-from recsys_lightning.runs.folder import RunFolder, relative
+from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.lists import read_split
-from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb
-from recsys_lightning.runs.provenance import git_commit, versions
+from recsys_lightning.runs.meter import Stopwatch
 from recsys_lightning.runs.record import EnsembleResult
 from recsys_lightning.sweeps.jobs import Runs
 
@@ -92,8 +93,7 @@ class Ensemble:
         Args:
             folders: of runs, or above them, or of lists from elsewhere.
             runs: those that were read already.
-            out: where to write. Whatever is raised, ensemble.json says so, and no submission and
-                no lists are left there, not even those of an earlier ensemble.
+            out: where to write, see `output.build_in`.
 
         Returns:
             what ensemble.json says.
@@ -101,33 +101,7 @@ class Ensemble:
         Raises:
             InputError: the runs cannot be fused.
         """
-        if RunFolder(out).result.exists():
-            raise InputError(f"{out} is the folder of a run: write the ensemble to another")
-        out.mkdir(parents=True, exist_ok=True)
-        clear(out)
-        found: dict[str, Any] = {"status": "done", "model": "ensemble"}  # fields of the result
-        clock = Stopwatch()
-        forget_peak_rss()
-        try:
-            self._build(folders, out, runs or Runs(), clock, found)
-        except BaseException as error:
-            said = f"{type(error).__name__}: {error}"
-            found |= {
-                "status": "failed",
-                "error": str(error) if isinstance(error, InputError) else said,
-            }
-            clear(out)
-            raise
-        finally:
-            found |= {
-                "seconds": clock.seconds,
-                "peak_rss_mb": peak_rss_mb(),
-                "versions": versions(),
-                "git_commit": git_commit(Path(__file__).parent),
-            }
-            result = EnsembleResult(**found)
-            result.write(RunFolder(out).ensemble)
-        return result
+        return build_in(out, partial(self._build, folders, out, runs or Runs()))
 
     def _build(
         self,
@@ -147,9 +121,7 @@ class Ensemble:
                 "split_files": first.split_files,
                 "seed": self.seed,
                 "fusion": ", ".join(self.methods.rules),
-                "left_out": [
-                    {"folder": relative(run, out), "reason": error} for run, error in failed
-                ],
+                "left_out": describe_failed(failed, out),
             }
             metric = metric_of(members, self.metric)
             split = read_split(Path(str(first.split_files)), first.split)

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble import kernels
+from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.runs.lists import Lists
 
 SUMS = (
@@ -345,6 +346,21 @@ def _stack(members: Sequence[Lists]) -> NDArray[np.int32]:
     for row, member in zip(stacked, members, strict=True):
         row[:, : member.items.shape[1]] = member.items
     return stacked
+
+
+def check_rule(rule: str, depth: int, k0: float) -> None:
+    """Refuse what `make_fusion` cannot make.
+
+    Raises:
+        InputError: names the key.
+    """
+    if rule not in RULES:
+        raise InputError(
+            f"ensemble.fusion={rule}: expected one of {', '.join(RULES)}; a list, such as "
+            "[rank, interleave], is for ensemble=rank alone"
+        )
+    check_range("ensemble.depth", depth, low=1, high=2**15 - 1, whole=True)
+    check_range("ensemble.k0", k0, low=0)
 
 
 def make_fusion(

@@ -102,12 +102,43 @@ def find_members(
         InputError: there is none, or they do not go together.
     """
     elsewhere = {folder.resolve(): folder for folder in folders if holds_lists(folder)}
+    if len(elsewhere) == len({folder.resolve() for folder in folders}):
+        raise InputError(
+            f"{folders[0]} holds lists of another program: name a run beside it, which says what "
+            "the split is"
+        )
+    named, others, failed = find_runs(
+        [folder for folder in folders if folder.resolve() not in elsewhere], runs
+    )
+    _check_one_split(others)
+    kept = sorted([*named, *_best(others, metric, per_model)], key=in_order)
+    _check_alike(kept, metric)
+    groups = _configurations(kept) if seeds == AVERAGE else [[run] for run in kept]
+    by_name = sorted(elsewhere.values(), key=lambda folder: (folder.absolute().name, str(folder)))
+    members = name_members([*groups, *([_from_elsewhere(folder)] for folder in by_name)])
+    return members, failed
+
+
+def find_runs(
+    folders: Sequence[Path], runs: Runs | None = None
+) -> tuple[list[Run], list[Run], list[tuple[Path, str]]]:
+    """The runs in and below some folders, a folder that is found twice once.
+
+    Args:
+        folders: where to look.
+        runs: those that were read already.
+
+    Returns:
+        the finished runs whose own folder is named, the other finished ones, and the failed ones,
+        each with its error.
+
+    Raises:
+        InputError: there is no run in a folder, or none has succeeded.
+    """
     named: dict[Path, Run] = {}
     swept: dict[Path, Run] = {}
     failed: dict[Path, Run] = {}
     for folder in folders:
-        if folder.resolve() in elsewhere:
-            continue
         found = _results(folder, runs or Runs())
         if not found:
             raise InputError(
@@ -119,24 +150,20 @@ def find_members(
                 failed[run.resolve()] = run, result
             elif result.status == "done":
                 (named if run == folder else swept)[run.resolve()] = run, result
-    others = [run for place, run in swept.items() if place not in named]
-    _check_one_split(others)
-    kept = [*named.values(), *_best(others, metric, per_model)]
-    if elsewhere and not (named or swept or failed):
-        raise InputError(
-            f"{folders[0]} holds lists of another program: name a run beside it, which says what "
-            "the split is"
-        )
-    if not kept:
+    if not (named or swept):
         where = ", ".join(map(str, folders))
         raise InputError(f"none of the {len(failed)} runs in {where} has succeeded")
-    kept.sort(key=_order)
-    _check_alike(kept, metric)
-    groups = _configurations(kept) if seeds == AVERAGE else [[run] for run in kept]
-    by_name = sorted(elsewhere.values(), key=lambda folder: (folder.absolute().name, str(folder)))
-    members = _members([*groups, *([_from_elsewhere(folder)] for folder in by_name)])
-    errors = [(run, str(result.error)) for run, result in sorted(failed.values(), key=_order)]
-    return members, errors
+    others = [run for place, run in swept.items() if place not in named]
+    errors = [(run, str(result.error)) for run, result in sorted(failed.values(), key=in_order)]
+    return list(named.values()), others, errors
+
+
+def once_each(runs: Iterable[Run]) -> list[Run]:
+    """A job that was run twice counts once."""
+    once: dict[str, Run] = {}
+    for run in sorted(runs, key=in_order):
+        once.setdefault(str(run[1].job), run)
+    return list(once.values())
 
 
 def read_stage(name: str, members: Sequence[Member], split: Split, key: str | None = None) -> Stage:
@@ -200,7 +227,7 @@ def metric_of(members: Sequence[Member], metric: str | None) -> str:
     return _plain(metric, members[0].result)
 
 
-def _order(run: Run) -> tuple[Any, ...]:
+def in_order(run: Run) -> tuple[Any, ...]:
     """A key that does not depend on where runs were found, unless two are the same job."""
     folder, result = run
     return result.model, result.seed, result.job, str(folder)
@@ -264,13 +291,10 @@ def _configurations(runs: Iterable[Run]) -> list[list[Run]]:
 
 def _best(runs: Sequence[Run], metric: str | None, per_model: int) -> list[Run]:
     """All runs of the best configurations of each model; a job that was run twice counts once."""
-    once: dict[str, Run] = {}
-    for run in sorted(runs, key=_order):
-        once.setdefault(str(run[1].job), run)
     kept, count = [], Counter[str]()
     for of_one in sorted(
-        _configurations(once.values()),
-        key=lambda of_one: (-fmean(_value(run, metric) for run in of_one), _order(of_one[0])),
+        _configurations(once_each(runs)),
+        key=lambda of_one: (-fmean(_value(run, metric) for run in of_one), in_order(of_one[0])),
     ):
         model = of_one[0][1].model
         if count[model] < per_model:
@@ -279,7 +303,7 @@ def _best(runs: Sequence[Run], metric: str | None, per_model: int) -> list[Run]:
     return kept
 
 
-def _members(groups: Sequence[list[Run]]) -> list[Member]:
+def name_members(groups: Sequence[list[Run]]) -> list[Member]:
     """A member of each group of runs, by a name of its own."""
     models = Counter(result.model for (_, result), *_ in groups)
     names = [
@@ -324,7 +348,8 @@ def _check_one_split(runs: Sequence[Run]) -> None:
         named = "; ".join(f"{split[:16]} (such as {runs[-1]})" for split, runs in on.items())
         raise InputError(
             f"the runs have {len(on)} different splits: {named}. Their lists cannot be compared, "
-            "so not fused: name the folders of the runs on one split"
+            "so not fused: name the folders of the runs on one split; draws of one configuration "
+            "have ensemble=bag (--bag)"
         )
 
 

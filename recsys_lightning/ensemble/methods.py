@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble import mixer
-from recsys_lightning.ensemble.fusion import RULES, Fusion, make_fusion
+from recsys_lightning.ensemble.fusion import Fusion, check_rule, make_fusion
 from recsys_lightning.ensemble.kinds import PROPERTIES, Kinds, find_kinds
 from recsys_lightning.ensemble.members import Member, Stage
 from recsys_lightning.ensemble.search import (
@@ -97,11 +97,7 @@ class Methods:
     ) -> None:
         self.rules = [fusion] if isinstance(fusion, str) else list(fusion)
         for rule in self.rules or ["[]"]:
-            if rule not in RULES:
-                raise InputError(
-                    f"ensemble.fusion={rule}: expected one of {', '.join(RULES)}, or several, such "
-                    "as [rank, interleave]"
-                )
+            check_rule(rule, depth, k0)
         if isinstance(weights, str) and weights not in (BEST, *SEARCHES):
             raise InputError(
                 f"ensemble.weights={weights}: expected one of {', '.join((BEST, *SEARCHES))}, "
@@ -119,8 +115,6 @@ class Methods:
                 )
         if by and weights not in (BEST, COORDINATE):
             raise InputError(f"ensemble.by={list(by)}: only with weights={BEST} or {COORDINATE}")
-        check_range("ensemble.depth", depth, low=1, high=2**15 - 1, whole=True)
-        check_range("ensemble.k0", k0, low=0)
         check_range("ensemble.folds", folds, low=2, whole=True)
         check_range("ensemble.max_members", max_members, low=1, whole=True)
         check_range("ensemble.seed", seed, low=0, whole=True)

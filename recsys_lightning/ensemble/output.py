@@ -1,6 +1,6 @@
 """What an ensemble leaves: its lists, metrics and submission."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +15,56 @@ from recsys_lightning.errors import InputError
 from recsys_lightning.runs.elsewhere import holds_lists
 from recsys_lightning.runs.folder import STAGES, RunFolder, relative
 from recsys_lightning.runs.lists import write_lists
+from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb
+from recsys_lightning.runs.provenance import git_commit, versions
+from recsys_lightning.runs.record import EnsembleResult
 from recsys_lightning.runs.submission import read_order, told, violations, write_submission
 from recsys_lightning.writing import replacing
 
 BLOCK = 1024  # users at once
+
+
+def build_in(out: Path, build: Callable[[Stopwatch, dict[str, Any]], None]) -> EnsembleResult:
+    """Build an ensemble in a folder, and write ensemble.json, however that ends.
+
+    Args:
+        out: the folder. Whatever is raised, ensemble.json says so, and no submission and no lists
+            are left there, not even those of an earlier ensemble.
+        build: writes lists and submission; is given a clock, and fills in fields of the result.
+
+    Returns:
+        what ensemble.json says.
+
+    Raises:
+        InputError: the folder is a run's, or from `build`.
+    """
+    if RunFolder(out).result.exists():
+        raise InputError(f"{out} is the folder of a run: write the ensemble to another")
+    out.mkdir(parents=True, exist_ok=True)
+    clear(out)
+    found: dict[str, Any] = {"status": "done", "model": "ensemble"}
+    clock = Stopwatch()
+    forget_peak_rss()
+    try:
+        build(clock, found)
+    except BaseException as error:
+        said = f"{type(error).__name__}: {error}"
+        found |= {
+            "status": "failed",
+            "error": str(error) if isinstance(error, InputError) else said,
+        }
+        clear(out)
+        raise
+    finally:
+        found |= {
+            "seconds": clock.seconds,
+            "peak_rss_mb": peak_rss_mb(),
+            "versions": versions(),
+            "git_commit": git_commit(Path(__file__).parent),
+        }
+        result = EnsembleResult(**found)
+        result.write(RunFolder(out).ensemble)
+    return result
 
 
 def describe_members(
@@ -43,6 +89,11 @@ def describe_members(
         for n, member in enumerate(members)
         if weights is None or weights[:, n].any()
     ]
+
+
+def describe_failed(failed: Sequence[tuple[Path, str]], out: Path) -> list[dict[str, str]]:
+    """The runs that failed, each with its error, as a file in `out` names them."""
+    return [{"folder": relative(run, out), "reason": error} for run, error in failed]
 
 
 def places(member: Member, out: Path) -> str | list[str]:

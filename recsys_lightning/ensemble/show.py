@@ -45,6 +45,13 @@ def show(console: Console, result: EnsembleResult, out: Path) -> None:
             markup=False,
             soft_wrap=True,
         )
+    (_show_chosen if result.draws is None else _show_draws)(console, result)
+    for path in (RunFolder(out).ensemble, RunFolder(out).submission):
+        console.print(str(path), highlight=False, soft_wrap=True)
+
+
+def _show_chosen(console: Console, result: EnsembleResult) -> None:
+    """The ways to fuse, the chosen one, and what it gains."""
     console.print(_methods_table(result))
     single = result.best_single
     members = members_in_words(result.members)
@@ -75,8 +82,28 @@ def show(console: Console, result: EnsembleResult, out: Path) -> None:
                 f", p = {gain['p']:.2g}" + ("" if gain["low"] > 0 else ": no more than chance")
             )
         console.print(line, highlight=False, soft_wrap=True)
-    for path in (RunFolder(out).ensemble, RunFolder(out).submission):
-        console.print(str(path), highlight=False, soft_wrap=True)
+
+
+def _show_draws(console: Console, result: EnsembleResult) -> None:
+    """Each draw of a bag alone, by the monitored metric, and how far they lie apart."""
+    spread = result.draws or {}
+    names = [MetricName.parse(name) for name in spread]
+    shown = [str(name) for name in names if name.plain == names[0].plain]
+    title = f"bag of {len(result.members)} draws of the holdout, fused by {result.fusion}"
+    table = Table("holdout.seed", "run", title=title, title_justify="left", box=SIMPLE_HEAD)
+    for name in shown:
+        table.add_column(name, justify="right")
+    for draw in result.members:
+        values = [f"{draw['metrics'][name]:.4f}" for name in shown]
+        table.add_row(str(draw["holdout_seed"]), draw["name"], *values)
+    table.add_section()
+    table.add_row("mean of single draws", "", *(f"{spread[name]['mean']:.4f}" for name in shown))
+    table.add_row("spread between them", "", *(f"{spread[name]['std']:.4f}" for name in shown))
+    console.print(table)
+    console.print(
+        "the fused lists have no such value: what one draw holds out, the others were fitted on",
+        soft_wrap=True,
+    )
 
 
 def _methods_table(result: EnsembleResult) -> Table:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from recsys_lightning.metrics.names import FILES, MetricName
-from recsys_lightning.runs.parameters import job_hash
+from recsys_lightning.runs.parameters import across_draws
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import Runs
 
@@ -39,7 +39,8 @@ def draws(runs: pd.DataFrame, base: Path, monitor: str, known: Runs | None = Non
     for row in runs[runs.status == "done"].to_dict("records"):
         result = known.of(base / row["run"])
         if isinstance(result, RunResult) and "seed" in (result.config.get("holdout") or {}):
-            drawn = {"configuration": _without_seeds(result)}
+            configuration = across_draws(result.config, result.choices, result.overrides)
+            drawn = {"configuration": configuration}
             rows.append(row | drawn | {"draw": result.config["holdout"]["seed"]})
     if not rows:
         return pd.DataFrame(columns=COLUMNS)
@@ -57,10 +58,3 @@ def draws(runs: pd.DataFrame, base: Path, monitor: str, known: Runs | None = Non
                 found.append([metric, *seeds, means.mean(), means.std(), within])
     found.sort(key=lambda row: -row[5])
     return pd.DataFrame(sorted(found, key=lambda row: row[0] != monitor), columns=COLUMNS)
-
-
-def _without_seeds(result: RunResult) -> str:
-    """What runs have in common that differ in their seed and in the holdout's alone."""
-    holdout = {key: value for key, value in result.config["holdout"].items() if key != "seed"}
-    config = {**result.config, "holdout": holdout}
-    return job_hash(config, result.choices, None, overrides=result.overrides, without="seed")

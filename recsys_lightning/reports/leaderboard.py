@@ -82,7 +82,8 @@ def leaderboard(runs: pd.DataFrame, monitor: str) -> pd.DataFrame:
     A job that was run twice on a split counts once: as it finished last.
 
     Args:
-        runs: as `runs_table` returns it; those that are not done are left out.
+        runs: as `runs_table` returns it; those that are not done are left out, and a bag, which has
+            no metrics.
         monitor: the metric that decides.
 
     Returns:
@@ -104,6 +105,8 @@ def leaderboard(runs: pd.DataFrame, monitor: str) -> pd.DataFrame:
     metrics = sorted(
         (name for name in map(str, runs) if "@" in name), key=lambda name: name != monitor
     )
+    if monitor in done:
+        done = done[(done.model != ENSEMBLE) | done[monitor].notna()]
     if done.empty or monitor not in runs:
         columns = ["model", "data", "split", "options", "runs", monitor, "std", "seconds"]
         return pd.DataFrame(columns=[*columns, "peak_rss_mb", "parameters", "best_run"])

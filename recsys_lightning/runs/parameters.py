@@ -91,6 +91,23 @@ def job_hash(
     return hashlib.sha256(_text(content).encode()).hexdigest()[:16]
 
 
+def across_draws(
+    config: Mapping[str, Any], choices: Mapping[str, Any], overrides: Sequence[str] = ()
+) -> str:
+    """What jobs have in common that differ in their seed and in their holdout's alone.
+
+    >>> config = {"seed": 1, "holdout": {"share": 0.1, "seed": 0}}
+    >>> again = {"seed": 2, "holdout": {"share": 0.1, "seed": 5}}
+    >>> across_draws(config, {}) == across_draws(again, {})
+    True
+    """
+    holdout = config.get("holdout") or {}
+    drawn = {key: value for key, value in holdout.items() if key != "seed"}
+    return job_hash(
+        {**config, "holdout": drawn}, choices, None, overrides=overrides, without="seed"
+    )
+
+
 def identity(
     config: Mapping[str, Any],
     choices: Mapping[str, Any],

@@ -130,16 +130,19 @@ class EnsembleResult(Result):
 
     Attributes:
         fusion: the rule that was chosen.
-        weights: how they were found.
+        weights: how they were found; of a bag, `bag`: they are equal.
         kinds: of users, where each has weights of its own: `by` what, and its `cuts`.
         left_out: `folder` and `reason` of each run that failed.
-        members: `name`, `folder`, `model`, `seed` and `weight` (or that of each kind) of each.
+        members: `name`, `folder`, `model`, `seed` and `weight` (or that of each kind) of each;
+            in a bag, `holdout_seed`, `split` and `metrics` (the means over its seeds), too.
         methods: what there was to choose from, each with its metrics and gain.
         choice: `name` and `fusion` of the best method, and its `gain` by metric if what chose it is
             taken into account; it was chosen where that is more than chance.
         oracle: the metric of who picks all hits, by stage.
         best_single: `name`, `folder` and `metrics` of the best member.
         gain: over the best member by metric: `mean`, `low`, `high`, `p`.
+        draws: of a bag, `mean` and `std` over its draws of each of their metrics; it has no split
+            and no metrics of its own, see `ensemble.bag`. None: no bag.
     """
 
     fusion: str | None = None
@@ -152,6 +155,7 @@ class EnsembleResult(Result):
     oracle: Mapping[str, float] = field(default_factory=dict)
     best_single: Mapping[str, Any] = field(default_factory=dict)
     gain: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    draws: Mapping[str, Mapping[str, float]] | None = None
 
 
 def read_result(folder: Path) -> RunResult | EnsembleResult:

@@ -54,6 +54,12 @@ def log_ensemble(folder: Path, ensemble: EnsembleResult, runs: Runs) -> None:
     members = {f"members.{member['name']}": member["weight"] for member in ensemble.members}
 
     def log_content(tracker: WandB) -> None:
+        if ensemble.draws is not None:
+            tracker.run.summary.update(flat({"draws": ensemble.draws}))
+            names = list(ensemble.draws)
+            rows = [[of["name"], *map(of["metrics"].get, names)] for of in ensemble.members]
+            tracker.log_table("draws", ["run", *names], rows)
+            return
         tracker.run.summary.update(flat({"gain": ensemble.gain}))
         methods = ensemble.methods
         names = list(methods[0]["metrics"])

@@ -92,14 +92,14 @@ def told(out):
     return json.loads((out / "ensemble.json").read_text())
 
 
-def refused(folders, out, match, **options):
+def refused(folders, out, match, kind=Ensemble, **options):
     """The message; and neither a submission nor half a file is left."""
     out.mkdir(exist_ok=True)
     (out / "candidates").mkdir(exist_ok=True)
     for name in ("submission.csv", "candidates/valid.parquet"):
         (out / name).write_text("of an earlier ensemble")
     with pytest.raises(InputError, match=match) as caught:
-        Ensemble(**options)(folders, out)
+        kind(**options)(folders, out)
     assert sorted(path.name for path in out.iterdir()) == ["ensemble.json"]
     assert told(out)["status"] == "failed"
     assert told(out)["error"] == str(caught.value)

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from recsys_lightning.runs.record import EnsembleResult
 from recsys_lightning.sweeps.jobs import Runs, results
 from recsys_lightning.tracking.wandb_report import build_report, log_report
 from tests.command import run
@@ -130,6 +131,31 @@ def test_the_ensemble_is_a_wandb_run_of_the_same_group(swept):
     assert weights.items() <= told.config.items()
     assert told.config["split"] == ensemble["split"]
     assert told.summary["methods/nrows"] == len(ensemble["methods"])
+
+
+def test_a_bag_has_values_of_its_draws_alone(swept, home, tmp_path):
+    [(_, job), *_] = results(swept.folder)
+    (tmp_path / "0_ease").mkdir()
+    job.write(tmp_path / "0_ease/result.json")
+    name = "val/recall@10"
+    draws = [{"name": f"{n}_ease", "weight": 1.0, "metrics": {name: n / 10}} for n in range(2)]
+    spread = {name: {"mean": 0.05, "std": 0.07}}
+    bag = EnsembleResult(model="ensemble", weights="bag", members=draws, draws=spread)
+    bag.write(tmp_path / "ensemble.json")
+    code = (
+        "from pathlib import Path\n"
+        "from recsys_lightning.runs.record import read_result\n"
+        "from recsys_lightning.sweeps.jobs import Runs\n"
+        "from recsys_lightning.tracking.wandb_report import log_ensemble\n"
+        f"log_ensemble(Path({str(tmp_path)!r}), read_result(Path({str(tmp_path)!r})), Runs())"
+    )
+    done = forked_python("-c", code, env=environment(home))
+    assert (done.returncode, "Error" in done.stderr) == (0, False), done.stderr
+    [told] = wandb_runs(tmp_path)
+    assert (told.job_type, told.exit_code, told.config["weights"]) == ("ensemble", 0, "bag")
+    assert not [key for key in told.summary if key.startswith(("val/", "test/"))]
+    assert told.summary[f"draws.{name}.mean"] == 0.05
+    assert told.summary["draws/nrows"] == 2
 
 
 def test_the_sync_command_is_told_once_and_finds_every_run(swept, home):
