@@ -211,6 +211,22 @@ def _select(
             best[place], chosen[place] = score, i
 
 
+@njit(cache=True, fastmath={"reassoc"})
+def _before(scores: NDArray[np.float32], size: int, target: int, k: int) -> int:
+    """How many of the first `size` scores stand before one of them; exact below k.
+
+    Counted in float32, as wide as what is compared, so that the loops become vector instructions.
+    """
+    score = scores[target]
+    before = np.float32(0)
+    for i in range(size):
+        before += np.float32(scores[i] > score)
+    if before < k:  # of equal ones the first comes first
+        for i in range(target):
+            before += np.float32(scores[i] == score)
+    return int(before)
+
+
 @njit(parallel=True, cache=True)
 def sum_values(
     users: NDArray[np.int64],
@@ -255,13 +271,8 @@ def sum_values(
                     for i in range(size):
                         scores[i] *= counts[i] + (is_new and row[i] > 0)
                 for target in targets:
-                    score = scores[target]
-                    before = 0
-                    for i in range(target):
-                        before += scores[i] >= score
-                    for i in range(target + 1, size):
-                        before += scores[i] > score
-                    if score > 0 and before < len(gains):
+                    before = _before(scores, size, int(target), len(gains))
+                    if scores[target] > 0 and before < len(gains):
                         values[n, g, p] += gains[before]
     return values
 
@@ -330,11 +341,14 @@ def _interleave(
             total, found = place, 1
             for member in range(lead + 1, num_members):
                 if weights[member] > 0:
+                    before = found
                     for other in range(head):
                         if lists[member, user, other] == item:
                             total += other
                             found += 1
                             break
+                    if found == before:  # one lacks it, so the others do not matter
+                        break
             if found == supporters:
                 at = num_shared  # the first member's order decides ties
                 while at > 0 and sums[at - 1] > total:
