@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.ensemble import kernels
+from recsys_lightning.ensemble import kernels, turns
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.runs.lists import Lists
 
@@ -224,7 +224,7 @@ class Interleave:
         ) -> NDArray[np.float64]:
             variants = np.repeat(weights[:, None], len(which), axis=1)  # (G, P, M)
             variants[:, np.arange(len(which)), which] += more
-            values: NDArray[np.float64] = kernels.interleave_values(
+            values: NDArray[np.float64] = turns.interleave_values(
                 users,
                 self.members,
                 self.head,
@@ -263,7 +263,7 @@ def quota(
     array([[3, 0, 1, 4]], dtype=int32)
     """
     users = np.arange(lists.shape[1])
-    made: NDArray[np.int32] = kernels.interleave_lists(
+    made: NDArray[np.int32] = turns.interleave_lists(
         lists, head, num_items, sizes.astype(np.float32), users, length
     )
     return made
