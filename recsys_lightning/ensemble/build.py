@@ -168,6 +168,8 @@ class Ensemble:
                 },
             }
 
+        del valid  # of many members as large as their fusion
+
         with clock("measure"):
             measured = [measure("val", choice.lists, split.valid, split, cutoffs)]
             fused = {"valid": choice.lists}
@@ -190,6 +192,7 @@ class Ensemble:
                         fused["test"], found["gain"][name] = lists, said["gain"][name]
                 found["oracle"][name] = oracle(test.members, split.test, metric)
                 measured.append(measure("test", fused["test"], split.test, split, cutoffs))
+                del test
             for key, number in (("metrics", 0), ("standard_errors", 1)):
                 found[key] = {name: v for both in measured for name, v in both[number].items()}
 
