@@ -20,7 +20,7 @@ from rich.console import Console
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError, check_range
-from recsys_lightning.instantiate import make, make_trainer, resolved
+from recsys_lightning.instantiate import check_flags, make, make_trainer, resolved
 from recsys_lightning.runs.console import describe, summarise
 from recsys_lightning.runs.examples import examples_of, positions_of
 from recsys_lightning.runs.folder import RunFolder
@@ -114,7 +114,7 @@ def run(
         folder=folder,
         split=split,
         view=make(cfg.view),
-        build_model=_model_builder(cfg.model),
+        build_model=model_builder(cfg.model),
         build_trainer=build_trainer,
         options=Options(
             seed=cfg.seed,
@@ -172,11 +172,12 @@ def _log_outcome(outcome: "Outcome", folder: Path) -> None:
     log.info("lists in %s, %s", files.all_candidates, files.submission)
 
 
-def _model_builder(config: DictConfig) -> Any:
+def model_builder(config: DictConfig) -> Any:
     """Makes a model of the configuration, with sizes or a checkpoint's hyper-parameters over it.
 
     The class is called, and nothing in these is instantiated: a checkpoint may come from anybody.
     """
+    check_flags(config)
     parameters = resolved(config)
     return partial(get_class(parameters.pop("_target_")), **parameters)
 

@@ -45,7 +45,7 @@ def check_range(
     open_high: bool = False,
     whole: bool = False,
 ) -> None:
-    """Refuse a number outside its range (or no number at all), naming its config key.
+    """Refuse a number outside its range, an infinite one or none at all, naming its config key.
 
     >>> check_range("model.l2", 500.0, low=0, open_low=True)
     >>> check_range("view.batch_size", 1, low=1, whole=True)
@@ -59,6 +59,7 @@ def check_range(
         and not isinstance(value, bool)
         and (value > low if open_low else value >= low)
         and (value < high if open_high else value <= high)
+        and abs(value) != float("inf")
     )
     if not inside:
         left = "(" if open_low or low == float("-inf") else "["

@@ -1,9 +1,10 @@
 """From a configuration to objects."""
 
+import inspect
 from typing import Any
 
 from hydra.errors import HydraException
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from recsys_lightning.errors import InputError
@@ -16,8 +17,25 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
+def check_flags(config: DictConfig) -> None:
+    """Refuse what is neither true nor false where a class wants one of them.
+
+    Anything else would count as true: `model.center=False_` as well as `model.center=0.5`.
+
+    Args:
+        config: of an object, with a `_target_`.
+    """
+    options = resolved(config)
+    parameters = inspect.signature(get_class(options["_target_"])).parameters
+    for name, value in options.items():
+        wants_flag = name in parameters and parameters[name].annotation is bool
+        if wants_flag and not isinstance(value, bool):
+            raise InputError(f"{config._get_full_key(name)}={value}: expected true or false")
+
+
 def make(config: DictConfig, **overrides: Any) -> Any:
     """Instantiate, with the user's mistake in place of Hydra's wrapping of it."""
+    check_flags(config)
     try:
         return _instantiated(config, overrides)
     except HydraException as error:

@@ -34,8 +34,8 @@ class Sequential(Recommender):
         num_users: U.
         num_items: I.
         dim: D.
-        num_positions: L, of what is read.
-        extra: rows of the table after the items': a mask's.
+        length: L, the latest items that are read, at most.
+        extra: 1 where a mask is read beside them, which has a row of the table after the items'.
         lr: of Adam.
     """
 
@@ -48,15 +48,17 @@ class Sequential(Recommender):
         num_items: int,
         *,
         dim: int,
-        num_positions: int,
+        length: int,
         extra: int,
         lr: float,
     ) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
+        check_range("model.embedding_dim", dim, low=1, whole=True)
+        check_range("model.length", length, low=1, whole=True)
         check_range("model.lr", lr, low=0, open_low=True)
-        self.num_positions, self.lr = num_positions, lr
+        self.length, self.lr = length, lr
         self.items = nn.Parameter(0.02 * torch.randn(num_items + extra, dim))
-        self.positions = nn.Parameter(0.02 * torch.randn(num_positions, dim))
+        self.positions = nn.Parameter(0.02 * torch.randn(length + extra, dim))
 
     @property
     def mask(self) -> int:
@@ -107,7 +109,6 @@ class NextItem(Sequential):
     Args:
         num_users: U.
         num_items: I.
-        length: the latest items that are read, at most.
         loss: one of these.
         num_negatives: m of sampled_softmax and gbce.
         calibration: t of gbce, in [0, 1].
@@ -119,19 +120,17 @@ class NextItem(Sequential):
         num_users: int,
         num_items: int,
         *,
-        length: int,
         loss: str,
         num_negatives: int,
         calibration: float,
         **more: Any,
     ) -> None:
-        check_range("model.length", length, low=1, whole=True)
         super().__init__(num_users, num_items, **more)
         if loss not in LOSSES:
             raise InputError(f"model.loss={loss}: expected one of {', '.join(LOSSES)}")
         check_range("model.num_negatives", num_negatives, low=1, whole=True)
         check_range("model.calibration", calibration, low=0, high=1)
-        self.length, self.loss_name = length, loss
+        self.loss_name = loss
         self.num_negatives, self.calibration = num_negatives, calibration
 
     def loss(self, batch: Sequences) -> Tensor:  # noqa: D102

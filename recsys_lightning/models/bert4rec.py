@@ -68,7 +68,7 @@ class BERT4Rec(Sequential):
             num_users,
             num_items,
             dim=embedding_dim,
-            num_positions=length + 1,
+            length=length,
             extra=1,
             lr=lr,
         )
@@ -108,7 +108,7 @@ class BERT4Rec(Sequential):
 
     def score(self, query: Query) -> Tensor:  # noqa: D102
         m = self.num_masks
-        rows, order = query.history.latest(self.num_positions - m).longest_first()
+        rows, order = query.history.latest(self.length + 1 - m).longest_first()
         items, offsets = with_masks(rows, m, self.mask)
         encoded = self.encode(items, offsets, causal=False)
         scores = self.match(self.head(encoded[items == self.mask])) + self.bias

@@ -54,6 +54,7 @@ class MultiBERT4Rec(Autoencoder):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(num_users, num_items, dropout, lr, weight_decay)
+        check_range("model.embedding_dim", embedding_dim, low=1, whole=True)
         check_range("model.length", length, low=1, whole=True)
         check_range("model.hidden_dropout", hidden_dropout, low=0, high=1, open_high=True)
         self.length = length

@@ -65,7 +65,7 @@ class NCF(Pairwise):
         score_memory_mb: float = 4,
     ) -> None:
         super().__init__(num_users, num_items, loss, l2, lr)
-        if variant not in VARIANTS:
+        if variant not in list(VARIANTS):  # a list could not be looked up
             raise InputError(f"model.variant={variant}: expected one of {', '.join(VARIANTS)}")
         check_range("model.embedding_dim", embedding_dim, low=1, whole=True)
         check_sizes("model.tower_dims", tower_dims)

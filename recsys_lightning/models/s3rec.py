@@ -95,7 +95,6 @@ class S3Rec(NextItem):
             num_items,
             dim=embedding_dim,
             length=length,
-            num_positions=length + 1,
             extra=1,
             loss=loss,
             num_negatives=num_negatives,

@@ -52,7 +52,6 @@ class SASRec(NextItem):
             num_items,
             dim=embedding_dim,
             length=length,
-            num_positions=length,
             extra=0,
             loss=loss,
             num_negatives=num_negatives,

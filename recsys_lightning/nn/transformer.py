@@ -282,8 +282,7 @@ class Transformer(nn.Module):
         norm: str = "layer",
     ) -> None:
         super().__init__()
-        for name, number in (("embedding_dim", dim), ("num_layers", num_layers)):
-            check_range(f"model.{name}", number, low=1, whole=True)
+        check_range("model.num_layers", num_layers, low=1, whole=True)
         check_range("model.num_heads", num_heads, low=1, whole=True)
         check_range("model.dropout", dropout, low=0, high=1, open_high=True)
         if dim % num_heads:
@@ -291,7 +290,7 @@ class Transformer(nn.Module):
                 f"model.num_heads={num_heads} does not divide model.embedding_dim={dim}"
             )
         for name, chosen, choices in (("block", block, BLOCKS), ("norm", norm, NORMS)):
-            if chosen not in choices:
+            if chosen not in list(choices):  # a list could not be looked up
                 raise InputError(f"model.{name}={chosen}: expected one of {', '.join(choices)}")
         kind, closes = BLOCKS[block]
         self.blocks = nn.ModuleList(
