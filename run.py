@@ -11,9 +11,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from recsys_lightning.assembly import CONF
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError, Interrupted
 from recsys_lightning.interruption import signals_raise
 from recsys_lightning.job import run_job, what_next
+from recsys_lightning.mistakes import in_one_line
 from recsys_lightning.runs import secrets
 from recsys_lightning.runs.stored import with_stored_run
 from recsys_lightning.session import new_session
@@ -40,9 +42,8 @@ def main() -> int:
         except (HydraException, OmegaConfBaseException, InputError, OSError) as error:
             if with_trace:
                 raise
-            print(f"error: {secrets.mask(str(error))}", file=sys.stderr)
-            if error.__cause__ is not None:
-                print(error.__cause__, file=sys.stderr)
+            said = in_one_line(error, sys.argv[1:], str(CONF))
+            print(f"error: {secrets.mask(said)}", file=sys.stderr)
             return BAD_INPUT
         except Interrupted as interruption:
             if not session.exit_codes:  # it came outside of any job of this process

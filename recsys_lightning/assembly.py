@@ -20,7 +20,7 @@ from rich.console import Console
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError, check_range
-from recsys_lightning.instantiate import check_flags, make, make_trainer, resolved
+from recsys_lightning.instantiate import check_options, make, make_trainer, resolved
 from recsys_lightning.runs.console import describe, summarise
 from recsys_lightning.runs.examples import examples_of, positions_of
 from recsys_lightning.runs.folder import RunFolder
@@ -177,7 +177,7 @@ def model_builder(config: DictConfig) -> Any:
 
     The class is called, and nothing in these is instantiated: a checkpoint may come from anybody.
     """
-    check_flags(config)
+    check_options(config)
     parameters = resolved(config)
     return partial(get_class(parameters.pop("_target_")), **parameters)
 

@@ -17,25 +17,34 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def check_flags(config: DictConfig) -> None:
-    """Refuse what is neither true nor false where a class wants one of them.
+def check_options(config: DictConfig) -> None:
+    """Refuse an option that a class does not have, and a flag that is neither true nor false.
 
-    Anything else would count as true: `model.center=False_` as well as `model.center=0.5`.
+    The first is another family's view, most likely. The second would count as true:
+    `model.center=False_` as well as `model.center=0.5`.
 
     Args:
         config: of an object, with a `_target_`.
     """
     options = resolved(config)
-    parameters = inspect.signature(get_class(options["_target_"])).parameters
+    made = get_class(options["_target_"])
+    parameters = inspect.signature(made).parameters
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
     for name, value in options.items():
-        wants_flag = name in parameters and parameters[name].annotation is bool
-        if wants_flag and not isinstance(value, bool):
-            raise InputError(f"{config._get_full_key(name)}={value}: expected true or false")
+        key = f"{config._get_full_key(name)}={value}"
+        if name.startswith("_"):
+            continue
+        if name not in parameters:
+            if not takes_any:
+                known = ", ".join(parameters)
+                raise InputError(f"{key}: {made.__name__} has no such option, but {known}")
+        elif parameters[name].annotation is bool and not isinstance(value, bool):
+            raise InputError(f"{key}: expected true or false")
 
 
 def make(config: DictConfig, **overrides: Any) -> Any:
     """Instantiate, with the user's mistake in place of Hydra's wrapping of it."""
-    check_flags(config)
+    check_options(config)
     try:
         return _instantiated(config, overrides)
     except HydraException as error:

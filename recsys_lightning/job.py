@@ -16,10 +16,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from recsys_lightning.assembly import run
+from recsys_lightning.assembly import CONF, run
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError, Interrupted, Pruned
 from recsys_lightning.instantiate import make, resolved
 from recsys_lightning.interruption import signals_kill
+from recsys_lightning.mistakes import in_one_line
 from recsys_lightning.processes import is_first_process
 from recsys_lightning.runs import secrets
 from recsys_lightning.runs.deaths import leaving_word
@@ -152,7 +153,7 @@ def record(
             return None
         result = replace(result, **found)
     except (InputError, OSError, OmegaConfBaseException) as error:
-        result = _failed(result, str(error), BAD_INPUT)
+        result = _failed(result, in_one_line(error, result.overrides, str(CONF)), BAD_INPUT)
     except Pruned as pruned:
         result = replace(result, status="pruned")
         print(pruned)

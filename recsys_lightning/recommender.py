@@ -55,6 +55,7 @@ class Recommender(pl.LightningModule):
     resumable = True  # whether an interrupted fit can be resumed
     uses_features = False
     unjudged_epochs = 0  # the first ones, such as pre-training: neither validated nor the best
+    learns_from: ClassVar[type | None] = None  # what a batch of its view is; None: anything
     # what another run may be for a fit (`init_from`): by name, the classes; none: of any model
     starts_from: ClassVar[Mapping[str, Sequence[str]]] = {}
     popularity: Tensor
@@ -173,6 +174,11 @@ class Recommender(pl.LightningModule):
         in a resumed run.
         """
         if batch_idx == 0:
+            if self.learns_from is not None and not isinstance(batch, self.learns_from):
+                raise InputError(
+                    f"view: its batches are {type(batch).__name__}, and {type(self).__name__} "
+                    f"learns from {self.learns_from.__name__}: leave the view to the model's family"
+                )
             self._sums = {}
             parts = self.datamodule.seed, self.current_epoch, self.global_rank
             entropy = np.random.SeedSequence(parts)

@@ -42,6 +42,7 @@ MAY_IMPORT = {
     },
     "callbacks": {"errors", "writing", "recommender", "runs"},
     "instantiate": {"errors"},
+    "mistakes": set(),
     "fitting": {"errors", "data", "recommender", "callbacks", "runs"},
     "experiment": {
         *("errors", "data", "functional", "processes", "recommender", "checkpoints", "runs"),
@@ -53,7 +54,7 @@ MAY_IMPORT = {
     },
     "job": {
         *("errors", "instantiate", "interruption", "processes", "session", "runs", "sweeps"),
-        *("tracking", "assembly", "starts"),
+        *("tracking", "assembly", "starts", "mistakes"),
     },
     "report": {"errors", "interruption", "reports"},
     "submission": {"errors", "data", "runs"},
@@ -61,7 +62,7 @@ MAY_IMPORT = {
 }
 
 MAY_USE_HYDRA = {
-    *("instantiate.py", "assembly.py", "job.py"),
+    *("instantiate.py", "assembly.py", "job.py", "mistakes.py"),
     *("runs/stored.py", "sweeps/end.py"),
 }
 

@@ -21,6 +21,8 @@ class Autoencoder(Recommender):
         weight_decay: L2 of the weight matrices.
     """
 
+    learns_from = Rows
+
     def __init__(
         self, num_users: int, num_items: int, dropout: float, lr: float, weight_decay: float
     ) -> None:

@@ -52,6 +52,7 @@ class ClosedForm(Recommender):
             for that of `weight`.
     """
 
+    learns_from = Rows
     resumable = False  # one pass
     weight: Tensor
     rows: Ragged

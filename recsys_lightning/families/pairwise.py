@@ -45,6 +45,7 @@ class Pairwise(Recommender):
         lr: of Adam.
     """
 
+    learns_from = Pairs
     losses: tuple[str, ...] = tuple(SAMPLED)
     users: Any  # a table; or several, if `tables` says so
     items: Any

@@ -39,6 +39,7 @@ class Sequential(Recommender):
         lr: of Adam.
     """
 
+    learns_from = Sequences
     weight_decay = 0.0
     encoder: nn.Module
 

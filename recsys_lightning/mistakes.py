@@ -1,0 +1,59 @@
+"""What Hydra and OmegaConf refuse, in one line that says what to do."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+
+def in_one_line(error: Exception, overrides: Sequence[str], conf: str) -> str:
+    """The message of an error; of Hydra's and OmegaConf's a line of ours.
+
+    Args:
+        error: any.
+        overrides: the arguments of the command.
+        conf: the folder of the configuration.
+    """
+    text = str(error)
+    if not isinstance(error, HydraException | OmegaConfBaseException):
+        return text
+    first = text.splitlines()[0]
+    if isinstance(error, OmegaConfBaseException):
+        return f"{first}, which {error.full_key} needs"
+    if found := re.match(r"Could not override '(.+)'", text):
+        return _unknown_key(found[1], overrides, conf)
+    if found := re.search(r"Could not find '(.+)'\s+Available options in '(.+)':\n([^:]+)\n", text):
+        group, _, choice = found[1].rpartition("/")
+        names = ", ".join(line.strip() for line in found[3].splitlines() if "\t" in line)
+        return f"{group}={choice}: expected one of {names}"
+    if found := re.search(r"An item is already at '(.+)'", text):
+        return f"+{found[1]}: there is such a key; leave out the +"
+    if "hydra.cc" in text:  # its grammar
+        return (
+            f"{first.removesuffix('.')}: expected key=value; a value with blanks, commas, brackets "
+            "or = has quotes of its own within the shell's: 'data.path=\"my file.csv\"'"
+        )
+    lines = [*text.splitlines(), *str(error.__cause__ or "").splitlines()[:1]]
+    return " ".join(line.strip() for line in lines if line.strip())
+
+
+def _unknown_key(key: str, overrides: Iterable[str], conf: str) -> str:
+    """With the keys that there are beside it, in the configuration that was asked for."""
+    parent, _, _ = key.rpartition(".")
+    known = [override for override in overrides if not override.startswith((key, "-"))]
+    message = f"{key}: no such key"
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(conf, version_base="1.3"):
+            config = compose("config", known)
+    except (HydraException, OmegaConfBaseException):  # a sweep's commas
+        return message
+    group = OmegaConf.select(config, parent) if parent else config
+    if not isinstance(group, DictConfig):
+        return f"{message}: {parent} is {group}"
+    names = ", ".join(sorted(str(name) for name in group if not str(name).startswith("_")))
+    return f"{message}; {parent or 'the configuration'} has {names}"
