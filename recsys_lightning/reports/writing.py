@@ -15,10 +15,14 @@ from recsys_lightning.reports.leaderboard import (
     best_per_model,
     differences,
     leaderboard,
+    monitored,
     runs_table,
 )
-from recsys_lightning.reports.rendering import as_html, as_markdown
+from recsys_lightning.reports.origins import data_table, starts_table
+from recsys_lightning.reports.page import as_html
+from recsys_lightning.reports.rendering import as_markdown
 from recsys_lightning.reports.report import Report
+from recsys_lightning.reports.tables import short_names
 from recsys_lightning.runs.folder import RESULT
 from recsys_lightning.runs.parameters import NOT_THE_JOB
 from recsys_lightning.runs.record import RunResult
@@ -48,20 +52,34 @@ def write_report(
     if runs.empty or (runs.model == ENSEMBLE).all():
         places = ", ".join(map(str, sources))
         raise InputError(f"{places}: no run there; expected folders with a {RESULT} below them")
-    monitor = _monitor(sources, known)
+    monitor = monitored([result for source in sources for _, result in known.below(source)])
+    if monitor is None:
+        raise InputError(f"{sources[0]}: no run there says which metric it watched")
     board = leaderboard(runs, monitor)
     best = best_per_model(board)
     compared = differences(best, folder, monitor, known)
     drawn, agreeing = draws(runs, folder, monitor, known), pd.DataFrame()
     if scores is not None:
         agreeing = agreement(scores, runs, folder, sources, monitor, known)
-    report = Report(folder.resolve().name, monitor, runs, board, best, compared, drawn, agreeing)
+    report = Report(
+        title=", ".join(short_names([str(path.absolute()) for path in sources], folder).values()),
+        monitor=monitor,
+        runs=runs,
+        board=board,
+        best=best,
+        compared=compared,
+        draws=drawn,
+        agreement=agreeing,
+        data=data_table(sources, known),
+        starts=starts_table(sources, known),
+    )
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in (
         ("runs.csv", runs.drop(columns=["job", "repeated"]).to_csv(index=False)),
         ("leaderboard.csv", board.to_csv(index=False)),
+        ("differences.csv", compared.to_csv(index=False)),
         ("report.md", as_markdown(report, folder)),
-        ("report.html", as_html(report)),
+        ("report.html", as_html(report, folder)),
     ):
         _write(folder / name, text)
     for _, row in report.best_models.sort_values(monitor).iterrows():  # the best of all splits last
@@ -71,17 +89,6 @@ def write_report(
         command = f"python run.py --config-dir {folder} +best={row.model}"
         _write(folder / "best" / f"{row.model}.yaml", best_config(result, command))
     return report
-
-
-def _monitor(sources: Sequence[Path], known: Runs) -> str:
-    """The metric that the runs watched; the most frequent one, if they differ."""
-    monitors = [
-        result.config["monitor"]
-        for source in sources
-        for _, result in known.below(source)
-        if result.config
-    ]
-    return max(monitors, key=monitors.count)
 
 
 def best_config(result: RunResult, command: str) -> str:

@@ -51,7 +51,29 @@ def test_parallel_coordinates_have_axes_for_what_they_show(runs):
 
 
 def test_history_has_the_best_so_far():
-    runs = pd.DataFrame({"model": "a", "options": "", MONITOR: [0.1, 0.3, 0.2]})
+    runs = pd.DataFrame({"model": "a", "split": "s", "options": "", MONITOR: [0.1, 0.3, 0.2]})
     points, best = figures.history(runs, MONITOR).data
     assert list(points.y) == [0.1, 0.3, 0.2]
     assert list(best.y) == [0.1, 0.3, 0.3]
+
+
+def test_whiskers_are_intervals_over_users_and_splits_stay_apart():
+    best = pd.DataFrame({"model": ["a", "a"], "split": ["s", "t"], MONITOR: [0.3, 0.2]})
+    [points] = figures.best_per_model(best.assign(standard_error=[0.01, np.nan]), MONITOR).data
+    assert list(points.y) == ["a, s", "a, t"]
+    assert points.error_x.array[0] == pytest.approx(0.0196)
+    assert np.isnan(points.error_x.array[1])
+    [points] = figures.best_per_model(best.assign(split="s", standard_error=0), MONITOR).data
+    assert list(points.y) == ["a", "a"]
+
+
+def test_coverage_and_novelty_of_the_cutoff_that_decides(runs):
+    runs = runs.assign(split="s")
+    assert figures.beyond_accuracy(runs, MONITOR) is None
+    runs = runs.assign(**{"val/coverage@10": 0.5, "val/coverage@20": 0.7, "val/novelty@10": 3.0})
+    coverage, novelty = figures.beyond_accuracy(runs, MONITOR).data
+    assert set(coverage.x) == {0.5}
+    assert set(novelty.x) == {3.0}
+    assert list(coverage.y) == list(novelty.y) == runs[MONITOR].tolist()
+    seconds, memory = figures.costs(runs, MONITOR).data
+    assert (set(seconds.x), set(memory.x)) == ({1.0}, {5.0})
