@@ -12,6 +12,8 @@ from rich.table import Column, Table
 from recsys_lightning.reports.report import Report
 from recsys_lightning.reports.tables import agreement, draws, overview, sections, short_names, shown
 
+PAGE = "report.html"
+
 
 def as_markdown(report: Report, folder: Path) -> str:
     """The report as text."""
@@ -46,9 +48,12 @@ def print_report(console: Console, report: Report, folder: Path) -> None:
         if len(table):
             console.print()
             _print_table(console, table)
-    page = folder / "report.html"
-    path = page if page.exists() else page.with_suffix(".md")
-    console.print(str(path), highlight=False, soft_wrap=True)
+    page = folder / PAGE
+    if page.exists():
+        said = str(page)
+    else:
+        said = f"{page.with_suffix('.md')}; {PAGE} needs plotly: pip install -e '.[html]'"
+    console.print(said, highlight=False, soft_wrap=True, markup=False)
 
 
 def _print_table(console: Console, shown: pd.DataFrame) -> None:

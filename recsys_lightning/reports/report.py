@@ -7,6 +7,7 @@ import pandas as pd
 from recsys_lightning.reports.leaderboard import ENSEMBLE
 
 SHOWN_IN_LEADERBOARD = 50
+SIGNIFICANT = 0.05  # p, after Holm
 COMPARED = (
     "The best runs of each two models against each other, user by user: mean difference, its 95 % "
     "interval by the paired bootstrap, and p raised by Holm's method for all pairs of a metric: "

@@ -16,10 +16,9 @@ from recsys_lightning.reports.report import (
     COMPARED,
     DRAWN,
     SHOWN_IN_LEADERBOARD,
+    SIGNIFICANT,
     Report,
 )
-
-SIGNIFICANT = 0.05  # p, after Holm
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,14 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+import time
 
 import pytest
 
+import recsys_lightning.reports
+from recsys_lightning.report import main
+from recsys_lightning.reports.leaderboard import differences
 from recsys_lightning.reports.writing import write_report
 from tests.reports.test_leaderboard import write_run
 from tests.reports.test_origins import write_start
@@ -91,6 +96,37 @@ def test_only_trials_have_an_order(pages):
     assert "Trials in order" in pages["y"]
     assert "Trials in order" in pages["both"]
     assert "Trials in order" not in pages["x"]
+
+
+def test_without_plotly_one_line_says_so(folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "report.html").write_text("of an earlier report")
+    for name in ["plotly", *sys.modules]:
+        if name.partition(".")[0] == "plotly":
+            monkeypatch.setitem(sys.modules, name, None)
+    for name in ("page", "figures"):
+        monkeypatch.delitem(sys.modules, f"recsys_lightning.reports.{name}", raising=False)
+        monkeypatch.delattr(recsys_lightning.reports, name, raising=False)
+    assert main([str(folder / "y/grid"), "--out", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    line = f"{tmp_path}/report.md; report.html needs plotly: pip install -e '.[html]'"
+    assert out.splitlines()[-1] == line
+    assert "What was run" in (tmp_path / "report.md").read_text()
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_terminal_shows_what_is_waited_for(folder, tmp_path, monkeypatch, capsys):
+    def slowly(*arguments):
+        time.sleep(0.5)
+        return differences(*arguments)
+
+    monkeypatch.setattr("recsys_lightning.reports.writing.differences", slowly)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    write_report(tmp_path, [folder / "x/grid", folder / "y/grid"])
+    assert "comparing the best of 2 models, user by user" in capsys.readouterr().err
+    monkeypatch.delenv("FORCE_COLOR")
+    write_report(tmp_path, [folder / "x/grid"])
+    assert capsys.readouterr() == ("", "")
 
 
 CHROMIUM = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
