@@ -106,7 +106,7 @@ def parallel_coordinates(runs: pd.DataFrame, options: Sequence[str], monitor: st
     dimensions.append({"label": monitor, "values": runs[monitor]})
     line = {"color": runs[monitor], "colorscale": "Viridis", "showscale": True}
     figure = _sized(go.Figure(go.Parcoords(line=line, dimensions=dimensions)), 420)
-    return figure.update_layout(margin={"l": 60, "r": 40})
+    return figure.update_layout(margin={"l": 60, "r": 40, "t": 70})
 
 
 def importance_bars(importances: pd.Series) -> go.Figure:

@@ -63,7 +63,8 @@ def starts_table(sources: Sequence[Path], known: Runs) -> pd.DataFrame:
     started: dict[Path, list[Run]] = {}
     for run, result in _runs(sources, known):
         within = [folder.resolve() for folder in sources if run.is_relative_to(folder.resolve())]
-        sweep = next((above for above in run.parents if (above / STARTED).is_file()), within[0])
+        alone = within[0] if within else run  # behind a link it is in none
+        sweep = next((above for above in run.parents if (above / STARTED).is_file()), alone)
         started.setdefault(sweep, []).append((run, result))
     rows = []
     for folder, runs in started.items():

@@ -30,6 +30,7 @@ td { font-variant-numeric: tabular-nums }
 .figure { overflow-x: auto }
 .js-plotly-plot g:not(.hovertext) > text { fill: var(--ink) !important;
                                               text-shadow: none !important }
+.parcoords .domain { stroke: var(--ink) !important }
 @media (max-width: 600px) { body { margin: 1em auto; padding: 0 .6em } h1 { font-size: 1.4em } }
 """
 
@@ -52,7 +53,10 @@ def as_html(report: Report, folder: Path) -> str:
 def _figures(report: Report) -> Iterator[str]:
     """Each with its title."""
     done, monitor = report.done, report.monitor
-    yield _figure("Best of each model, drawn", figures.best_per_model(report.best, monitor))
+    yield _figure(
+        "Best of each model, with 95 % intervals over users",
+        figures.best_per_model(report.best, monitor),
+    )
     yield _figure("Time and memory", figures.costs(done, monitor))
     if (beyond := figures.beyond_accuracy(done, monitor)) is not None:
         yield _figure("Coverage and novelty", beyond)

@@ -42,7 +42,9 @@ def test_no_importance_from_one_option_or_a_few_runs(runs):
 
 
 def test_parallel_coordinates_have_axes_for_what_they_show(runs):
-    [lines] = figures.parallel_coordinates(runs, ["l2", "dropout", "hidden"], MONITOR).data
+    figure = figures.parallel_coordinates(runs, ["l2", "dropout", "hidden"], MONITOR)
+    assert figure.layout.margin.t >= 60  # of the names above the axes
+    [lines] = figure.data
     l2, dropout, hidden, metric = lines.dimensions
     assert list(l2["values"]) == pytest.approx(np.log10(runs.l2).tolist())  # spans 1 to 1000
     assert list(dropout["values"]) == runs.dropout.tolist()

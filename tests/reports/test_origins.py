@@ -50,6 +50,9 @@ def test_single_runs(tmp_path):
     run = write_run(tmp_path, 1, "ease", 0.1)
     write_start(run / ".hydra/hydra.yaml", "model=ease", mode="RUN")
     assert starts(run).command.tolist() == ["python run.py model=ease"]
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/run").symlink_to(run)
+    assert starts(tmp_path / "linked/run").index.tolist() == [str(run)]
     write_run(tmp_path, 2, "tale", 0.1)
     [row] = starts(tmp_path).reset_index().to_dict("records")
     assert (row["folder"], row["runs"], row["command"]) == (str(tmp_path), 2, "")

@@ -80,6 +80,7 @@ def test_coverage_novelty_and_errors_stand_beside_accuracy(pages):
     shown = cells(pages["both"])
     assert {"0.4242", "3.2323", "0.0123"} <= set(shown)
     assert "error_x" in pages["both"]
+    assert "with 95 % intervals over users" in pages["both"]
 
 
 def test_names_differ_and_are_whole(pages):
