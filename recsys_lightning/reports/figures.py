@@ -104,7 +104,7 @@ def parallel_coordinates(runs: pd.DataFrame, options: Sequence[str], monitor: st
     """A line a run of one model through its options to the metric; drag along an axis to select."""
     dimensions = [_dimension(name, runs[name]) for name in options]
     dimensions.append({"label": monitor, "values": runs[monitor]})
-    line = {"color": runs[monitor], "colorscale": "Viridis", "showscale": True}
+    line = {"color": runs[monitor], "colorscale": "Viridis"}  # the last axis is its scale
     figure = _sized(go.Figure(go.Parcoords(line=line, dimensions=dimensions)), 420)
     return figure.update_layout(margin={"l": 60, "r": 40, "t": 70})
 
