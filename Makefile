@@ -16,7 +16,7 @@ install: $(INSTALLED) ## Set up .venv with the locked versions, the demo data, t
 
 $(INSTALLED): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,tune,joblib,submitit,rank,mlflow,tensorboard,report,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,tune,joblib,submitit,rank,mlflow,tensorboard,html,report,dev]'
 	@touch $@
 
 run: install ## Recommend real movies: python run.py with its defaults (ARGS="model=... data=..." for more)
@@ -34,7 +34,7 @@ test-gpu: install ## Every model on CUDA beside a CPU
 test-ray: ## hydra/launcher=ray, in an environment of its own: it wants older packages
 	$(PYTHON) -m venv .venv-ray
 	grep -vE '^(cloudpickle|python-dateutil)==' requirements.lock > .venv-ray/constraints.txt
-	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-ray/constraints.txt -e '.[ray,tune]' pytest hypothesis
+	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-ray/constraints.txt -e '.[ray,tune,html]' pytest hypothesis
 	.venv-ray/bin/python -m pytest tests/sweeps/test_launchers.py -k ray
 
 lint: install ## Style and formatting
@@ -51,8 +51,8 @@ format: install ## Put the code in shape, and strip the notebooks' outputs
 	$(BIN)/ruff format .
 	$(BIN)/nbstripout --keep-id --extra-keys metadata.language_info notebooks/*.ipynb
 
-leaderboard: install ## Leaderboard and report of any runs: RUNS="outputs multirun/a" OUT=folder, and SCORES=scores.csv (run,score) of a public leaderboard
-	$(BIN)/python -m recsys_lightning.report $(RUNS) $(if $(OUT),--out $(OUT)) $(if $(SCORES),--scores $(SCORES))
+leaderboard: install ## Leaderboard and report of any runs: RUNS="outputs multirun/a" OUT=folder, and SCORES=scores.csv (run,score) of a public leaderboard, LATEX=1 for the table of a paper
+	$(BIN)/python -m recsys_lightning.report $(RUNS) $(if $(OUT),--out $(OUT)) $(if $(SCORES),--scores $(SCORES)) $(if $(LATEX),--latex)
 
 sweep: install ## Search spaces, one after another: MODELS="ease recvae" SWEEP=folder ARGS="data=..."
 	@status=0; for model in $(MODELS); do \

@@ -59,7 +59,7 @@ def best_per_model(board: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def differences(best: "pd.DataFrame", folder: Path, monitor: str) -> "pd.DataFrame":
-    """The best model of each split against the others, by the paired bootstrap over users.
+    """Each two models of a split against each other, by the paired bootstrap over users.
 
     Args:
         best: as `best_per_model` returns it.

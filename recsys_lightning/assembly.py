@@ -134,7 +134,13 @@ def run(
     ).run()
     if outcome.final is None:
         return {}
+    x = split.interactions
     found = outcome.for_result() | {
+        "sizes": {
+            "users": x.num_users,
+            "items": x.num_items,
+            "interactions": x.num_interactions,
+        },
         "users": {**outcome.users, "too_short": split.num_too_short},
         "split": split.sha256,
         "split_files": str(split_folder),

@@ -1,6 +1,7 @@
 """What a sweep, or any set of runs, has shown: `python -m recsys_lightning.report FOLDER...`.
 
-Writes leaderboard.csv, runs.csv, report.md, report.html (self-contained) and best/<model>.yaml.
+Writes leaderboard.csv, runs.csv, differences.csv, report.md, report.html (self-contained; with the
+extra `html`) and best/<model>.yaml.
 """
 
 import argparse
@@ -26,11 +27,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         help="a file of run, score: what a leaderboard said; which holdout's metrics follow it",
     )
+    parser.add_argument(
+        "--latex",
+        action="store_true",
+        help="also report.tex, the table of a paper: best bold, second underlined, significance",
+    )
     options = parser.parse_args(arguments)
     out = options.out or options.folders[0]
     try:
         with signals_raise():
-            report = write_report(out, options.folders, scores=options.scores)
+            report = write_report(out, options.folders, scores=options.scores, latex=options.latex)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -71,6 +71,7 @@ def test_the_run_folder_is_the_contract(default):
     result = default.result
     assert (result["status"], result["error"]) == ("done", None)
     assert (result["model"], result["data"], result["seed"]) == ("ease", "movielens_small", 42)
+    assert result["sizes"] == {"users": 671, "items": 9066, "interactions": 100004}
     assert len(result["split"]) == 64
     assert {"val/recall@10", "test/ndcg@20", "val/coverage@10"} <= set(result["metrics"])
     stages = {"load", "split", "fit", "test", "refit", "recommend", "write"}  # validated in the fit

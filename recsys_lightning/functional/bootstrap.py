@@ -3,6 +3,7 @@
 Efron and Tibshirani, An Introduction to the Bootstrap, 1993; for rankings: Sakai, SIGIR 2006.
 """
 
+from itertools import combinations
 from math import erfc, sqrt
 from typing import NamedTuple
 
@@ -46,23 +47,67 @@ def paired_bootstrap(
     Difference(mean=0.375, low=0.25, high=0.5, p=0.002)
     """
     differences = (a - b)[~np.isnan(a - b)]
-    num_users = len(differences)
-    if not num_users:
+    if not len(differences):
         return Difference(np.nan, np.nan, np.nan, np.nan)
+    [means] = _resampled_means(differences[None], seed, resamples)
+    return _difference(float(differences.mean()), means)
+
+
+def bootstrap_of_pairs(
+    values: NDArray[np.floating], *, seed: int = 0
+) -> dict[tuple[int, int], Difference]:
+    """Compare each of E models with each that comes after it: the users are drawn once for all.
+
+    They are drawn 2,000 times, and 80 times a pair where that is more: raised by `holm`, the
+    smallest p that can be told is 0.025 at most.
+
+    Args:
+        values: (E, U) values of a metric; nan for a user who was not evaluated.
+        seed: of the resampling.
+
+    Returns:
+        E (E - 1) / 2 differences over the users evaluated by all, by the models' positions.
+
+    >>> found = bootstrap_of_pairs(np.array([[0.5, 0.75], [0.25, 0.25], [0, 0]]))
+    >>> list(found), found[0, 1].mean
+    ([(0, 1), (0, 2), (1, 2)], 0.375)
+    """
+    values = values[:, ~np.isnan(values).any(axis=0)]
+    pairs = list(combinations(range(len(values)), 2))
+    if not values.shape[1]:
+        return dict.fromkeys(pairs, Difference(np.nan, np.nan, np.nan, np.nan))
+    means = values.mean(axis=1)
+    resampled = _resampled_means(values, seed, max(2000, 80 * len(pairs)))
+    return {
+        (a, b): _difference(float(means[a] - means[b]), resampled[a] - resampled[b])
+        for a, b in pairs
+    }
+
+
+def _resampled_means(
+    values: NDArray[np.floating], seed: int, resamples: int
+) -> NDArray[np.float64]:
+    """(E, R) means of (E, n) values over as many users, drawn with replacement R times."""
+    num_users = values.shape[1]
     rng = np.random.default_rng(seed)
     rows = max(1, _DRAWS // num_users)
-    means = np.concatenate(
-        [
-            differences[
-                rng.integers(num_users, size=(min(rows, resamples - done), num_users), dtype="i4")
-            ].mean(axis=1)
-            for done in range(0, resamples, rows)
-        ]
-    )
+    means = np.empty((len(values), resamples))
+    for done in range(0, resamples, rows):
+        size = min(rows, resamples - done), num_users
+        drawn = rng.integers(num_users, size=size, dtype="i4")
+        drawn += num_users * np.arange(len(drawn), dtype="i4")[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+        means[:, done : done + rows] = values @ counts.T.astype(float) / num_users
+    return means
+
+
+def _difference(mean: float, means: NDArray[np.float64]) -> Difference:
+    """What the (R,) resampled means say of a mean difference."""
+    means = means.round(12)  # what differs by rounding alone is equal
     low, high = np.quantile(means, (0.025, 0.975))
     beyond = min(np.count_nonzero(means <= 0), np.count_nonzero(means >= 0))
-    p = min(1.0, 2 * (int(beyond) + 1) / (resamples + 1))
-    return Difference(float(differences.mean()), float(low), float(high), p)
+    p = min(1.0, 2 * (int(beyond) + 1) / (len(means) + 1))
+    return Difference(mean, float(low), float(high), p)
 
 
 def holm(p: NDArray[np.floating]) -> NDArray[np.float64]:

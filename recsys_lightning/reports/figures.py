@@ -1,31 +1,43 @@
-"""The figures of a sweep's report, as plotly figures."""
+"""The figures of a sweep's report, as plotly figures that fit a light and a dark page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.colors import qualitative
 from plotly.subplots import make_subplots
 
-LOG_RATIO = 20  # a parameter that spans more than this is shown on a logarithmic axis
+from recsys_lightning.metrics.names import MetricName
+from recsys_lightning.reports.importance import is_numeric, is_wide
+from recsys_lightning.reports.leaderboard import by_model, labels
+
+CLEAR = "rgba(0,0,0,0)"  # the page shows through, whatever its scheme
+FAINT = "rgba(128,128,128,0.3)"
 
 
 def best_per_model(best: pd.DataFrame, monitor: str) -> go.Figure:
-    """A bar a model; the whisker is the standard deviation over seeds."""
+    """A point a model and split; the whisker is the 95 % interval over users."""
     figure = go.Figure(
-        go.Bar(x=best[monitor], y=best.model, orientation="h", error_x={"array": best["std"]})
+        go.Scatter(
+            x=best[monitor],
+            y=labels(best),
+            mode="markers",
+            marker_size=9,
+            error_x={"array": 1.96 * best.standard_error},
+        )
     )
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(autorange="reversed", type="category")
     figure.update_xaxes(title=monitor)
     return _sized(figure, 120 + 40 * len(best))
 
 
-def history(runs: pd.DataFrame, monitor: str) -> go.Figure:
-    """Every run of each model in the order in which they finished, and the best so far."""
+def history(trials: pd.DataFrame, monitor: str) -> go.Figure:
+    """The trials of each model in the order in which they finished, and the best so far."""
     figure = go.Figure()
-    for color, model in _colors(runs.model):
-        of_model = runs[runs.model == model].reset_index(drop=True)
+    for color, model, of_model in _colored(trials):
         x = np.arange(1, len(of_model) + 1)
         figure.add_scatter(
             x=x,
@@ -45,31 +57,45 @@ def history(runs: pd.DataFrame, monitor: str) -> go.Figure:
             legendgroup=model,
             showlegend=False,
         )
-    figure.update_xaxes(title="run of the model")
+    figure.update_xaxes(title="trial of the model")
     figure.update_yaxes(title=monitor)
     return _sized(figure, 420)
 
 
 def costs(runs: pd.DataFrame, monitor: str) -> go.Figure:
     """Accuracy against seconds and against memory, a point a run."""
+    figure = _against(runs, monitor, {"seconds": "seconds", "peak_rss_mb": "peak memory, MiB"})
+    return figure.update_xaxes(type="log", col=1)
+
+
+def beyond_accuracy(runs: pd.DataFrame, monitor: str) -> go.Figure | None:
+    """Accuracy against coverage and against novelty, a point a run; None where neither is known."""
+    main = MetricName.parse(monitor)
+    names = [str(replace(main, name=name)) for name in ("coverage", "novelty")]
+    if not set(names) <= set(runs):
+        return None
+    return _against(runs, monitor, {name: name for name in names})
+
+
+def _against(runs: pd.DataFrame, monitor: str, columns: Mapping[str, str]) -> go.Figure:
+    """A panel for each of two columns, with its title."""
     figure = make_subplots(cols=2, shared_yaxes=True, horizontal_spacing=0.03)
-    for color, model in _colors(runs.model):
-        of_model = runs[runs.model == model]
-        for column, cost in enumerate(("seconds", "peak_rss_mb"), start=1):
+    for color, model, of_model in _colored(runs):
+        for position, column in enumerate(columns, start=1):
             figure.add_scatter(
-                x=of_model[cost],
+                x=of_model[column],
                 y=of_model[monitor],
                 text=of_model.options,
                 mode="markers",
                 name=model,
                 legendgroup=model,
-                showlegend=column == 1,
+                showlegend=position == 1,
                 marker_color=color,
                 row=1,
-                col=column,
+                col=position,
             )
-    figure.update_xaxes(type="log", title="seconds", col=1)
-    figure.update_xaxes(title="peak memory, MiB", col=2)
+    for position, title in enumerate(columns.values(), start=1):
+        figure.update_xaxes(title=title, nticks=5, col=position)
     figure.update_yaxes(title=monitor, col=1)
     return _sized(figure, 420)
 
@@ -78,9 +104,9 @@ def parallel_coordinates(runs: pd.DataFrame, options: Sequence[str], monitor: st
     """A line a run of one model through its options to the metric; drag along an axis to select."""
     dimensions = [_dimension(name, runs[name]) for name in options]
     dimensions.append({"label": monitor, "values": runs[monitor]})
-    line = {"color": runs[monitor], "colorscale": "Viridis", "showscale": True}
-    figure = go.Figure(go.Parcoords(line=line, dimensions=dimensions))
-    return _sized(figure, 420)
+    line = {"color": runs[monitor], "colorscale": "Viridis"}  # the last axis is its scale
+    figure = _sized(go.Figure(go.Parcoords(line=line, dimensions=dimensions)), 420)
+    return figure.update_layout(margin={"l": 60, "r": 40, "t": 70})
 
 
 def importance_bars(importances: pd.Series) -> go.Figure:
@@ -114,27 +140,20 @@ def _dimension(name: str, values: pd.Series) -> dict[str, Any]:
     }
 
 
-def is_numeric(values: pd.Series) -> bool:
-    """Whether all values are numbers."""
-    return all(
-        isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-        for value in values
-    ) and bool(values.notna().all())
-
-
-def is_wide(values: pd.Series) -> bool:
-    """Whether positive values span so much that a logarithmic axis shows them better."""
-    return bool(values.min() > 0 and values.max() / values.min() > LOG_RATIO)
-
-
-def _colors(models: pd.Series) -> list[tuple[str, str]]:
-    from plotly.colors import qualitative
-
-    names = list(dict.fromkeys(models))
-    return [(qualitative.D3[number % 10], name) for number, name in enumerate(names)]
+def _colored(runs: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """A color for each of `by_model`."""
+    found = by_model(runs).items()
+    return [(qualitative.D3[n % 10], label, of) for n, (label, of) in enumerate(found)]
 
 
 def _sized(figure: go.Figure, height: int) -> go.Figure:
+    figure.update_xaxes(gridcolor=FAINT, zerolinecolor=FAINT, automargin=True)
+    figure.update_yaxes(gridcolor=FAINT, zerolinecolor=FAINT, automargin=True)
     return figure.update_layout(
-        height=height, margin={"l": 60, "r": 40, "t": 50, "b": 50}, template="plotly_white"
+        height=height,
+        margin={"l": 10, "r": 20, "t": 20, "b": 50},
+        template="plotly_white",
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},  # grows upwards
     )

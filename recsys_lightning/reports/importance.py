@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from recsys_lightning.reports.figures import is_numeric, is_wide
-
+LOG_RATIO = 20  # a parameter that spans more than this is taken by its logarithm
 MIN_RUNS_FOR_IMPORTANCE = 8  # below, the importances are mostly noise
 
 
@@ -50,3 +50,16 @@ def importances(runs: pd.DataFrame, options: Sequence[str], monitor: str) -> pd.
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
     found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return pd.Series(found).sort_values(ascending=False)
+
+
+def is_numeric(values: pd.Series) -> bool:
+    """Whether all values are numbers."""
+    return all(
+        isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        for value in values
+    ) and bool(values.notna().all())
+
+
+def is_wide(values: pd.Series) -> bool:
+    """Whether positive values span so much that a logarithmic axis shows them better."""
+    return bool(values.min() > 0 and values.max() / values.min() > LOG_RATIO)

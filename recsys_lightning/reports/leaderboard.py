@@ -7,16 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from recsys_lightning.ensemble.show import members_in_words
-from recsys_lightning.functional.bootstrap import paired_bootstrap
+from recsys_lightning.functional.bootstrap import Difference, bootstrap_of_pairs, holm
 from recsys_lightning.metrics.names import FILES, MetricName
 from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.runs.folder import RunFolder, relative
 from recsys_lightning.runs.lists import read_lists, read_split
 from recsys_lightning.runs.parameters import differing, flat, of_the_job
-from recsys_lightning.runs.record import Result
+from recsys_lightning.runs.record import Result, RunResult
 from recsys_lightning.sweeps.jobs import Runs, ensembles
 
 ENSEMBLE = "ensemble"  # as a model's name
@@ -25,7 +27,10 @@ ENSEMBLE = "ensemble"  # as a model's name
 _NO_PARAMETER = {"trainer.max_epochs", "seed", "ckpt_path"}
 _OF_A_RESULT = ("model", "status", "error", "seed", "data")
 _COSTS = ("peak_rss_mb", "parameters", "best_epoch")
-_OF_ANY_RUN = {"run", *_OF_A_RESULT, "split", "options", "job", "repeated", "seconds", *_COSTS}
+_OF_ANY_RUN = {
+    *("run", *_OF_A_RESULT, "split", "options", "job", "repeated", "trial", "seconds", *_COSTS),
+    "standard_error",
+}
 
 
 def runs_table(folders: Sequence[Path], base: Path, known: Runs | None = None) -> pd.DataFrame:
@@ -39,8 +44,9 @@ def runs_table(folders: Sequence[Path], base: Path, known: Runs | None = None) -
     Returns:
         Columns `run`, `model`, `status`, `error`, `seed`, `data`, `split`, `options` (what
         differs from the model's other runs), `job` (equal for the same job run twice), `repeated`
-        (equal but for the seed), the metrics, `seconds`, `peak_rss_mb`, `parameters`,
-        `best_epoch`, and a column for each option.
+        (equal but for the seed), `trial` (its number in a search), the metrics, `standard_error`
+        (of `monitored`, over users), `seconds`, `peak_rss_mb`, `parameters`, `best_epoch`, and a
+        column for each option.
     """
     known = known or Runs()
     found = {run.resolve(): of for folder in folders for run, of in known.below(folder)}
@@ -48,20 +54,29 @@ def runs_table(folders: Sequence[Path], base: Path, known: Runs | None = None) -
     configs = [flat(of_the_job(result.config or {})) for _, result in ordered]
     models = [result.model for _, result in ordered]
     options = _options(configs, models)
+    monitor = monitored([result for _, result in ordered])
     rows = []
-    for (run, result), told in zip(ordered, options, strict=True):
-        text = " ".join(f"{key}={_short(value)}" for key, value in told.items())
+    for (run, result), own, text in zip(ordered, options, _texts(options, models), strict=True):
         job = result.job or str(run), result.repeated or str(run)
-        rows.append(_row(relative(run, base), result, text, *job) | told)
+        row = _row(relative(run, base), result, text, *job, monitor)
+        rows.append(row | {"trial": (result.config.get("sweep") or {}).get("trial")} | own)
     fused = {place.resolve(): result for folder in folders for place, result in ensembles(folder)}
     for place, ensemble in fused.items():
         members = members_in_words(ensemble.members)
         text = f"{ensemble.fusion} {ensemble.weights}: {members}" if members else ""
-        rows.append(_row(relative(place, base), ensemble, text, str(place), str(place)))
+        rows.append(_row(relative(place, base), ensemble, text, str(place), str(place), monitor))
     return pd.DataFrame(rows)
 
 
-def _row(run: str, result: Result, options: str, job: str, repeated: str) -> dict[str, Any]:
+def monitored(results: Sequence[RunResult]) -> str | None:
+    """The metric that runs watched; the most frequent one, if they differ."""
+    monitors = [result.config["monitor"] for result in results if "monitor" in result.config]
+    return max(monitors, key=monitors.count) if monitors else None
+
+
+def _row(
+    run: str, result: Result, options: str, job: str, repeated: str, monitor: str | None
+) -> dict[str, Any]:
     """What a run, or an ensemble, says of itself as a row of `runs_table`."""
     return {
         "run": run,
@@ -71,6 +86,7 @@ def _row(run: str, result: Result, options: str, job: str, repeated: str) -> dic
         "job": job,
         "repeated": repeated,
         **result.metrics,
+        "standard_error": result.standard_errors.get(str(monitor), np.nan),
         "seconds": round(sum(result.seconds.values()), 1),
         **{name: getattr(result, name, None) for name in _COSTS},
     }
@@ -88,14 +104,15 @@ def leaderboard(runs: pd.DataFrame, monitor: str) -> pd.DataFrame:
 
     Returns:
         Columns `model`, `data`, `split`, `options`, `runs` (different seeds), the mean of every
-        metric, `std` (of the monitored one over the seeds, NaN for one), the means of `seconds`
-        and `peak_rss_mb`, `parameters`, and `best_run`, the folder of the best seed.
+        metric, `std` (of the monitored one over the seeds, NaN for one), the means of
+        `standard_error`, `seconds` and `peak_rss_mb`, `parameters`, and `best_run`, the folder of
+        the best seed.
 
     >>> runs = pd.DataFrame({
     ...     "run": ["0", "1", "2"], "model": ["a", "a", "b"], "status": "done", "data": "d",
     ...     "split": "s", "options": "", "seed": [1, 2, 1], "job": ["p", "q", "r"],
     ...     "repeated": ["x", "x", "y"], "val/recall@10": [1, 3, 2.5],
-    ...     "seconds": 1.0, "peak_rss_mb": 1.0, "parameters": 1})
+    ...     "standard_error": 0.1, "seconds": 1.0, "peak_rss_mb": 1.0, "parameters": 1})
     >>> leaderboard(runs, "val/recall@10")[["model", "runs", "val/recall@10", "best_run"]]
       model  runs  val/recall@10 best_run
     0     b     1            2.5        2
@@ -108,8 +125,8 @@ def leaderboard(runs: pd.DataFrame, monitor: str) -> pd.DataFrame:
     if monitor in done:
         done = done[(done.model != ENSEMBLE) | done[monitor].notna()]
     if done.empty or monitor not in runs:
-        columns = ["model", "data", "split", "options", "runs", monitor, "std", "seconds"]
-        return pd.DataFrame(columns=[*columns, "peak_rss_mb", "parameters", "best_run"])
+        columns = ["model", "data", "split", "options", "runs", monitor, "std", "standard_error"]
+        return pd.DataFrame(columns=[*columns, "seconds", "peak_rss_mb", "parameters", "best_run"])
     rows = []
     for (_, split), group in done.groupby(["repeated", "split"], sort=False):
         first = group.iloc[0]
@@ -123,6 +140,7 @@ def leaderboard(runs: pd.DataFrame, monitor: str) -> pd.DataFrame:
                 monitor: group[monitor].mean(),
                 "std": group[monitor].std(),
                 **group[metrics].mean(),
+                "standard_error": group.standard_error.mean(),
                 "seconds": group.seconds.mean(),
                 "peak_rss_mb": group.peak_rss_mb.mean(),
                 "parameters": first.parameters,
@@ -135,6 +153,17 @@ def leaderboard(runs: pd.DataFrame, monitor: str) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
+def labels(table: pd.DataFrame) -> pd.Series:
+    """The model of each row, with the split where there are several: they do not compare."""
+    return table.model + ", " + table.split if table.split.nunique() > 1 else table.model
+
+
+def by_model(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The runs of each of `labels`, as they come."""
+    of_row = labels(runs)
+    return {str(label): runs[of_row == label] for label in dict.fromkeys(of_row)}
+
+
 def best_per_model(board: pd.DataFrame) -> pd.DataFrame:
     """The first row of every model on every split."""
     return board.drop_duplicates(["split", "model"]).reset_index(drop=True)
@@ -143,7 +172,7 @@ def best_per_model(board: pd.DataFrame) -> pd.DataFrame:
 def differences(
     best: pd.DataFrame, folder: Path, monitor: str, known: Runs | None = None
 ) -> pd.DataFrame:
-    """The best model of each split against the others, user by user.
+    """The best runs of each two models of a split against each other, user by user.
 
     Args:
         best: as `best_per_model` returns it.
@@ -152,15 +181,16 @@ def differences(
         known: runs that were read already.
 
     Returns:
-        A row a metric and other model: `metric`, `better`, `other`, the mean `difference` over
-        users, its 95 % interval `low` to `high` and `p` by the paired bootstrap. Runs that kept no
-        lists are left out.
+        A row a split, metric and pair of models: `split`, `metric`, `better` (the one that stands
+        higher in `best`), `other`, the mean `difference` over users, its 95 % interval `low` to
+        `high`, `p` by the paired bootstrap, and `p_holm`, raised by Holm's method for all pairs of
+        the split by this metric. Runs that kept no lists are left out.
 
     Raises:
         InputError: a file of a split or of lists is damaged.
     """
-    rows: list[list[Any]] = []
-    for _, group in best.groupby("split", sort=False):
+    tables = []
+    for name, group in best.groupby("split", sort=False):
         runs = {
             str(model): folder / run for model, run in zip(group.model, group.best_run, strict=True)
         }
@@ -174,17 +204,26 @@ def differences(
             metric = MetricName.parse(monitor).at(stage)
             held_out = split.valid if stage == "val" else split.test
             lists = {model: RunFolder(run).candidates(metric.file) for model, run in runs.items()}
-            values = [
-                (model, user_values(metric, read_lists(path, *ids).items, held_out))
+            values = {
+                model: user_values(metric, read_lists(path, *ids).items, held_out)
                 for model, path in lists.items()
                 if path.is_file()
-            ]
-            rows += [
-                [str(metric), values[0][0], model, *paired_bootstrap(values[0][1], other)]
-                for model, other in values[1:]
-            ]
-    columns = ["metric", "better", "other", "difference", "low", "high", "p"]
-    return pd.DataFrame(rows, columns=columns)
+            }
+            if len(values) > 1:
+                tables.append(_pairs(values).assign(split=name, metric=str(metric)))
+    columns = ["split", "metric", *("better", "other", *Difference._fields, "p_holm")]
+    table = pd.concat(tables) if tables else pd.DataFrame(columns=columns)
+    return table[columns].rename(columns={"mean": "difference"}).reset_index(drop=True)
+
+
+def _pairs(values: Mapping[str, NDArray[np.floating]]) -> pd.DataFrame:
+    """A row a pair of models, from each one's (U,) values."""
+    models = list(values)
+    found = bootstrap_of_pairs(np.stack(list(values.values())))
+    table = pd.DataFrame(list(found.values()))
+    table["better"] = [models[a] for a, _ in found]
+    table["other"] = [models[b] for _, b in found]
+    return table.assign(p_holm=holm(table.p.to_numpy()))
 
 
 def varied(runs: pd.DataFrame, model: str) -> list[str]:
@@ -207,5 +246,31 @@ def _options(configs: Sequence[Mapping[str, Any]], models: Sequence[str]) -> lis
     return options
 
 
-def _short(value: Any) -> Any:
-    return f"{value:.4g}" if isinstance(value, float) else value
+def _texts(options: Sequence[Mapping[str, Any]], models: Sequence[str]) -> list[str]:
+    """Options as text, with as many digits as tell a model's values apart."""
+    values: dict[tuple[str, str], set[float]] = {}
+    for model, of_run in zip(models, options, strict=True):
+        for key, value in of_run.items():
+            values.setdefault((model, key), set()).update({value} if _is_float(value) else ())
+    digits = {key: _digits(of_key) for key, of_key in values.items()}
+    return [
+        " ".join(
+            f"{key}={value:.{digits[model, key]}g}" if _is_float(value) else f"{key}={value}"
+            for key, value in of_run.items()
+        )
+        for model, of_run in zip(models, options, strict=True)
+    ]
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, float)
+
+
+def _digits(values: set[float]) -> int:
+    """How many significant digits tell numbers apart, at least 4.
+
+    >>> _digits({1 / 3, 0.5}), _digits({1234.56, 1234.61})
+    (4, 6)
+    """
+    enough = (n for n in range(4, 17) if len({f"{v:.{n}g}" for v in values}) == len(values))
+    return next(enough, 17)

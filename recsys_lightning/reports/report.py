@@ -7,10 +7,17 @@ import pandas as pd
 from recsys_lightning.reports.leaderboard import ENSEMBLE
 
 SHOWN_IN_LEADERBOARD = 50
+SIGNIFICANT = 0.05  # p, after Holm
 COMPARED = (
-    "The best run of the first model against the best run of each other, user by user: mean "
-    "difference, its 95 % interval by the paired bootstrap. The first was chosen on validation, so "
-    "the test set's figures are the fairer ones. Spread over seeds is not in the interval."
+    "The best runs of each two models against each other, user by user: mean difference, its 95 % "
+    "interval by the paired bootstrap, and p raised by Holm's method for all pairs of a metric: "
+    "real is what is below 0.05. All were chosen on validation, so the test set's figures are the "
+    "fairer ones. Spread over seeds is in neither."
+)
+BEST = (
+    "The standard error is over users; after ± stands the standard deviation over seeds. Coverage "
+    "is the share of all items that somebody is recommended, novelty how rare the recommended "
+    "items are, in bits."
 )
 AGREEING = (
     "Kendall's rank correlation of a metric with the scores, over the runs of a holdout that have "
@@ -34,9 +41,11 @@ class Report:
         runs: a row a run.
         board: a row a configuration, best first.
         best: its first row of every model.
-        compared: the best model against the others, by the paired bootstrap over users.
+        compared: the best models against each other, by the paired bootstrap over users.
         draws: configurations that were run on several draws of their holdout.
         agreement: of each holdout's metrics with a leaderboard's scores; empty without scores.
+        data: a row a split.
+        starts: a row a sweep, with its command.
     """
 
     title: str
@@ -47,6 +56,8 @@ class Report:
     compared: pd.DataFrame
     draws: pd.DataFrame = field(default_factory=pd.DataFrame)
     agreement: pd.DataFrame = field(default_factory=pd.DataFrame)
+    data: pd.DataFrame = field(default_factory=pd.DataFrame)
+    starts: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def failed(self) -> pd.DataFrame:

@@ -6,19 +6,25 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from rich.console import Console
+from rich.status import Status
 
 from recsys_lightning.errors import InputError
 from recsys_lightning.reports.agreement import agreement
 from recsys_lightning.reports.draws import draws
+from recsys_lightning.reports.latex import as_latex, paper_metrics
 from recsys_lightning.reports.leaderboard import (
     ENSEMBLE,
     best_per_model,
     differences,
     leaderboard,
+    monitored,
     runs_table,
 )
-from recsys_lightning.reports.rendering import as_html, as_markdown
+from recsys_lightning.reports.origins import data_table, starts_table
+from recsys_lightning.reports.rendering import PAGE, as_markdown
 from recsys_lightning.reports.report import Report
+from recsys_lightning.reports.tables import short_names
 from recsys_lightning.runs.folder import RESULT
 from recsys_lightning.runs.parameters import NOT_THE_JOB
 from recsys_lightning.runs.record import RunResult
@@ -31,6 +37,8 @@ def write_report(
     sources: Sequence[Path],
     known: Runs | None = None,
     scores: Path | None = None,
+    *,
+    latex: bool = False,
 ) -> Report:
     """Read the runs below some folders, write the report's files.
 
@@ -39,32 +47,28 @@ def write_report(
         sources: folders of runs or of sweeps.
         known: runs that were read already.
         scores: a file of what a leaderboard said of some of them, see `reports.agreement`.
+        latex: write the table of a paper, too.
 
     Raises:
         InputError: there is no run, or something is wrong with the scores.
     """
     known = known or Runs()
-    runs = runs_table(sources, folder, known)
-    if runs.empty or (runs.model == ENSEMBLE).all():
-        places = ", ".join(map(str, sources))
-        raise InputError(f"{places}: no run there; expected folders with a {RESULT} below them")
-    monitor = _monitor(sources, known)
-    board = leaderboard(runs, monitor)
-    best = best_per_model(board)
-    compared = differences(best, folder, monitor, known)
-    drawn, agreeing = draws(runs, folder, monitor, known), pd.DataFrame()
-    if scores is not None:
-        agreeing = agreement(scores, runs, folder, sources, monitor, known)
-    report = Report(folder.resolve().name, monitor, runs, board, best, compared, drawn, agreeing)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (
-        ("runs.csv", runs.drop(columns=["job", "repeated"]).to_csv(index=False)),
-        ("leaderboard.csv", board.to_csv(index=False)),
-        ("report.md", as_markdown(report, folder)),
-        ("report.html", as_html(report)),
-    ):
-        _write(folder / name, text)
-    for _, row in report.best_models.sort_values(monitor).iterrows():  # the best of all splits last
+    with Console(stderr=True).status("reading the runs") as status:  # shown on a terminal alone
+        report = _read(folder, sources, known, scores, status)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in (
+            ("runs.csv", report.runs.drop(columns=["job", "repeated"]).to_csv(index=False)),
+            ("leaderboard.csv", report.board.to_csv(index=False)),
+            ("differences.csv", report.compared.to_csv(index=False)),
+            ("report.md", as_markdown(report, folder)),
+        ):
+            _write(folder / name, text)
+        _write_page(report, folder)
+        if latex:
+            _write_latex(report, folder, known, status)
+    for _, row in report.best_models.sort_values(
+        report.monitor
+    ).iterrows():  # the best of all splits last
         result = known.of(folder / row.best_run)
         assert isinstance(result, RunResult)  # `best_models` has no ensembles
         (folder / "best").mkdir(exist_ok=True)
@@ -73,15 +77,63 @@ def write_report(
     return report
 
 
-def _monitor(sources: Sequence[Path], known: Runs) -> str:
-    """The metric that the runs watched; the most frequent one, if they differ."""
-    monitors = [
-        result.config["monitor"]
-        for source in sources
-        for _, result in known.below(source)
-        if result.config
-    ]
-    return max(monitors, key=monitors.count)
+def _read(
+    folder: Path, sources: Sequence[Path], known: Runs, scores: Path | None, status: Status
+) -> Report:
+    """The tables of `write_report`."""
+    runs = runs_table(sources, folder, known)
+    if runs.empty or (runs.model == ENSEMBLE).all():
+        places = ", ".join(map(str, sources))
+        raise InputError(f"{places}: no run there; expected folders with a {RESULT} below them")
+    monitor = monitored([result for source in sources for _, result in known.below(source)])
+    if monitor is None:
+        raise InputError(f"{sources[0]}: no run there says which metric it watched")
+    board = leaderboard(runs, monitor)
+    best = best_per_model(board)
+    status.update(f"comparing the best of {len(best)} models, user by user")
+    compared = differences(best, folder, monitor, known)
+    drawn, agreeing = draws(runs, folder, monitor, known), pd.DataFrame()
+    if scores is not None:
+        agreeing = agreement(scores, runs, folder, sources, monitor, known)
+    status.update("writing the report")
+    return Report(
+        title=", ".join(short_names([str(path.absolute()) for path in sources], folder).values()),
+        monitor=monitor,
+        runs=runs,
+        board=board,
+        best=best,
+        compared=compared,
+        draws=drawn,
+        agreement=agreeing,
+        data=data_table(sources, known),
+        starts=starts_table(sources, known),
+    )
+
+
+def _write_latex(report: Report, folder: Path, known: Runs, status: Status) -> None:
+    if report.best.empty:
+        return
+    metrics = paper_metrics(report.best, report.monitor)
+    compared = [report.compared]
+    for metric in metrics:
+        if metric not in set(report.compared.metric):
+            status.update(f"comparing the models by {metric}")
+            compared.append(differences(report.best, folder, metric, known))
+    text = as_latex(report.best, metrics, pd.concat(compared), report.data)
+    _write(folder / "report.tex", text)
+
+
+def _write_page(report: Report, folder: Path) -> None:
+    """report.html, where the extra `html` is installed; an earlier one would be another report."""
+    page = folder / PAGE
+    try:
+        from recsys_lightning.reports.page import as_html
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] != "plotly":
+            raise
+        page.unlink(missing_ok=True)
+    else:
+        _write(page, as_html(report, folder))
 
 
 def best_config(result: RunResult, command: str) -> str:

@@ -96,6 +96,7 @@ class RunResult(Result):
         config: resolved.
         choices: of the configuration's groups.
         overrides: of the command line.
+        sizes: of the data: `users`, `items`, `interactions`.
         users: evaluated, by stage, and `too_short`.
         best_epoch: from 1; the one whose weights were evaluated.
         steps: optimiser steps of the fit.
@@ -110,6 +111,7 @@ class RunResult(Result):
     config: Mapping[str, Any] = field(default_factory=dict)
     choices: Mapping[str, str] = field(default_factory=dict)
     overrides: Sequence[str] = field(default_factory=list)
+    sizes: Mapping[str, int] = field(default_factory=dict)
     users: Mapping[str, int] = field(default_factory=dict)
     best_epoch: int | None = None
     steps: int | None = None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recsys_lightning.functional.bootstrap import paired_bootstrap
+from recsys_lightning.functional.bootstrap import bootstrap_of_pairs, holm, paired_bootstrap
 
 
 def test_the_interval_is_that_of_the_mean():
@@ -39,3 +39,33 @@ def test_equal_models_and_users_who_were_not_evaluated():
     assert paired_bootstrap(values, values) == (0, 0, 0, 1)
     assert paired_bootstrap(values, np.array([0.25, 9.0, np.nan]))[:3] == (0.25, 0.25, 0.25)
     assert np.isnan(paired_bootstrap(values[1:2], values[1:2])).all()
+
+
+def test_all_pairs_are_each_as_if_alone():
+    values = np.random.default_rng(4).random((4, 300))
+    values[:, 7] = np.nan
+    found = bootstrap_of_pairs(values, seed=5)
+    assert list(found) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    for (a, b), difference in found.items():
+        assert difference == pytest.approx(paired_bootstrap(values[a], values[b], seed=5))
+
+
+def test_equal_sums_are_equal_though_they_round_otherwise():
+    """Ties count on both sides, whatever the unit: tenths do not add up exactly."""
+    a, b = np.random.default_rng(7).integers(0, 4, (2, 30)).astype(float)
+    assert paired_bootstrap(a / 10, b / 10).p == paired_bootstrap(a, b).p
+    assert bootstrap_of_pairs(np.stack([a, a]) / 10)[0, 1] == (0, 0, 0, 1)
+
+
+def test_many_pairs_can_still_be_told_apart():
+    """Of 17 models: 136 pairs, whose smallest p is raised as often."""
+    values = np.random.default_rng(6).random((17, 40)) / 10
+    values[0] += 1
+    found = bootstrap_of_pairs(values)
+    raised = holm(np.array([difference.p for difference in found.values()]))
+    assert (raised[:16] <= 0.025).all()
+    assert (raised[16:] > 0.05).any()
+
+
+def test_without_users_nothing_is_known():
+    assert np.isnan(bootstrap_of_pairs(np.full((2, 3), np.nan))[0, 1]).all()

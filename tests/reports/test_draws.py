@@ -82,7 +82,7 @@ def test_the_report_has_them(folder):
     runs = runs_table([folder], folder)
     board = pd.DataFrame(
         {"split": ["s"], "model": "a", "options": "", MONITOR: 0.1, "std": 0.0, "runs": 1}
-        | {"seconds": 1.0, "peak_rss_mb": 1.0, "best_run": "0_a"}
+        | {"standard_error": 0.01, "seconds": 1.0, "peak_rss_mb": 1.0, "best_run": "0_a"}
     )
     report = Report("x", MONITOR, runs, board, board, pd.DataFrame(), table(folder))
     text = as_markdown(report, folder)

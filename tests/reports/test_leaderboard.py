@@ -2,9 +2,20 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from recsys_lightning.reports.leaderboard import best_per_model, leaderboard, runs_table, varied
+from recsys_lightning.functional.bootstrap import holm, paired_bootstrap
+from recsys_lightning.metrics.of_lists import user_values
+from recsys_lightning.reports.leaderboard import (
+    best_per_model,
+    differences,
+    leaderboard,
+    runs_table,
+    varied,
+)
+from recsys_lightning.runs.lists import read_lists
+from tests.ensemble import runs as listed
 
 
 def write_run(folder, number, model, value, *, seed=1, split="s" * 64, status="done", **options):
@@ -127,3 +138,56 @@ def test_runs_that_say_no_job_are_as_many_seeds_as_they_have(tmp_path):
         del result["job"]
         (run / "result.json").write_text(json.dumps(result))
     assert leaderboard(runs_table([tmp_path], tmp_path), "val/recall@10").runs.tolist() == [1]
+
+
+def test_options_have_as_many_digits_as_tell_them_apart(tmp_path):
+    for number, l2 in enumerate((1234.56, 1234.61, 0.1, 1 / 3)):
+        write_run(tmp_path, number, "a", 0.1, l2=l2)
+    write_run(tmp_path, 4, "b", 0.1, l2=1 / 3)
+    write_run(tmp_path, 5, "b", 0.1, l2=0.5)
+    options = runs_table([tmp_path], tmp_path).options.str.removeprefix("model.l2=")
+    assert options.tolist() == ["1234.56", "1234.61", "0.1", "0.333333", "0.3333", "0.5"]
+
+
+def test_trials_and_standard_errors_of_what_was_watched(tmp_path):
+    for number, (watched, trial) in enumerate([("val/a@1", None), ("val/b@1", 0), ("val/b@1", 1)]):
+        path = write_run(tmp_path, number, "a", 0.1, l2=trial) / "result.json"
+        result = json.loads(path.read_text())
+        result["config"] |= {"monitor": watched, "sweep": {"trial": trial}}
+        errors = {"val/a@1": 0.5, "val/b@1": 0.01 * number}
+        path.write_text(json.dumps(result | {"standard_errors": errors if trial != 0 else {}}))
+    runs = runs_table([tmp_path], tmp_path)
+    assert runs.trial.isna().tolist() == [True, False, False]
+    assert runs.trial.tolist()[1:] == [0, 1]
+    assert "trial" not in varied(runs, "a")
+    assert runs.standard_error.fillna(-1).tolist() == [0, -1, 0.02]
+    board = leaderboard(runs, "val/recall@10")
+    assert sorted(board.standard_error.fillna(-1)) == [-1, 0, 0.02]
+
+
+def test_all_pairs_are_compared_and_their_p_raised_together(tmp_path):
+    splits = [listed.make_split(seed) for seed in (0, 1)]
+    for number, split in enumerate(splits):
+        for model, skill in (("a", 1.0), ("b", 0.6), ("c", 0.55)):
+            listed.write_run(tmp_path / f"{number}_{model}", split, skill)
+    metric = f"val/recall@{listed.K}"
+    best = best_per_model(leaderboard(runs_table([tmp_path], tmp_path), metric))
+    found = differences(best, tmp_path, metric)
+    assert len(found) == 2 * 2 * 3  # splits, stages, pairs
+    for number, split in enumerate(splits):
+        of_split = found[found.split == split.sha256[:8]]
+        x, order = split.interactions, best[best.split == split.sha256[:8]].model.tolist()
+        for stage, file, held_out in (("val", "valid", split.valid), ("test", "test", split.test)):
+            name = f"{stage}/recall@{listed.K}"
+            values = []
+            for model in order:
+                path = tmp_path / f"{number}_{model}/candidates/{file}.parquet"
+                values.append(user_values(name, read_lists(path, x.users, x.items).items, held_out))
+            here = of_split[of_split.metric == name]
+            pairs = [(0, 1), (0, 2), (1, 2)]
+            assert here.better.tolist() == [order[a] for a, _ in pairs]
+            assert here.other.tolist() == [order[b] for _, b in pairs]
+            alone = [paired_bootstrap(values[a], values[b]) for a, b in pairs]
+            shown = here[["difference", "low", "high", "p"]].to_numpy()
+            assert shown == pytest.approx(np.array(alone))
+            assert here.p_holm.tolist() == holm(here.p.to_numpy()).tolist()
