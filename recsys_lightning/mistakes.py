@@ -1,5 +1,6 @@
 """What Hydra and OmegaConf refuse, in one line that says what to do."""
 
+import posixpath
 import re
 from collections.abc import Iterable, Sequence
 
@@ -27,7 +28,7 @@ def in_one_line(error: Exception, overrides: Sequence[str], conf: str) -> str:
     if found := re.match(r"Could not override '(.+)'", text):
         return _unknown_key(found[1], overrides, conf)
     if found := re.search(r"Could not find '(.+)'\s+Available options in '(.+)':\n([^:]+)\n", text):
-        group, _, choice = found[1].rpartition("/")
+        group, choice = posixpath.split(found[1])
         names = ", ".join(line.strip() for line in found[3].splitlines() if "\t" in line)
         return f"{group}={choice}: expected one of {names}"
     if found := re.search(r"An item is already at '(.+)'", text):

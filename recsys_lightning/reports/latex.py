@@ -46,7 +46,9 @@ def as_latex(
         pairs = compared[compared.split == split]
         columns = [_column(rows, metric, pairs[pairs.metric == metric]) for metric in metrics]
         lines = [
-            " & ".join(map(_escaped, ["model", *(name.partition("/")[2] for name in metrics)]))
+            " & ".join(
+                map(_escaped, ["model", *(MetricName.parse(name).plain for name in metrics)])
+            )
         ]
         lines += [
             " & ".join([_escaped(model), *cells])

@@ -213,7 +213,8 @@ def differences(
                 tables.append(_pairs(values).assign(split=name, metric=str(metric)))
     columns = ["split", "metric", *("better", "other", *Difference._fields, "p_holm")]
     table = pd.concat(tables) if tables else pd.DataFrame(columns=columns)
-    return table[columns].rename(columns={"mean": "difference"}).reset_index(drop=True)
+    shown = ["difference" if name == "mean" else name for name in columns]
+    return table[columns].set_axis(shown, axis=1).reset_index(drop=True)
 
 
 def _pairs(values: Mapping[str, NDArray[np.floating]]) -> pd.DataFrame:

@@ -146,7 +146,7 @@ def test_slurm_is_asked_for_what_the_configuration_says():
 )
 def test_a_launcher_that_is_not_installed_is_named(tmp_path):
     done = sweep(tmp_path, "hydra/launcher=ray", "model=popularity", code=2)
-    assert "hydra/launcher/ray" in done.stderr
+    assert "error: hydra/launcher=ray: expected one of basic, joblib, local, " in done.stderr
     assert "Traceback" not in done.stderr
 
 

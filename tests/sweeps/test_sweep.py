@@ -312,5 +312,5 @@ def test_draws_of_any_holdout(tmp_path):
     assert len({result.split for _, result in runs}) == 5
     mean = sum(result.metrics["val/recall@10"] for _, result in runs) / 5
     report = (tmp_path / "sweep/report.md").read_text()
-    assert f"| val/recall@10 | popularity |  | 5 | 1 | {mean:.4f} |" in report
+    assert f"| val/recall@10 | popularity | 5 | 1 | {mean:.4f} |" in report
     assert "between draws" in done.stdout
