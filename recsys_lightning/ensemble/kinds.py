@@ -39,7 +39,7 @@ PROPERTIES: dict[str, Callable[[Interactions], NDArray[np.float64]]] = {
 
 
 class Kinds(NamedTuple):
-    """Users told apart by one property.
+    """Users grouped by one property.
 
     Attributes:
         by: one of `PROPERTIES`.

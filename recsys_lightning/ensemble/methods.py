@@ -205,7 +205,7 @@ class Methods:
     ) -> Choice:
         """The eligible method of the highest value; under `weights=best`, where it gains anything.
 
-        What it gains is told by `bootstrap_of_choice`, and the lists of validation are of the same
+        Its gain is that of `bootstrap_of_choice`, and the lists of validation are of the same
         kind: those of each fold by the method that is the best on all other folds. (A method's
         values there come from weights that have seen this fold, which is not nested any further.)
         Under `weights=best` the best single member is submitted where the interval reaches 0.

@@ -59,7 +59,7 @@ def bootstrap_of_pairs(
     """Compare each of E models with each that comes after it: the users are drawn once for all.
 
     They are drawn 2,000 times, and 80 times a pair where that is more: raised by `holm`, the
-    smallest p that can be told is 0.025 at most.
+    smallest p that is possible is 0.025 at most.
 
     Args:
         values: (E, U) values of a metric; nan for a user who was not evaluated.

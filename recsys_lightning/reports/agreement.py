@@ -84,8 +84,8 @@ def _read(path: Path, runs: Sequence[str], base: Path, sources: Sequence[Path]) 
         run = next((by_folder[place] for place in places if place in by_folder), None)
         if run is None:
             raise InputError(
-                f"{table.where(row)}: {name!r} is none of the {len(runs)} runs that are done, such "
-                f"as {runs[0]}"
+                f"{table.where(row)}: {name!r} is not one of the {len(runs)} runs that are done, "
+                f"such as {runs[0]}"
             )
         if run in found:
             raise InputError(f"{table.where(row)}: {name!r} has a score already")

@@ -74,8 +74,8 @@ def test_a_run_is_named_from_here_from_the_report_or_from_where_it_was_found(
 @pytest.mark.parametrize(
     ("rows", "match"),
     [
-        (["b/0_m0,1", "b/9_m9,1"], r"scores\.csv, line 3: 'b/9_m9' is none of the 13 runs that"),
-        (["b/8_broken,1"], "line 2: 'b/8_broken' is none of the 13 runs that are done"),
+        (["b/0_m0,1", "b/9_m9,1"], r"scores\.csv, line 3: 'b/9_m9' is not one of the 13 runs that"),
+        (["b/8_broken,1"], "line 2: 'b/8_broken' is not one of the 13 runs that are done"),
         (["b/0_m0,1", "b/0_m0,2"], "line 3: 'b/0_m0' has a score already"),
         (["b/0_m0,best"], "line 2, column 'score': expected a number, found 'best'"),
         ([f"b/{n}_m{n},1" for n in range(4)], "no split has 5 runs with a score"),
