@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble.fusion import Sum, min_max
-from recsys_lightning.ensemble.kinds import DAY, PROPERTIES
+from recsys_lightning.ensemble.kinds import DAY, PROPERTIES, ends
 from recsys_lightning.functional.sparse import gram
 from recsys_lightning.runs.lists import Lists
 
@@ -95,8 +95,7 @@ def of_times(
     Ages are in days; nan where there is nothing to count from.
     """
     some, start = history.lengths > 0, times.min()
-    end = np.full(len(some), start)
-    end[some] = times[history.indptr[1:][some] - 1]  # rows are in time order
+    _, end = ends(history)
     order = np.lexsort((times, history.indices))
     by_item, seconds = history.indices[order], times[order] - start
     step = int(seconds.max()) + 2  # one number for (item, time), ascending with both

@@ -21,13 +21,13 @@ def length(history: Interactions) -> NDArray[np.float64]:
 
 def span(history: Interactions) -> NDArray[np.float64]:
     """(U,) days from a user's first interaction to the last; 0 without one."""
-    first, last = _ends(history)
+    first, last = ends(history)
     return (last - first) / DAY
 
 
 def recency(history: Interactions) -> NDArray[np.float64]:
     """(U,) days from a user's last interaction to the last of all; all of them without one."""
-    _, last = _ends(history)
+    _, last = ends(history)
     return (last.max(initial=0) - last) / DAY
 
 
@@ -85,7 +85,7 @@ def find_kinds(by: str, history: Interactions, evaluated: NDArray[np.bool_]) -> 
     return kinds
 
 
-def _ends(history: Interactions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def ends(history: Interactions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(U,) times of the first and the last interaction; those of the earliest without one."""
     if history.times is None:
         raise InputError("ensemble.by: the data has no times; only length is known")

@@ -224,7 +224,7 @@ class Methods:
         if self.weights == BEST and gain.low <= 0:
             alone = next(method for method in eligible if method.name == SINGLE)
             return Choice(alone, alone.lists, best, gain)
-        chosen, _ = choose_without(values, fold)
+        chosen = choose_without(values, fold)
         lists = np.array([method.lists for method in eligible])
         return Choice(best, lists[chosen[fold], np.arange(len(fold))], best, gain)
 

@@ -6,25 +6,32 @@ from numpy.typing import NDArray
 
 
 @njit(cache=True)
-def _turns(weights: NDArray[np.float32], length: int) -> NDArray[np.int64]:
-    """(length,) which member gives an item at each turn, as long as all lists go on.
+def _whose_turn(
+    weights: NDArray[np.float32], goes_on: NDArray[np.bool_], credit: NDArray[np.float64]
+) -> int:
+    """Which of the members that go on gives the next item, -1 if none does; updates `credit`.
 
     Each has turns as often as its weight says, evenly spread: smooth weighted round robin.
     """
-    turns = np.full(length, -1, np.int64)
-    credit = np.zeros(len(weights))
-    total = 0.0
-    for weight in weights:
-        total += weight
-    for turn in range(length if total > 0 else 0):
-        chosen = -1
-        for member in range(len(weights)):
-            if weights[member] > 0:
-                credit[member] += weights[member]
-                if chosen < 0 or credit[member] > credit[chosen] + 1e-9:
-                    chosen = member
+    total, chosen = 0.0, -1
+    for member in range(len(weights)):
+        if goes_on[member]:
+            credit[member] += weights[member]
+            total += weights[member]
+            if chosen < 0 or credit[member] > credit[chosen] + 1e-9:
+                chosen = member
+    if chosen >= 0:
         credit[chosen] -= total
-        turns[turn] = chosen
+    return chosen
+
+
+@njit(cache=True)
+def _turns(weights: NDArray[np.float32], length: int) -> NDArray[np.int64]:
+    """(length,) which member gives an item at each turn, as long as all lists go on."""
+    turns = np.empty(length, np.int64)
+    credit, goes_on = np.zeros(len(weights)), weights > 0
+    for turn in range(length):
+        turns[turn] = _whose_turn(weights, goes_on, credit)
     return turns
 
 
@@ -105,22 +112,16 @@ def _interleave(
     for member in range(num_members):
         if go_on and weights[member] > 0:
             go_on = lists[member, user, len(out) - 1] >= 0
-    credit = np.zeros(num_members)
+    credit, still = np.zeros(num_members), np.zeros(num_members, np.bool_)
     for turn in range(len(out) - size):
         if go_on:
             chosen = turns[turn]
         else:  # those that have ended leave their turns to the others
-            total, chosen = 0.0, -1
             for member in range(num_members):
                 if weights[member] > 0:
                     following[member] = _next(lists[member, user], following[member], taken)
-                    if following[member] < length:
-                        credit[member] += weights[member]
-                        total += weights[member]
-                        if chosen < 0 or credit[member] > credit[chosen] + 1e-9:
-                            chosen = member
-            if chosen >= 0:
-                credit[chosen] -= total
+                    still[member] = following[member] < length
+            chosen = _whose_turn(weights, still, credit)
         if chosen < 0:
             break
         place = _next(lists[chosen, user], following[chosen], taken)

@@ -125,26 +125,20 @@ def holm(p: NDArray[np.floating]) -> NDArray[np.float64]:
     return adjusted
 
 
-def choose_without(
-    values: NDArray[np.floating], fold: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """For each fold, which of E models has the highest mean on all other folds.
+def choose_without(values: NDArray[np.floating], fold: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(F,) for each fold, the first of E models with the highest mean on all other folds.
 
     Args:
         values: (E, U) values of a metric; nan for a user who was not evaluated.
         fold: (U,) from 0.
 
-    Returns:
-        (F,) the first of the best; (U,) the values of each user's, which were not looked at.
-
-    >>> chosen, values = choose_without(np.array([[0.9, 0.1, 0.1], [0.5, 0.5, 0.5]]), np.arange(3))
-    >>> chosen, values
-    (array([1, 0, 0]), array([0.5, 0.1, 0.1]))
+    >>> choose_without(np.array([[0.9, 0.1, 0.1], [0.5, 0.5, 0.5]]), np.arange(3))
+    array([1, 0, 0])
     """
     there = ~np.isnan(values).any(axis=0)
     sums, counts = _by_fold(np.ones((1, np.count_nonzero(there))), values[:, there], fold[there])
-    [chosen] = _best_of_others(sums, counts)
-    return chosen, values[chosen[fold], np.arange(len(fold))]
+    chosen: NDArray[np.int64] = _best_of_others(sums, counts)[0]
+    return chosen
 
 
 def bootstrap_of_choice(
