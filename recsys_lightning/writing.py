@@ -1,12 +1,15 @@
 """Files and folders that are written whole or not at all, whatever ends the process meanwhile."""
 
 import os
+import platform
+import re
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
+
+import psutil
 
 
 @contextmanager
@@ -18,8 +21,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    scratch = _scratch(path)
     try:
         yield scratch
         os.replace(scratch, path)
@@ -36,11 +38,10 @@ def making_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    scratch = _scratch(path)
+    scratch.mkdir()
     try:
         yield scratch
-        scratch.chmod(0o755)  # mkdtemp made it private
         try:
             scratch.rename(path)
         except OSError:
@@ -48,3 +49,16 @@ def making_folder(path: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _scratch(path: Path) -> Path:
+    """A name beside `path`; the folder is made if missing, and rid of what dead writers left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    here = platform.node()
+    for left in path.parent.glob(".*.tmp"):
+        written_by = re.fullmatch(r"\..*\.(\d+)@(.*)\.\w{8}\.tmp", left.name)
+        if written_by and written_by[2] == here and not psutil.pid_exists(int(written_by[1])):
+            shutil.rmtree(left, ignore_errors=True)
+            with suppress(OSError):
+                left.unlink()
+    return path.with_name(f".{path.name}.{os.getpid()}@{here}.{uuid4().hex[:8]}.tmp")

@@ -6,7 +6,6 @@ result.json. A file that nobody holds is of a run that died, and stands for its 
 """
 
 import faulthandler
-import fcntl
 import json
 import re
 import sys
@@ -14,6 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+
+import portalocker
+from portalocker import AlreadyLocked, LockFlags
 
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.record import RunResult
@@ -44,8 +46,8 @@ def leaving_word(folder: Path, result: RunResult) -> Iterator[None]:
     elsewhere = faulthandler.is_enabled()
     files = RunFolder(folder)
     with files.unfinished.open("a+") as note, files.fault.open("w") as fault:
-        with suppress(BlockingIOError):  # of another run in the same folder
-            fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(AlreadyLocked):  # of another run in the same folder
+            portalocker.lock(note, LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING)
         note.truncate(0)
         note.write(json.dumps(result.to_json(), default=str))
         note.flush()
@@ -61,16 +63,16 @@ def leaving_word(folder: Path, result: RunResult) -> Iterator[None]:
 
 
 def dead_run(folder: Path) -> RunResult | None:
-    """The result of a run that died: `failed`, with the signal; None if it is alive, or has ended.
+    """The result of a run that died: `failed`, with the signal; None if it lives or left no word.
 
     Args:
         folder: of a run without a result.json.
     """
     try:
         with RunFolder(folder).unfinished.open() as note:
-            fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            portalocker.lock(note, LockFlags.SHARED | LockFlags.NON_BLOCKING)
             result = RunResult.from_json(json.load(note))
-    except (OSError, ValueError, TypeError):  # it is alive; or has ended; or was not yet begun
+    except (AlreadyLocked, OSError, ValueError, TypeError):
         return None
     return replace(result, status="failed", error=_cause(RunFolder(folder).fault))
 

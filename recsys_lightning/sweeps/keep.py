@@ -16,7 +16,6 @@ the best in another, for each model and split. They are made by a scan where the
 the first end after each start, so that nothing that a kill left is forgotten.
 """
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -24,6 +23,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
+
+import portalocker
+from portalocker import LockFlags
 
 from recsys_lightning.errors import InputError
 from recsys_lightning.runs.folder import RunFolder, relative, write_json
@@ -55,7 +57,7 @@ def drop_all_but_best(
     state.mkdir(parents=True, exist_ok=True)
     own = ended.configuration
     with (state / BEST).open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        portalocker.lock(file, LockFlags.EXCLUSIVE)
         file.seek(0)
         try:
             best: Configurations = json.loads(file.read())

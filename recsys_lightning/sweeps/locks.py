@@ -4,12 +4,14 @@ The file of a job is named by its hash, and names the runs that have done it, so
 again looks at these alone. They are paths from the sweep's folder: it may be moved.
 """
 
-import fcntl
 import os
 import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
+
+import portalocker
+from portalocker import AlreadyLocked, LockFlags
 
 from recsys_lightning.runs.folder import relative
 
@@ -102,11 +104,11 @@ def _take(folder: Path, name: str) -> TextIO:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        portalocker.lock(file, LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING)
+    except AlreadyLocked:
         file.seek(0)
         text = file.read()
         held_by = [line for line in text.splitlines() if line.startswith(HELD_BY)]
         print("waiting for", *_runs(folder, text)[-1:], *held_by[-1:], flush=True)
-        fcntl.flock(file, fcntl.LOCK_EX)
+        portalocker.lock(file, LockFlags.EXCLUSIVE)
     return file
