@@ -3,8 +3,9 @@
 The released hydra-optuna-sweeper needs Optuna 2; this one has its keys, so that a user can go over
 to a newer one. Beyond it: `n_trials` is a total that a restarted sweep completes, trials that
 failed or were killed run again, bad ones are pruned, and a failed trial does not end the search,
-unless `MAX_FAILURES` fail in a row. A study knows what it searches: a sweep of another model,
-space, data or holdout is refused in its storage.
+unless `MAX_FAILURES` fail in a row. No trial is fitted again on everything (`refit`) but the best,
+when the search ends. A study knows what it searches: a sweep of another model, space, data or
+holdout is refused in its storage.
 
 Hydra imports this module at every start: Optuna is imported where it is used.
 """
@@ -32,10 +33,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.instantiate import make
+from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.parameters import flat, identity
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.runs.secrets import mask, masked
 from recsys_lightning.sweeps.jobs import Known, results
+from recsys_lightning.sweeps.keep import settle
 from recsys_lightning.sweeps.locks import wait_for_jobs
 
 log = logging.getLogger(__name__)
@@ -115,11 +118,7 @@ class OptunaSweeper(Sweeper):
             trials = [study.ask(space) for _ in range(min(self.n_jobs, missing))]
             reached = f"{_finished(study)} of {self.n_trials} trials finished"
             log.info("%s, best %s", reached, _best(study))
-            overrides = [
-                [f"{key}={value}" for key, value in (fixed | trial.params).items()]
-                + [f"sweep.trial={trial.number}", f"sweep.study='{self.study_name}'"]
-                for trial in trials
-            ]
+            overrides = [self._job(fixed, trial) for trial in trials]
             try:
                 jobs = self.launcher.launch(overrides, initial_job_idx=trials[0].number)
                 values = [job.return_value for job in jobs]
@@ -138,6 +137,37 @@ class OptunaSweeper(Sweeper):
                 )
         if broken:
             raise broken
+        self._refit_best(study, folder, fixed)
+
+    def _job(self, fixed: dict[str, str], trial: Any) -> list[str]:
+        """The overrides of a trial's job."""
+        options = [f"{key}={value}" for key, value in (fixed | trial.params).items()]
+        return [*options, f"sweep.trial={trial.number}", f"sweep.study='{self.study_name}'"]
+
+    def _refit_best(self, study: Any, folder: Path, fixed: dict[str, str]) -> None:
+        """Fit again on everything, for the final lists, those whose lists the sweep keeps.
+
+        Each is its trial's job once more, in the folder of its run, so one is launched at a time.
+        """
+        runs = list(results(folder, self.known))
+        keep, minimize = self.config.sweep.keep, self.direction == "minimize"
+        settle(folder, runs, keep, minimize=minimize)
+        trials = study.get_trials(deepcopy=False)
+        failed = []
+        for run, result in runs:
+            job = result.config["sweep"]
+            if job.get("study") != self.study_name or not result.config["refit"]:
+                continue
+            if RunFolder(run).best.exists() and "refit" not in result.seconds:
+                log.info("fitting %s again on everything", run.name)
+                overrides = [*self._job(fixed, trials[job["trial"]]), "sweep.refit=true"]
+                try:
+                    [done] = self.launcher.launch([overrides], initial_job_idx=job["trial"])
+                    _ = done.return_value  # raises what the job has raised
+                except Exception as error:
+                    failed.append(f"{run}: not fitted again on everything: {error}")
+        if failed:
+            raise RuntimeError("; ".join(failed))
 
     def _space(self, arguments: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
         """The distributions to search and the values that stay, the command line's last."""

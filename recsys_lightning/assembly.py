@@ -91,6 +91,7 @@ def run(
         split_folder = split.write(Path(cfg.split_dir))
 
     config = resolved(cfg)
+    in_search = cfg.sweep.trial is not None and not cfg.sweep.refit
 
     from recsys_lightning.experiment import Experiment, Options
 
@@ -103,7 +104,7 @@ def run(
             chosen.pop("progress_bar", None)
             overrides["enable_progress_bar"] = False
         extra = [make(callback) for callback in chosen.values()]
-        if cfg.sweep.trial is not None and HydraConfig.get().sweeper.pruner:
+        if in_search and HydraConfig.get().sweeper.pruner:
             extra.append(_pruning(cfg))
         loggers = [tracker.logger(first_epoch) for tracker in trackers] if logged else []
         return make_trainer(
@@ -121,7 +122,7 @@ def run(
             cutoffs=list(cfg.metrics.k),
             monitor=cfg.monitor,
             patience=cfg.patience,
-            refit=cfg.refit,
+            refit=cfg.refit and not in_search,  # the search lets its best do so in the end
             ckpt_path=cfg.ckpt_path,
             init_from=config["init_from"],
             test_history=cfg.test_history,

@@ -173,23 +173,33 @@ class Experiment:
         """Evaluate and recommend without fitting, from a checkpoint or from the folder of a run.
 
         Of a folder the best epoch is evaluated, and the model that was fitted again on everything
-        recommends, where there is one: so did the run itself.
+        recommends, where there is one: so did the run itself. Where there is none and `refit` asks
+        for one, it is fitted here, for as many epochs as were best there.
         """
-        files = {"evaluate": path, "recommend": path}
+        best = final = path
+        refit = False
         if path.is_dir():
-            run = RunFolder(path)
-            final = run.final if run.final.is_file() else run.best
-            files = {"evaluate": run.best, "recommend": final}
+            best, final = RunFolder(path).best, RunFolder(path).final
+            refit = self.options.refit and not final.is_file()
+            if not final.is_file():
+                final = best
         model = None
         asked = [part for part in (self.split.valid, self.split.test) if part.num_interactions]
-        if asked:
-            model = self._load(files["evaluate"], asked)
-            self.outcome.checkpoints["evaluate"] = str(files["evaluate"])
+        if asked or refit:
+            model = self._load(best, asked)
+        if model and asked:
+            self.outcome.checkpoints["evaluate"] = str(best)
             self._evaluate(model, data)
-        if model is None or files["evaluate"] != files["recommend"]:
+        if model and refit:
+            stored = {**model.hparams, "num_users": self.split.interactions.num_users}
             del model  # its weights may be as large as the other's
-            model = self._load(files["recommend"])
-        self.outcome.checkpoints["recommend"] = str(files["recommend"])
+            with self.clock("refit"):
+                model = self._refit(self.outcome.best_epoch, **stored)
+            final = self.files.final
+        elif model is None or best != final:
+            del model
+            model = self._load(final)
+        self.outcome.checkpoints["recommend"] = str(final)
         self._recommend(model, data)
 
     def _data(self, split: Split) -> RecommendationData:
@@ -214,9 +224,9 @@ class Experiment:
         model.settings = dict(self.options.settings)
         return model
 
-    def _starting_model(self, split: Split) -> Recommender:
+    def _starting_model(self, split: Split, **stored: Any) -> Recommender:
         """A fresh model that has what `init_from` names."""
-        model = self._model(split)
+        model = self._model(split, **stored)
         init_from, accepted = self.options.init_from, model.starts_from
         model.starts = starts_of(init_from, type(model).__name__, accepted, split.interactions)
         return model
@@ -261,10 +271,10 @@ class Experiment:
         still_there = not several and lists.at == (checkpoint["epoch"], checkpoint["global_step"])
         return model, checkpoint["epoch"] + 1, lists if still_there else None
 
-    def _refit(self, epochs: int) -> Recommender:
+    def _refit(self, epochs: int, **stored: Any) -> Recommender:
         """A fresh model fitted on everything for as many epochs as were best."""
         everything = self._data(NoHoldout().split(self.split.interactions))
-        model = self._starting_model(everything.split)
+        model = self._starting_model(everything.split, **stored)
         trainer = self._build_trainer(
             callbacks=[StopAfter(epochs)],  # of as many planned: schedules stay the same
             logged=False,

@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from recsys_lightning.assembly import CONF, run
@@ -71,8 +71,13 @@ def run_job(cfg: DictConfig) -> float | None:
     job = str(result.job)
     with JobLock(sweep_folder, job) as lock:
         if found := find_done(lock.runs, job, lambda: _split_of(cfg, data)):
-            print(f"done already: {found[0]}")
-            return found[1].metrics.get(cfg.monitor)
+            run_folder, result = found
+            if cfg.sweep.refit and "refit" not in result.seconds:
+                with running(sweep_folder, job, run_folder), word:
+                    _refit(cfg, run_folder, result)
+            else:
+                print(f"done already: {run_folder}")
+            return result.metrics.get(cfg.monitor)
         make_room(sweep_folder, folder)
         lock.name(folder)
         with running(sweep_folder, job, folder), word:
@@ -174,7 +179,7 @@ def record(
         seconds=clock.seconds,
         peak_rss_mb=peak_rss_mb(),
         versions=versions(),
-        finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        finished=_now(),
     )
     try:
         result.write(RunFolder(folder).result)
@@ -195,6 +200,31 @@ def record(
     if interruption:
         raise interruption  # ends a sweep, too
     return result.metrics.get(cfg.monitor)
+
+
+def _refit(cfg: DictConfig, folder: Path, result: RunResult) -> None:
+    """Let a run that is done recommend from a model that has seen everything, in its folder.
+
+    Until that is written the run stays as it is; unlike a job's, an error is raised.
+    """
+    clock = Stopwatch()
+    forget_peak_rss()
+    with open_dict(cfg):
+        cfg.ckpt_path = str(folder)
+    found = run(cfg, folder, clock, [])
+    if found:
+        result = replace(
+            result,
+            submission=found["submission"],
+            seconds={**result.seconds, **clock.seconds},
+            peak_rss_mb=max(result.peak_rss_mb or 0, peak_rss_mb()),
+            finished=_now(),
+        )
+        result.write(RunFolder(folder).result)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def what_next(interruption: Interrupted, sweep_folder: Path | None) -> str:

@@ -202,6 +202,23 @@ def test_a_stored_run_keeps_its_hyper_parameters(split, tmp_path):
     assert again.outcome.metrics
 
 
+@pytest.mark.parametrize("held_out", [True, False])
+def test_a_stored_run_can_be_fitted_again_on_everything(held_out, split, tmp_path):
+    """With its own hyper-parameters and epochs, as it would have been by itself."""
+    smaller = partial(ToyAutoencoder, hidden_dim=3)
+    epochs = {"max_epochs": 3}
+    whole = run_experiment(tmp_path / "whole", split, smaller, trainer=epochs, refit=True)
+    run_experiment(tmp_path / "first", split, smaller, trainer=epochs, refit=False)
+    now = split if held_out else NoHoldout().split(split.interactions)
+    options = {"trainer": epochs, "refit": True, "ckpt_path": str(tmp_path / "first")}
+    again = run_experiment(tmp_path / "again", now, ToyAutoencoder, **options)
+    assert "fit" not in again.clock.seconds
+    assert again.outcome.metrics == (whole.outcome.metrics if held_out else {})
+    submissions = [(tmp_path / name / "submission.csv").read_bytes() for name in ("whole", "again")]
+    assert submissions[0] == submissions[1]
+    assert again.outcome.checkpoints["recommend"] == str(tmp_path / "again/checkpoints/final.ckpt")
+
+
 @pytest.mark.parametrize("what", ["file", "model", "data", "split", "garbage"])
 def test_a_checkpoint_that_does_not_fit_is_refused(what, split, tastes, tmp_path):
     run_experiment(tmp_path / "first", split, ToyCounts)

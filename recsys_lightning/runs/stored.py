@@ -62,6 +62,7 @@ def with_stored_run(arguments: Sequence[str]) -> list[str]:
             if key.rpartition(".")[2] != TARGET  # no class comes from there
         ]
     overrides += [f"{key}={_written(file, value)}" for key, value in keys.items()]
+    overrides.append("refit=false")  # nothing is fitted that is not asked for here
     first = next(n for n, a in enumerate(arguments) if "=" in a and not a.startswith("-"))
     return [*arguments[:first], *overrides, *arguments[first:]]
 

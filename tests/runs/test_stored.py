@@ -45,6 +45,7 @@ def test_choices_and_values_come_first_so_that_the_command_line_wins(tmp_path):
         "model.hidden_dims=[3,4]",
         "model.nested.x=true",
         "test_history='train'",
+        "refit=false",
         path,
         "data.path=b",
     ]

@@ -4,11 +4,14 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 
 import optuna
 import pytest
 
 from recsys_lightning.callbacks.pruning import open_storage
+from recsys_lightning.runs.folder import RunFolder
+from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import find_done, make_room, results
 from tests.command import ROOT
 from tests.forked import forked_python, start_forked
@@ -220,6 +223,63 @@ def test_optuna_searches_and_knows_the_results(tmp_path):
     l2 = {result.config["model"]["l2"] for _, result in found}
     assert len(l2) == 4
     assert all(1 <= value <= 100 for value in l2)
+
+
+def test_a_search_fits_its_best_again_in_the_end_and_no_other_trial(tmp_path):
+    options = (*SPACE, "hydra.sweeper.n_trials=4", "sweep.keep=2")
+    sweep(tmp_path, *options)
+    found = dict(results(tmp_path / "sweep"))
+    order = sorted(found, key=lambda run: found[run].metrics["val/recall@10"], reverse=True)
+    for run in order:
+        kept = run in order[:2]
+        assert ("refit" in found[run].seconds) == RunFolder(run).final.exists() == kept
+        assert RunFolder(run).submission.exists() == kept
+    best, other = order[:2]
+    alone = run_alone(tmp_path, "model=ease", f"model.l2={found[best].config['model']['l2']}")
+    assert "refit" in alone.seconds
+    for name in ("submission.csv", "candidates/final.parquet"):
+        assert (best / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
+
+    # killed as it did the last of them, which is done still: that one alone is fitted again
+    before = times(tmp_path)
+    content = {name: v for name, v in found[other].seconds.items() if name != "refit"}
+    replace(found[other], seconds=content).write(RunFolder(other).result)
+    RunFolder(other).final.unlink()
+    expected = (other / "submission.csv").read_bytes()
+    (other / "submission.csv").unlink()
+    again = sweep(tmp_path, *options)
+    assert "best" not in again.stderr
+    changed = {name for name, when in times(tmp_path / "sweep").items() if when != before[name]}
+    assert changed == {other.name}
+    assert (other / "submission.csv").read_bytes() == expected
+    assert "refit" in dict(results(tmp_path / "sweep"))[other].seconds
+
+
+def test_a_refit_that_fails_leaves_the_trials_as_they_were_and_is_said(tmp_path):
+    options = (*SPACE, "hydra.sweeper.n_trials=2")
+    sweep(tmp_path, *options, "refit=false")
+    found = dict(results(tmp_path / "sweep"))
+    for run, result in found.items():
+        assert not RunFolder(run).final.exists()
+        replace(result, config={**result.config, "refit": True}).write(RunFolder(run).result)
+    broken, _ = found
+    RunFolder(broken).best.write_text("damaged")
+    done = sweep(tmp_path, *options, "refit=false", code=1)
+    assert f"error: {broken}: not fitted again on everything: " in done.stderr
+    assert "Traceback" not in done.stderr
+    after = dict(results(tmp_path / "sweep"))
+    assert after[broken].status == "done"
+    assert "refit" not in after[broken].seconds
+    assert (tmp_path / "sweep/report.md").exists()
+
+
+def run_alone(tmp_path, *overrides):
+    """The result of a job by itself."""
+    given = arguments(tmp_path, *overrides)
+    given = [one for one in given if one != "-m" and not one.startswith("hydra.sweep.dir")]
+    done = forked_python(*given, f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+    return RunResult.read(tmp_path / "run" / "result.json")
 
 
 @pytest.mark.parametrize("sampler", ["cmaes", "gp"])
