@@ -91,7 +91,7 @@ def test_another_number_of_users_is_no_reason_to_refuse(tastes, tmp_path):
     split = NoHoldout().split(tastes)
     run_experiment(tmp_path / "a", split, EASE, refit=False)
     fewer = NoHoldout().split(without(tastes, range(40)))
-    run_experiment(tmp_path / "b", fewer, EASE, ckpt_path=str(tmp_path / "a"))
+    run_experiment(tmp_path / "b", fewer, EASE, refit=False, ckpt_path=str(tmp_path / "a"))
     expected = {user: row for user, row in lists(tmp_path / "a").items() if user >= 140}
     assert lists(tmp_path / "b") == expected
 
@@ -118,7 +118,9 @@ def test_strangers_can_be_evaluated_and_acquaintances_cannot(tastes, tmp_path):
     halves = without(tastes, range(30)), without(tastes, range(30, 60))
     splits = [RandomHoldout(2, 2).split(half) for half in halves]
     run_experiment(tmp_path / "a", splits[0], EASE, refit=False)
-    ours = run_experiment(tmp_path / "b", splits[1], EASE, ckpt_path=str(tmp_path / "a"))
+    ours = run_experiment(
+        tmp_path / "b", splits[1], EASE, refit=False, ckpt_path=str(tmp_path / "a")
+    )
     assert ours.outcome.metrics["test/recall@5"] > 0.2
     both = RandomHoldout(2, 2, seed=5).split(tastes)
     with pytest.raises(InputError, match=r"of 30 of the 60 users to evaluate.*could be a leak"):
