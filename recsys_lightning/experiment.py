@@ -152,7 +152,7 @@ class Experiment:
             else:
                 self._recommend_from(Path(str(self.options.ckpt_path)), data)
         except Interrupted as interruption:
-            interruption.kept = interruption.kept or kept(self.folder)
+            interruption.kept = interruption.kept or kept(self.folder, refit=self.options.refit)
             raise
         return self.outcome
 

@@ -111,6 +111,8 @@ def kept(
     monitor: str | None = None,
     trainer: pl.Trainer | None = None,
     best: ModelCheckpoint | None = None,
+    *,
+    refit: bool = False,
 ) -> str:
     """What an interrupted run has kept, and the command that uses it.
 
@@ -119,9 +121,14 @@ def kept(
         monitor: by which the best epoch is chosen.
         trainer: of the fit that was interrupted; None: another stage was.
         best: its best checkpoint so far.
+        refit: whether the run was to be fitted again on everything.
     """
     files = RunFolder(folder)
     from_best = f"with ckpt_path={folder} the best epoch is evaluated and recommends"
+    if files.final.is_file():
+        from_best = f"with ckpt_path={folder} it is evaluated, and {files.final} recommends"
+    elif refit:
+        from_best += "; with refit=true, too, it is fitted again on everything"
     if trainer is None or best is None:
         file = files.best
         return f"{file} is kept: {from_best}" if file.is_file() else "nothing is kept"

@@ -94,7 +94,7 @@ def strike(*overrides, folder, multirun=False, **where):
             "write",
             signal.SIGINT,
             {"module": "recsys_lightning.experiment", "place": "", "name": "write_submission"},
-            "the best epoch is evaluated and recommends",
+            "final.ckpt recommends",
         ),
     ],
 )
@@ -108,6 +108,57 @@ def test_a_signal_ends_a_run_at_any_stage(stage, number, where, kept, tmp_path):
     assert kept in result["error"]
     assert result["error"] in done.stderr
     assert not (folder / "submission.csv").exists()
+
+
+# where each stage of a gradient model's run is struck, and the name under which it is told
+STAGES = {
+    "load": ("load", "recsys_lightning.data.sources.base", "Source", "load"),
+    "split": ("split", "recsys_lightning.data.split", "Split", "write"),
+    "fit": ("fit", "recsys_lightning.recommender", "Recommender", "on_train_batch_start"),
+    "validation": ("fit", "recsys_lightning.recommender", "Recommender", "validation_step"),
+    "test": ("test", "recsys_lightning.recommender", "Recommender", "test_step"),
+    "refit": ("refit", "recsys_lightning.experiment", "StopAfter", "__init__"),
+    "recommend": ("recommend", "recsys_lightning.recommender", "Recommender", "predict_step"),
+    "write": ("write", "recsys_lightning.experiment", "", "write_submission"),
+}
+FIT = ("model=multi_dae", "max_epochs=2", "view.batch_size=100", "refit=true", "logger=csv")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("multirun", [False, True], ids=["run", "sweep"])
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_signal_at_each_stage_and_the_hint_that_follows(stage, number, multirun, tmp_path):
+    told, module, place, name = STAGES[stage]
+    folder = tmp_path / "out"
+    where = {"module": module, "place": place, "name": name}
+    done = strike(*FIT, folder=folder, multirun=multirun, number=int(number), **where)
+    run = folder / "0_multi_dae" if multirun else folder
+    result = json.loads((run / "result.json").read_text())
+    assert done.returncode == 128 + number
+    assert result["status"] == "failed"
+    assert result["error"].startswith(f"interrupted by {number.name} during {told}: ")
+    assert result["error"].partition(": ")[0] in done.stderr
+    assert not (run / "submission.csv").exists()
+    assert not list(tmp_path.rglob(".*.tmp"))
+    again = [*SMALL, *FIT, f"hydra.{'sweep' if multirun else 'run'}.dir={folder}"]
+    again += [f"split_dir={tmp_path}/s", f"data.cache_dir={tmp_path}/c"]
+    if multirun:
+        assert "skips the jobs that are done" in done.stderr
+        again.append("-m")
+    elif "ckpt_path=last" in done.stderr:
+        again.append("ckpt_path=last")
+    elif f"with ckpt_path={folder}" in done.stderr:
+        fitted_again = (folder / "checkpoints/final.ckpt").exists()
+        assert ("with refit=true" in done.stderr) != fitted_again
+        again = [f"ckpt_path={folder}", "refit=true", f"hydra.run.dir={(run := tmp_path / 'b')}"]
+    else:
+        assert not (run / "checkpoints").exists() or not any((run / "checkpoints").iterdir())
+    finished = forked_python("run.py", *again)
+    assert finished.returncode == 0, finished.stderr
+    result = json.loads((run / "result.json").read_text())
+    assert result["status"] == "done"
+    assert any((one / "checkpoints/final.ckpt").exists() for one in (run, folder))
 
 
 def test_a_signal_ends_a_sweep_and_the_hint_is_for_the_sweep(tmp_path):
