@@ -38,6 +38,7 @@ def one_round(here, data, batch, steps, recbole):
     ours = here.run(
         data,
         *("model=lightgcn", f"model.embedding_dim={DIMS}", f"model.num_layers={LAYERS}"),
+        *("model.loss=bpr", "view.negatives=1"),
         *(
             f"view.batch_size={batch}",
             "view.pairs=interactions",

@@ -26,11 +26,12 @@ class XSimGCL(Propagated):
     """`E^(k) = L E^(k-1) + noise`, `E = (E^(1) + ... + E^(K)) / K`, `s_ui = <E_u, E_i>`.
 
     The noise of a node has length `noise`, a random direction and the signs of its vector. One pass
-    serves both terms of the loss, `BPR + contrast (NCE of users + NCE of items)`, where NCE tells
-    each node of the batch in E from the others in E^(l), l = `contrast_layer`. There is no noise in
-    scoring, which is from the history alone: a user has no vector of their own.
+    serves both terms of `loss + contrast (NCE of users + NCE of items)`, where NCE tells each node
+    of the batch in E from the others in E^(l), l = `contrast_layer`. There is no noise in scoring,
+    which is from the history alone: a user has no vector of their own.
 
-    Where we differ from the authors' code: BPR in its stable form, and L2 of squared norms.
+    Where we differ from the authors' code: their loss is BPR, of which this is the stable form, and
+    they take the L2 of norms that are not squared.
 
     Args:
         num_users: U.
@@ -60,7 +61,7 @@ class XSimGCL(Propagated):
         contrast_layer: int = 1,
         temperature: float = 0.2,
         noise: float = 0.2,
-        loss: str = "bpr",
+        loss: str = "sampled_softmax",
         l2: float = 0.0001,
         lr: float = 0.005,
     ) -> None:

@@ -9,14 +9,17 @@ import faulthandler
 import json
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 import portalocker
 from portalocker import AlreadyLocked, LockFlags
 
+from recsys_lightning.errors import InputError
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.record import RunResult
 
@@ -42,24 +45,41 @@ def leaving_word(folder: Path, result: RunResult) -> Iterator[None]:
     Args:
         folder: of the run.
         result: what result.json will say, as far as it is known.
+
+    Raises:
+        InputError: another run is at work in the folder.
     """
     elsewhere = faulthandler.is_enabled()
     files = RunFolder(folder)
-    with files.unfinished.open("a+") as note, files.fault.open("w") as fault:
-        with suppress(AlreadyLocked):  # of another run in the same folder
-            portalocker.lock(note, LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING)
+    with files.unfinished.open("a+") as note:
+        _lock(note, folder)
         note.truncate(0)
         note.write(json.dumps(result.to_json(), default=str))
         note.flush()
+        fault = files.fault.open("w")
         faulthandler.enable(fault)
         try:
             yield
         finally:
             faulthandler.disable()
+            fault.close()
             if elsewhere and sys.__stderr__:
                 faulthandler.enable(sys.__stderr__)
             files.fault.unlink(missing_ok=True)
             files.unfinished.unlink(missing_ok=True)
+
+
+def _lock(note: TextIO, folder: Path) -> None:
+    for _ in range(20):
+        try:
+            portalocker.lock(note, LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING)
+            return
+        except AlreadyLocked:  # maybe by a reader, see `dead_run`, who is gone at once
+            time.sleep(0.05)
+    raise InputError(
+        f"{folder}: another run is at work in this folder; wait for its end, or give another "
+        "hydra.run.dir"
+    )
 
 
 def dead_run(folder: Path) -> RunResult | None:

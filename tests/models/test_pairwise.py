@@ -77,7 +77,7 @@ def test_lightgcn_answers_an_unknown_user_from_the_history():
 def test_lightgcn_without_layers_is_mf_bpr():
     """Equal weights, losses and gradients."""
     x = two_tastes()
-    graph, _ = prepared(LightGCN, num_layers=0, l2=0.1)
+    graph, _ = prepared(LightGCN, num_layers=0, loss="bpr", l2=0.1)
     flat = MFBPR(**SIZES, embedding_dim=5, item_bias=False, l2=0.1).double()
     flat.users.data, flat.items.data = graph.users.data, graph.items.data
     assert scores_of(flat, x) == pytest.approx(scores_of(graph, x), abs=1e-12)
@@ -107,7 +107,8 @@ def test_xsimgcls_noise_has_its_length_and_the_signs_of_the_vectors():
 
 
 def test_xsimgcls_loss_is_bpr_and_the_contrast_of_the_batchs_nodes():
-    model, x = prepared(XSimGCL, num_layers=2, noise=0.0, contrast=0.7, temperature=0.3, l2=0.0)
+    options = {"loss": "bpr", "contrast": 0.7, "temperature": 0.3, "l2": 0.0}
+    model, x = prepared(XSimGCL, num_layers=2, noise=0.0, **options)
     pairs = batch(x)
     one = laplacian(x) @ nodes_of(model)
     final = (one + laplacian(x) @ one) / 2

@@ -11,8 +11,9 @@ from recsys_lightning.report import main
 from recsys_lightning.runs.deaths import dead_run, leaving_word
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import failures, results
+from tests.command import run
 from tests.forked import ROOT, forked_python
-from tests.sweeps.test_sweep import arguments, sweep
+from tests.sweeps.test_sweep import SMALL, arguments, sweep
 
 DIES = """
 import os, pathlib, sys
@@ -65,6 +66,18 @@ def test_a_result_stands_for_itself_and_an_end_leaves_nothing(tmp_path):
     (tmp_path / "result.json").unlink()
     (tmp_path / "unfinished.json").write_text('{"model": ')  # it died as it wrote
     assert list(results(tmp_path)) == []
+
+
+def test_a_second_run_in_a_folder_is_refused_and_the_first_one_ends_well(tmp_path):
+    with start_to_die(tmp_path, 0) as process:  # signal 0 kills nobody
+        assert process.stdout.readline() == "begun\n"
+        done = run("model=popularity", *SMALL, folder=tmp_path, code=2)
+        assert f"{tmp_path}: another run is at work in this folder" in done.err
+        assert "Traceback" not in done.err
+        assert (tmp_path / "unfinished.json").exists()
+        process.stdin.write("\n")
+    assert process.returncode == 0
+    assert run("model=popularity", *SMALL, folder=tmp_path).result["status"] == "done"
 
 
 def crashing(tmp_path, *overrides):
