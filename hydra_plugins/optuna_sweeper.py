@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 
 MAX_FAILURES = 10  # in a row; what fails so often will fail again
 SHOWN = 3  # differences to a study
+OF = "folder"  # the attribute of a trial that says which sweep has asked for it
 SEARCHED = "searched"  # the attribute of a study that says what it searches
 
 
@@ -116,6 +117,8 @@ class OptunaSweeper(Sweeper):
         failed_now, in_a_row, broken = 0, 0, None
         while (missing := self.n_trials - _finished(study) - failed_now) > 0:
             trials = [study.ask(space) for _ in range(min(self.n_jobs, missing))]
+            for trial in trials:
+                trial.set_user_attr(OF, str(folder.resolve()))
             reached = f"{_finished(study)} of {self.n_trials} trials finished"
             log.info("%s, best %s", reached, _best(study))
             overrides = [self._job(fixed, trial) for trial in trials]
@@ -156,7 +159,7 @@ class OptunaSweeper(Sweeper):
         failed = []
         for run, result in runs:
             job = result.config["sweep"]
-            if job.get("study") != self.study_name or not result.config["refit"]:
+            if job.get("study") != self.study_name or not result.config.get("refit"):
                 continue
             if RunFolder(run).best.exists() and "refit" not in result.seconds:
                 log.info("fitting %s again on everything", run.name)
@@ -269,14 +272,22 @@ class OptunaSweeper(Sweeper):
             )
 
     def _take_up(self, study: Any, folder: Path) -> None:
-        """Of an earlier start: tell how trials ended, queue again what failed or was killed."""
+        """Of an earlier start: tell how trials ended, queue again what failed or was killed.
+
+        Another sweep may share the storage, and be at work: its trials are left alone.
+        """
         from optuna.trial import TrialState
 
+        def ours(state: TrialState) -> list[Any]:
+            here = None if self.storage is None else str(folder.resolve())
+            trials = study.get_trials(deepcopy=False, states=[state])
+            return [t for t in trials if here is None or t.user_attrs.get(OF) == here]
+
         by_trial = self._by_trial(folder)
-        for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        for trial in ours(TrialState.RUNNING):
             self._tell(study, trial.number, by_trial, None)
         again = {t.user_attrs.get("again") for t in study.get_trials(deepcopy=False)}
-        for trial in study.get_trials(deepcopy=False, states=[TrialState.FAIL]):
+        for trial in ours(TrialState.FAIL):
             if trial.number not in again:
                 study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
 

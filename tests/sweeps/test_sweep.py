@@ -28,6 +28,13 @@ SMALL = (
     "trainer.enable_progress_bar=false",
 )
 
+SPACE = (
+    "hydra/sweeper=optuna",
+    "model=ease",
+    "model.l2=tag(log,interval(1.0,100.0))",
+    "refit=false",
+)
+
 
 def arguments(folder, *overrides):
     return [
@@ -47,14 +54,19 @@ def times(folder):
     return {path.parent.name: path.stat().st_mtime_ns for path in folder.rglob("result.json")}
 
 
-def kill_after(number, folder, *overrides, kill=os.kill):
-    """Start a sweep, and kill it after so many results; `kill=os.killpg` kills its workers, too."""
-    job = start_forked(*arguments(folder, *overrides))
+def wait_for(fact, job):
+    """Until it is so, while a job is at work."""
     end = time.monotonic() + 120
-    while len(times(folder)) < number:
+    while not fact():
         assert job.is_alive(), "it ended before"
         assert time.monotonic() < end, "too late"
         time.sleep(0.01)
+
+
+def kill_after(number, folder, *overrides, kill=os.kill):
+    """Start a sweep, and kill it after so many results; `kill=os.killpg` kills its workers, too."""
+    job = start_forked(*arguments(folder, *overrides))
+    wait_for(lambda: len(times(folder)) >= number, job)
     kill(job.pid, signal.SIGKILL)
     job.join()
     return job.pid
@@ -112,6 +124,24 @@ def test_two_sweeps_at_once_do_not_disturb_each_other(tmp_path):
     for name, seed in (("a", 1), ("b", 2)):
         seeds = [result.seed for _, result in results(tmp_path / name)]
         assert seeds == [seed, seed]
+
+
+def test_two_searches_on_one_storage_share_its_trials_and_fail_none(tmp_path):
+    storage = f"hydra.sweeper.storage=sqlite:///{tmp_path}/study.db"
+    options = (*SPACE, storage, "hydra.sweeper.n_trials=8")
+    (tmp_path / "a").mkdir()
+    first = start_forked(*arguments(tmp_path / "a", *options))
+    wait_for(lambda: times(tmp_path / "a"), first)
+    second = start_forked(*arguments(tmp_path / "b", *options))
+    for job in (first, second):
+        job.join(300)
+    assert (first.exitcode, second.exitcode) == (0, 0)
+    trials = optuna.load_study(study_name="sweep", storage=storage.partition("=")[2]).trials
+    assert {trial.state.name for trial in trials} == {"COMPLETE"}
+    assert len(trials) in (8, 9)  # the last of each may be asked for at once
+    ran = {name: len(list(results(tmp_path / name))) for name in ("a", "b")}
+    assert ran["a"] + ran["b"] == len(trials)
+    assert ran["b"]
 
 
 def write_result(folder, **told):
@@ -203,9 +233,6 @@ def test_a_sweep_over_callbacks_that_change_the_fit_runs_each(tmp_path):
     assert done.stdout.count("done already") == 3
 
 
-SPACE = ("hydra/sweeper=optuna", "model=ease", "model.l2=tag(log,interval(1.0,100.0))")
-
-
 def trials(folder):
     """State and value of every trial, as Optuna has them."""
     study = optuna.load_study(
@@ -226,7 +253,7 @@ def test_optuna_searches_and_knows_the_results(tmp_path):
 
 
 def test_a_search_fits_its_best_again_in_the_end_and_no_other_trial(tmp_path):
-    options = (*SPACE, "hydra.sweeper.n_trials=4", "sweep.keep=2")
+    options = (*SPACE, "refit=true", "hydra.sweeper.n_trials=4", "sweep.keep=2")
     sweep(tmp_path, *options)
     found = dict(results(tmp_path / "sweep"))
     order = sorted(found, key=lambda run: found[run].metrics["val/recall@10"], reverse=True)
@@ -257,14 +284,14 @@ def test_a_search_fits_its_best_again_in_the_end_and_no_other_trial(tmp_path):
 
 def test_a_refit_that_fails_leaves_the_trials_as_they_were_and_is_said(tmp_path):
     options = (*SPACE, "hydra.sweeper.n_trials=2")
-    sweep(tmp_path, *options, "refit=false")
+    sweep(tmp_path, *options)
     found = dict(results(tmp_path / "sweep"))
     for run, result in found.items():
         assert not RunFolder(run).final.exists()
         replace(result, config={**result.config, "refit": True}).write(RunFolder(run).result)
     broken, _ = found
     RunFolder(broken).best.write_text("damaged")
-    done = sweep(tmp_path, *options, "refit=false", code=1)
+    done = sweep(tmp_path, *options, code=1)
     assert f"error: {broken}: not fitted again on everything: " in done.stderr
     assert "Traceback" not in done.stderr
     after = dict(results(tmp_path / "sweep"))
@@ -350,9 +377,9 @@ SPACES = {path.stem for path in (ROOT / "conf/sweep").glob("*.yaml")}
 
 @pytest.mark.parametrize("model", sorted(MODELS & SPACES))
 def test_every_search_space_runs_two_trials(model, tmp_path):
-    epochs = ["max_epochs=1"]
+    epochs = ["max_epochs=1", "refit=false"]
     if model == "s3rec":  # twenty epochs are not judged by default
-        epochs = ["max_epochs=2", "model=s3rec", "model.pretrain_epochs=1"]
+        epochs = ["refit=false", "max_epochs=2", "model=s3rec", "model.pretrain_epochs=1"]
     sweep(tmp_path, f"sweep={model}", "hydra.sweeper.n_trials=2", *epochs)
     found = list(results(tmp_path / "sweep"))
     assert [(result.model, result.status) for _, result in found] == [(model, "done")] * 2
