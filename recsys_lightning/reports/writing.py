@@ -1,16 +1,17 @@
 """What a sweep, or any set of runs, has shown: leaderboard, report, best configurations."""
 
+import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import yaml
 from rich.console import Console
 from rich.status import Status
 
 from recsys_lightning.errors import InputError
 from recsys_lightning.reports.agreement import agreement
+from recsys_lightning.reports.best import best_config
 from recsys_lightning.reports.draws import draws
 from recsys_lightning.reports.latex import as_latex, paper_metrics
 from recsys_lightning.reports.leaderboard import (
@@ -26,10 +27,11 @@ from recsys_lightning.reports.rendering import PAGE, as_markdown
 from recsys_lightning.reports.report import Report
 from recsys_lightning.reports.tables import short_names
 from recsys_lightning.runs.folder import RESULT
-from recsys_lightning.runs.parameters import NOT_THE_JOB
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import Runs
 from recsys_lightning.writing import replacing
+
+log = logging.getLogger(__name__)
 
 
 def write_report(
@@ -71,9 +73,12 @@ def write_report(
     ).iterrows():  # the best of all splits last
         result = known.of(folder / row.best_run)
         assert isinstance(result, RunResult)  # `best_models` has no ensembles
-        (folder / "best").mkdir(exist_ok=True)
-        command = f"python run.py --config-dir {folder} +best={row.model}"
-        _write(folder / "best" / f"{row.model}.yaml", best_config(result, command))
+        name = re.sub(r"[^\w-]+", "_", row.model)
+        command = f"python run.py --config-dir {folder} +best={name}"
+        try:
+            _write(folder / "best" / f"{name}.yaml", best_config(result, command))
+        except InputError as error:
+            log.warning("%s: no configuration that repeats it: %s", row.best_run, error)
     return report
 
 
@@ -134,35 +139,6 @@ def _write_page(report: Report, folder: Path) -> None:
         page.unlink(missing_ok=True)
     else:
         _write(page, as_html(report, folder))
-
-
-def best_config(result: RunResult, command: str) -> str:
-    """A Hydra configuration that repeats a run.
-
-    Args:
-        result: what it says of itself.
-        command: stands in the first line.
-    """
-    choices, config = result.choices, result.config
-    groups = {group: choices[group] for group in ("data", "holdout", "model")}
-    # an experiment may say MULTIRUN, list jobs and fuse them
-    groups["ensemble"] = "none"
-    content: dict[str, Any] = {"hydra": {"mode": "RUN"}, "jobs": None}
-    for override in result.overrides:
-        key = override.partition("=")[0].lstrip("+~")
-        if key in choices and key not in ("sweep", "logger", "ensemble"):
-            groups[key] = choices[key]
-        if key in choices or key in NOT_THE_JOB or key.split(".")[0] in NOT_THE_JOB:
-            continue
-        *parents, last = key.split(".")
-        source, target = config, content
-        for parent in parents:
-            source, target = source.get(parent) or {}, target.setdefault(parent, {})
-        if last in source:
-            target[last] = source[last]
-    defaults = [{f"override /{group}": choice} for group, choice in groups.items()]
-    text = yaml.safe_dump({"defaults": defaults} | content, sort_keys=False)
-    return f"# @package _global_\n# {command}\n{text}"
 
 
 def _write(path: Path, text: str) -> None:

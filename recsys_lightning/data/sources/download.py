@@ -13,6 +13,8 @@ from recsys_lightning.writing import making_folder
 
 log = logging.getLogger(__name__)
 
+LARGEST_RATIO = 100  # of unpacked to packed; MovieLens-1M has 4
+
 
 def fetch(url: str, checksum: str | None, directory: Path, names: Collection[str]) -> None:
     """Downloads a zip archive next to `directory` and unpacks some of its files into it.
@@ -69,11 +71,17 @@ def _download(url: str, checksum: str | None, archive: Path) -> None:
 def _unpack(archive: Path, directory: Path, names: Collection[str]) -> None:
     try:
         with making_folder(directory) as scratch, zipfile.ZipFile(archive) as opened:
-            for member in opened.namelist():
-                name = PurePosixPath(member).name
-                if name in names:
-                    with opened.open(member) as source, (scratch / name).open("wb") as target:
-                        shutil.copyfileobj(source, target, 1 << 20)
+            members = [m for m in opened.infolist() if PurePosixPath(m.filename).name in names]
+            size = sum(member.file_size for member in members)
+            if size > LARGEST_RATIO * archive.stat().st_size:
+                raise InputError(
+                    f"{archive}: not unpacked: {size / 1e6:.1f} MB of files are more than "
+                    f"{LARGEST_RATIO} times its size"
+                )
+            for member in members:
+                name = PurePosixPath(member.filename).name
+                with opened.open(member) as source, (scratch / name).open("wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         archive.unlink()
         raise InputError(
