@@ -129,7 +129,7 @@ class RandomHoldout(Holdout):
         if self.valid_share is not None and self.test_share is not None:
             return _hold_out_shares(interactions, self.valid_share, self.test_share, self.seed)
         wanted = np.full((interactions.num_users, 2), (self.valid_items, self.test_items))
-        return _hold_out(interactions, np.zeros_like(wanted), wanted, self.seed)
+        return hold_out(interactions, np.zeros_like(wanted), wanted, self.seed)
 
 
 class LastHoldout(Holdout):
@@ -141,7 +141,7 @@ class LastHoldout(Holdout):
 
     def split(self, interactions: Interactions) -> Split:  # noqa: D102
         wanted = np.full((interactions.num_users, 2), (self.valid_items, self.test_items))
-        return _hold_out(interactions, wanted, np.zeros_like(wanted), seed=0)
+        return hold_out(interactions, wanted, np.zeros_like(wanted), seed=0)
 
 
 class HybridHoldout(Holdout):
@@ -170,7 +170,7 @@ class HybridHoldout(Holdout):
         shares = np.floor(self.share * interactions.lengths).astype(np.int64)
         wanted = np.minimum(shares[:, None], (self.valid_items, self.test_items))  # (U, 2)
         latest = np.rint(self.latest_share * wanted).astype(np.int64)
-        return _hold_out(interactions, latest, wanted - latest, self.seed)
+        return hold_out(interactions, latest, wanted - latest, self.seed)
 
 
 class PartsSource(Source, Protocol):
@@ -219,7 +219,7 @@ def _check_counts(valid_items: int, test_items: int, seed: int = 0) -> None:
     check_range("holdout.test_items", test_items, low=0, whole=True)
 
 
-def _hold_out(
+def hold_out(
     interactions: Interactions,
     latest: NDArray[np.int64],
     drawn: NDArray[np.int64],

@@ -25,7 +25,7 @@ the contest with two members and 7 : 3.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,15 +35,16 @@ from recsys_lightning.ensemble import kernels, turns
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.runs.lists import Lists
 
-SUMS = (
-    "rank",
-    "reciprocal_rank",
-    "borda",
-    "combsum_minmax",
-    "combsum_zscore",
-    "combmnz",
-    "vote",
-)
+# c_m by the ranks r (K,) alone, with the depth K, k0 and the k of vote
+BY_RANK: dict[str, Callable[[NDArray[np.int64], int, float, int], NDArray[Any]]] = {
+    "rank": lambda r, depth, k0, head: 1 / np.log2(r + 1),
+    "reciprocal_rank": lambda r, depth, k0, head: 1 / (k0 + r),
+    "borda": lambda r, depth, k0, head: (depth - r + 1) / depth,
+    "vote": lambda r, depth, k0, head: (
+        (r <= head) + (depth - r + 1) / 2 ** (10 + np.ceil(np.log2(depth)))
+    ),
+}
+SUMS = (*BY_RANK, "combsum_minmax", "combsum_zscore", "combmnz")
 RULES = (*SUMS, "interleave")
 _TINY = np.float32(1e-6)  # of the last in a list, which is not as bad as none
 
@@ -122,15 +123,9 @@ class Sum:
         length = lists.shape[2]
         self.times_lists = rule == "combmnz"
         self.contributions = np.empty(self.places.shape, dtype=np.float32)
-        if rule in ("rank", "reciprocal_rank", "borda", "vote"):
-            r = np.arange(1, length + 1)
-            by_place = {
-                "rank": 1 / np.log2(r + 1),
-                "reciprocal_rank": 1 / (k0 + r),
-                "borda": (depth - r + 1) / depth,
-                "vote": (r <= head) + (depth - r + 1) / 2 ** (10 + np.ceil(np.log2(depth))),
-            }[rule]
-            table = np.concatenate([[0], by_place]).astype(np.float32)
+        if rule in BY_RANK:
+            by_rank = BY_RANK[rule](np.arange(1, length + 1), depth, k0, head)
+            table = np.concatenate([[0], by_rank]).astype(np.float32)
             kernels.look_up(table, self.places, self.contributions)
             return
         first_of_user = np.repeat(np.arange(len(sizes)) * (length + 1), sizes)

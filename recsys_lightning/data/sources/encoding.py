@@ -50,6 +50,17 @@ class Ids(NamedTuple):
     codes: NDArray[np.int32]
     values: list[str]
 
+    @classmethod
+    def of(cls, ids: Sequence[str]) -> "Ids":
+        """A column as it was read.
+
+        >>> Ids.of(["b", " a", "b"])
+        Ids(codes=array([0, 1, 0], dtype=int32), values=['b', 'a'])
+        """
+        lookup: dict[str, int] = {}
+        codes = [lookup.setdefault(value, len(lookup)) for value in plain(ids)]
+        return cls(np.array(codes, dtype=np.int32), list(lookup))
+
     def where(self, mask: NDArray[np.bool_]) -> "Ids":
         """The rows where `mask` (N,) holds; the values stay."""
         return Ids(self.codes[mask], self.values)
