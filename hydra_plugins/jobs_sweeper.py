@@ -4,7 +4,7 @@
       - model=ease model.l2=300
       - model=multi_vae seed=1,2,3 model.beta=0.1
 
-A line has the overrides of a command line, quoted as in a shell; commas make it a grid of its own.
+A line has the overrides of a command line, quoted as in a shell; commas make it a grid.
 What is given on the command line goes for every line, and wins over what a line says of the same
 key. All jobs are composed before the first starts.
 """

@@ -231,8 +231,8 @@ class Recommender(pl.LightningModule):
     def log_epoch_mean(self, **values: Tensor | float) -> None:
         """Log the means over an epoch's batches, as `train/<name>`, at its end.
 
-        Summed here: Lightning's own sum takes longer than the step of a small model. A model with
-        an `on_train_epoch_end` of its own calls that of the superclass, which logs.
+        Summed here: Lightning's own sum takes longer than the step of a small model. A model that
+        overrides `on_train_epoch_end` calls that of the superclass, which logs.
         """
         for name, value in values.items():
             total, count = self._sums.get(name, (0.0, 0))

@@ -2,7 +2,7 @@
 
 Each holdout is a pure, seeded, vectorised function of the data. Users are drawn independently of
 one another, in one draw (never re-seeded a user, which would hide the same positions of equally
-long histories), and from a seed of its own, so that models of different seeds share one split.
+long histories), and from a separate seed, so that models of different seeds share one split.
 """
 
 import logging

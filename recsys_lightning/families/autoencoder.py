@@ -9,7 +9,7 @@ from recsys_lightning.recommender import Recommender
 
 
 class Autoencoder(Recommender):
-    """A model author writes `forward(history, users)`; the loss is the multinomial one if not told.
+    """A model author writes `forward(history, users)`; the default loss is multinomial.
 
     In training `forward` corrupts its input by `dropout`; the loss compares with the whole row.
 

@@ -1,4 +1,4 @@
-"""Multi-CDAE: a denoising autoencoder with a vector of every user's own, multinomial likelihood.
+"""Multi-CDAE: a denoising autoencoder with a vector for every user, multinomial likelihood.
 
 Wu, DuBois, Zheng and Ester, Collaborative denoising auto-encoders for top-N recommender systems,
 WSDM 2016 (jasonyaw/CDAE), with the multinomial loss of Multi-DAE. The user's vector is dropped as a

@@ -24,7 +24,7 @@ VARIANTS = {"gmf": ("gmf",), "mlp": ("mlp",), "neumf": ("gmf", "mlp")}  # their 
 class NCF(Pairwise):
     """`s_ui = h^T [p_u o q_i ; a_L] + b`, `a_l = relu(W_l a_{l-1} + b_l)`, `a_0 = [p'_u ; q'_i]`.
 
-    NeuMF has both branches, each with embeddings of its own; GMF and MLP have one. An unknown user
+    NeuMF has both branches, each with its own embeddings; GMF and MLP have one. An unknown user
     gets the popular items: nothing else is known of them.
 
     Pre-training: NeuMF starts from a GMF and an MLP by `init_from={gmf: run, mlp: run}`. It copies

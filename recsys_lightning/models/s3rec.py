@@ -127,7 +127,7 @@ class S3Rec(NextItem):
                     start.copy(name, into=parameter)
 
     def on_train_epoch_start(self) -> None:  # noqa: D102
-        if self.current_epoch == self.unjudged_epochs:  # fine-tuning has an Adam of its own
+        if self.current_epoch == self.unjudged_epochs:  # fine-tuning has a new Adam
             self.trainer.optimizers[0].state.clear()
 
     def loss(self, batch: Sequences) -> Tensor:  # noqa: D102

@@ -20,7 +20,7 @@ from recsys_lightning.tracking.base import (
 
 
 class WandB(Tracker):
-    """A W&B run of its own for every job, all those of a sweep in one group and one directory.
+    """A W&B run for every job, all those of a sweep in one group and one directory.
 
     Args:
         project: of W&B.

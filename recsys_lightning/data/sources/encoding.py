@@ -94,7 +94,7 @@ def at_least(ratings: NDArray[np.float64], min_rating: float) -> NDArray[np.bool
     """(N,) which ratings are high enough to be an interaction.
 
     Raises:
-        InputError: none is, or `min_rating` is no number.
+        InputError: no rating is, or `min_rating` is not a number.
     """
     check_range("data.min_rating", min_rating)
     keep = ratings >= min_rating
