@@ -132,8 +132,8 @@ def composes(overrides):
 def variants(overrides):
     """Overrides without sweeps: the first of each, and one by one the other choices of groups.
 
-    >>> variants(["model=ease,sasrec", "seed=1,2", "max_epochs=interval(1, 3)"])
-    [['model=ease', 'seed=1', 'max_epochs=1'], ['model=sasrec', 'seed=1', 'max_epochs=1']]
+    >>> variants(["model=ease,sasrec", "seed=1,2", "model.l2=interval(1, 3)"])
+    [['model=ease', 'seed=1', 'model.l2=1.0'], ['model=sasrec', 'seed=1', 'model.l2=1.0']]
     """
     first, others = [], []
     for place, override in enumerate(OverridesParser.create().parse_overrides(overrides)):

@@ -124,16 +124,11 @@ def test_what_the_recipes_add_passes_its_tests_and_those_of_its_kind(done):
     assert code == 0, said
 
 
-CHECKS = {"style": "ruff check .", "format": "ruff format --check .", "types": "mypy"}
-
-
 @pytest.mark.usefixtures("done")
-@pytest.mark.parametrize("name", CHECKS)
-def test_what_the_recipes_add_passes_the_checks(name, tree):
-    if name == "types":
-        if not (ROOT / ".mypy_cache").is_dir():
-            pytest.skip("a minute longer without what `make types` leaves")
-        shutil.copytree(ROOT / ".mypy_cache", tree / ".mypy_cache")
-    command = [sys.executable, "-m", *CHECKS[name].split()]
+@pytest.mark.parametrize(
+    "check", ["ruff check .", "ruff format --check .", pytest.param("mypy", marks=pytest.mark.slow)]
+)
+def test_what_the_recipes_add_passes_the_checks(check, tree):
+    command = [sys.executable, "-m", *check.split()]
     made = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stdout + made.stderr
