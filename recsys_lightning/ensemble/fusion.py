@@ -29,6 +29,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble import kernels, turns
@@ -86,7 +87,7 @@ class Fusion(Protocol):
         ...
 
 
-class Sum:
+class Sum(Fusion):
     """Sums of weighted contributions.
 
     Holds the union of the members' lists: N entries, the users' one after the other, in tie order.
@@ -135,7 +136,8 @@ class Sum:
             scores[:, 1 : member.scores.shape[1] + 1] = normalise(member)
             self.contributions[row] = scores.ravel()[first_of_user + ranks]
 
-    def lists(  # noqa: D102
+    @override
+    def lists(
         self, weights: NDArray[np.floating], length: int, group: NDArray[np.int64] | None = None
     ) -> NDArray[np.int32]:
         if group is None:
@@ -152,7 +154,8 @@ class Sum:
         )
         return made
 
-    def evaluator(  # noqa: D102
+    @override
+    def evaluator(
         self, users: NDArray[np.int64], held_out: Interactions, gains: NDArray[np.float64]
     ) -> Evaluate:
         starts, items, contributions, ranks = self._contenders(len(gains))
@@ -188,7 +191,7 @@ class Sum:
         return starts, self.items[kept], self.contributions[:, kept], self.ranks[:, kept]
 
 
-class Interleave:
+class Interleave(Fusion):
     """Quota interleaving.
 
     Args:
@@ -202,14 +205,16 @@ class Interleave:
         self.members = np.ascontiguousarray(_stack(members)[:, :, :depth])
         self.num_items, self.head = num_items, head
 
-    def lists(  # noqa: D102
+    @override
+    def lists(
         self, weights: NDArray[np.floating], length: int, group: NDArray[np.int64] | None = None
     ) -> NDArray[np.int32]:
         if group is None:
             group = np.zeros(self.members.shape[1], dtype=np.int64)
         return quota(self.members, weights[group], length, self.num_items, self.head)
 
-    def evaluator(  # noqa: D102
+    @override
+    def evaluator(
         self, users: NDArray[np.int64], held_out: Interactions, gains: NDArray[np.float64]
     ) -> Evaluate:
         def evaluate(
