@@ -103,7 +103,8 @@ def done(tree):
     run = [command for command in commands if command not in tests] + [at_once(tests)]
     assert {command[0] for command in run} == {"python"}
     given = json.dumps([command[1:] for command in run])
-    process = true_python("-c", IN_FORKS, given, cwd=tree, env=os.environ | {"PYTHONPATH": "."})
+    environment = os.environ | {"PYTHONPATH": "."}
+    process = true_python("-c", IN_FORKS, given, cwd=tree, env=environment, timeout=900)
     assert process.returncode == 0, process.stderr
     results = map(json.loads, process.stdout.splitlines())
     return dict(zip(map(shlex.join, run), results, strict=True))
