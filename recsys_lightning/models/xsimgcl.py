@@ -29,7 +29,7 @@ class XSimGCL(Propagated):
     The noise of a node has length `noise`, a random direction and the signs of its vector. One pass
     serves both terms of the loss, `BPR + contrast (NCE of users + NCE of items)`, where NCE tells
     each node of the batch in E from the others in E^(l), l = `contrast_layer`. There is no noise in
-    scoring, which is from the history alone: a user's own vector is not used.
+    scoring, which is from the history alone: a user has no vector of their own.
 
     Where we differ from the authors' code: BPR in its stable form, and L2 of squared norms.
 
