@@ -1,6 +1,6 @@
 """The one entry point: `python run.py model=ease`. Exits with 0, 2 for bad input, or 1.
 
-Nothing heavy is imported here or before the data is read, so that bad input is told at once.
+Nothing heavy is imported here or before the data is read, so that bad input is reported at once.
 """
 
 import os

@@ -4,7 +4,7 @@
       - model=ease model.l2=300
       - model=multi_vae seed=1,2,3 model.beta=0.1
 
-A line has the overrides of a command line, quoted as in a shell; commas make it a grid of its own.
+A line has the overrides of a command line, quoted as in a shell; commas make it a grid.
 What is given on the command line goes for every line, and wins over what a line says of the same
 key. All jobs are composed before the first starts.
 """
@@ -20,6 +20,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from typing_extensions import override
 
 from recsys_lightning.errors import InputError, check_range
 
@@ -35,7 +36,8 @@ class JobsSweeper(BasicSweeper):
         params: a grid by key, instead of a list.
     """
 
-    def sweep(self, arguments: list[str]) -> Any:  # noqa: D102
+    @override
+    def sweep(self, arguments: list[str]) -> Any:
         try:
             check_range("sweep.keep", self.config.sweep.keep, low=0, whole=True)
             jobs = None if self.config[LIST] is None else self._jobs(arguments)

@@ -30,6 +30,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from typing_extensions import override
 
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.instantiate import make
@@ -81,7 +82,8 @@ class OptunaSweeper(Sweeper):
         self.n_trials, self.n_jobs, self.params = n_trials, n_jobs, params
         self.known: Known = {}
 
-    def setup(  # noqa: D102
+    @override
+    def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         self.hydra_context, self.config = hydra_context, config
@@ -89,7 +91,8 @@ class OptunaSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
-    def sweep(self, arguments: list[str]) -> None:  # noqa: D102
+    @override
+    def sweep(self, arguments: list[str]) -> None:
         if importlib.util.find_spec("optuna") is None:
             raise HydraException("hydra/sweeper=optuna needs Optuna: pip install -e '.[tune]'")
         folder = Path(self.config.hydra.sweep.dir)
@@ -178,14 +181,14 @@ class OptunaSweeper(Sweeper):
         lines = [f"{key}={value}" for key, value in self.params.items()]
         space: dict[str, Any] = {}
         fixed: dict[str, str] = {}
-        for override in parser.parse_overrides([*lines, *arguments]):
-            key = override.get_key_element()
+        for given in parser.parse_overrides([*lines, *arguments]):
+            key = given.get_key_element()
             space.pop(key, None)
             fixed.pop(key, None)
-            if override.is_sweep_override():
-                space[key] = _distribution(override)
+            if given.is_sweep_override():
+                space[key] = _distribution(given)
             else:
-                fixed[key] = override.get_value_element_as_str()
+                fixed[key] = given.get_value_element_as_str()
         return space, fixed
 
     def _searched(self, space: dict[str, Any], fixed: dict[str, str]) -> dict[str, Any]:

@@ -33,14 +33,14 @@ def load_data(*overrides: str) -> "Interactions":
 
 
 def runs_table(folders: Sequence[Path], base: Path) -> "pd.DataFrame":
-    """A row a run below some folders: see `reports.leaderboard.runs_table`."""
+    """One row per run below some folders: see `reports.leaderboard.runs_table`."""
     from recsys_lightning.reports.leaderboard import runs_table
 
     return runs_table(folders, base)
 
 
 def leaderboard(runs: "pd.DataFrame", monitor: str) -> "pd.DataFrame":
-    """A row a configuration, its seeds taken together, the best first by split.
+    """One row per configuration, its seeds taken together, the best first by split.
 
     Args:
         runs: as `runs_table` returns it.

@@ -1,6 +1,6 @@
 """From a configuration to an Experiment that has run.
 
-Nothing heavy is imported before the data is read and split, so that bad input is told at once.
+Nothing heavy is imported before the data is read and split, so that bad input is reported at once.
 """
 
 import logging
@@ -81,7 +81,7 @@ def run(
             raise InputError(
                 "ensemble= is made of several runs: give -m, and model=ease,recvae,..."
             )
-        make(cfg.ensemble)  # a mistake in it is told now, not when all jobs are done
+        make(cfg.ensemble)  # a mistake in it is reported now, not when all jobs are done
     _share_threads()
     source, holdout = make(cfg.data), make(cfg.holdout)
     split = holdout(source, clock)

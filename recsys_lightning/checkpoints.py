@@ -23,7 +23,7 @@ class FittedOn:
 
     Attributes:
         users: (n,) original ids of those with a training interaction, sorted.
-        rows: (n,) int64 their positions in training: the rows of a table with a row a user.
+        rows: (n,) int64 their positions in training: the rows of a table with one row per user.
         items: (I,) original ids.
         sha256: of the training interactions, ids included; and of the item features that were used.
         features: their names.
@@ -259,7 +259,7 @@ def check_resumes(
     Args:
         checkpoint: of the interrupted fit.
         fitted_on: what it has learned from.
-        model: to go on with its weights.
+        model: to be resumed with its weights.
         train: what it is to learn from.
 
     Raises:

@@ -261,7 +261,7 @@ class Experiment:
         except Interrupted as interruption:
             interruption.kept = kept(self.folder, monitor, trainer, best)
             raise
-        several = trainer.world_size > 1  # each has lists of its own users only
+        several = trainer.world_size > 1  # each has its users' lists only
         leave_process_group()
         self.outcome.steps = trainer.global_step
         check_validated(trainer, monitor, best, lists)

@@ -36,7 +36,7 @@ def in_one_line(error: Exception, overrides: Sequence[str], conf: str) -> str:
     if "hydra.cc" in text:  # its grammar
         return (
             f"{first.removesuffix('.')}: expected key=value; a value with blanks, commas, brackets "
-            "or = has quotes of its own within the shell's: 'data.path=\"my file.csv\"'"
+            "or = has quotes within the shell's: 'data.path=\"my file.csv\"'"
         )
     lines = [*text.splitlines(), *str(error.__cause__ or "").splitlines()[:1]]
     return " ".join(line.strip() for line in lines if line.strip())

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MetricCollection
+from typing_extensions import override
 
 from recsys_lightning.checkpoints import FittedOn, has_shape
 from recsys_lightning.data.batches import Query
@@ -144,7 +145,8 @@ class Recommender(pl.LightningModule):
         self.val_metrics = ranking_metrics(cutoffs, self.num_items)
         self.test_metrics = ranking_metrics(cutoffs, self.num_items)
 
-    def setup(self, stage: str) -> None:  # noqa: D102
+    @override
+    def setup(self, stage: str) -> None:
         if stage == "fit":
             train = self.datamodule.train
             self.fitted_on = FittedOn.of(train, self.features)
@@ -159,12 +161,14 @@ class Recommender(pl.LightningModule):
                     self.trainer.precision,
                 )
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:  # noqa: D102
+    @override
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["model"] = type(self).__name__
         checkpoint["fitted_on"] = self.fitted_on and self.fitted_on.state()
         checkpoint["settings"] = self.settings
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:  # noqa: D102
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.fitted_on = FittedOn.from_state(checkpoint["fitted_on"])
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -184,12 +188,14 @@ class Recommender(pl.LightningModule):
             entropy = np.random.SeedSequence(parts)
             torch.manual_seed(int(entropy.generate_state(1)[0]))
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: D102
+    @override
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss = self.loss(batch)
         self.log_epoch_mean(loss=loss)
         return loss
 
-    def configure_optimizers(self) -> Any:  # noqa: D102
+    @override
+    def configure_optimizers(self) -> Any:
         optimizer = self.adam(self.parameters())
         schedule = self.schedule(optimizer)
         if schedule is None:
@@ -231,15 +237,16 @@ class Recommender(pl.LightningModule):
     def log_epoch_mean(self, **values: Tensor | float) -> None:
         """Log the means over an epoch's batches, as `train/<name>`, at its end.
 
-        Summed here: Lightning's own sum takes longer than the step of a small model. A model with
-        an `on_train_epoch_end` of its own calls that of the superclass, which logs.
+        Summed here: Lightning's own sum takes longer than the step of a small model. A model that
+        overrides `on_train_epoch_end` calls that of the superclass, which logs.
         """
         for name, value in values.items():
             total, count = self._sums.get(name, (0.0, 0))
             value = value.detach() if isinstance(value, Tensor) else value
             self._sums[name] = total + value, count + 1
 
-    def on_train_epoch_end(self) -> None:  # noqa: D102
+    @override
+    def on_train_epoch_end(self) -> None:
         for name, (total, count) in self._sums.items():
             self.log(f"train/{name}", total / count, prog_bar=name == "loss", sync_dist=True)
 
@@ -256,19 +263,24 @@ class Recommender(pl.LightningModule):
         )
         return Lists(items, scores)
 
-    def validation_step(self, query: Query, batch_idx: int) -> Any:  # noqa: D102
+    @override
+    def validation_step(self, query: Query, batch_idx: int) -> Any:
         return self._evaluate(query, self.val_metrics)
 
-    def test_step(self, query: Query, batch_idx: int) -> Any:  # noqa: D102
+    @override
+    def test_step(self, query: Query, batch_idx: int) -> Any:
         return self._evaluate(query, self.test_metrics)
 
-    def predict_step(self, query: Query, batch_idx: int) -> Lists:  # noqa: D102
+    @override
+    def predict_step(self, query: Query, batch_idx: int) -> Lists:
         return self.recommend(query, self.list_length)
 
-    def on_validation_epoch_end(self) -> None:  # noqa: D102
+    @override
+    def on_validation_epoch_end(self) -> None:
         self._log_metrics("val", self.val_metrics)
 
-    def on_test_epoch_end(self) -> None:  # noqa: D102
+    @override
+    def on_test_epoch_end(self) -> None:
         self._log_metrics("test", self.test_metrics)
 
     def _evaluate(self, query: Query, metrics: MetricCollection) -> Lists:

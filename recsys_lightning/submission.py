@@ -9,7 +9,7 @@ from recsys_lightning.data.sources.encoding import plain
 from recsys_lightning.errors import BAD_INPUT, InputError
 from recsys_lightning.runs.folder import ENSEMBLE, RESULT, RunFolder
 from recsys_lightning.runs.record import read_result
-from recsys_lightning.runs.submission import read_order, told, violations
+from recsys_lightning.runs.submission import as_text, read_order, violations
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     if found:
-        print(told(chosen.file, found), file=sys.stderr)
+        print(as_text(chosen.file, found), file=sys.stderr)
         return BAD_INPUT
     order = "in the template's order" if users else "in any order (--template checks it)"
     print(f"{chosen.file}: {chosen.k} distinct unseen items for every user, {order}")

@@ -60,7 +60,7 @@ def row(folder, ease):
     ]
 
 
-if __name__ == "__main__":
+def main():
     made = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     made.add_argument("runs", nargs="+", type=Path)
     made.add_argument("--ease", type=Path, required=True, help="its run on the same split")
@@ -68,3 +68,7 @@ if __name__ == "__main__":
     csv.writer(sys.stdout, lineterminator="\n").writerows(
         row(run, asked.ease) for run in asked.runs
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from recsys_lightning.recommender import Lists
 
@@ -25,22 +26,28 @@ class ListCollector(pl.Callback):
     def __init__(self) -> None:
         self._batches: list[Lists] = []
 
-    def on_validation_batch_end(self, trainer: Any, module: Any, outputs: Any, *_: Any) -> None:  # noqa: D102
+    @override
+    def on_validation_batch_end(self, trainer: Any, module: Any, outputs: Any, *_: Any) -> None:
         self._keep(outputs)
 
-    def on_test_batch_end(self, trainer: Any, module: Any, outputs: Any, *_: Any) -> None:  # noqa: D102
+    @override
+    def on_test_batch_end(self, trainer: Any, module: Any, outputs: Any, *_: Any) -> None:
         self._keep(outputs)
 
-    def on_predict_batch_end(self, trainer: Any, module: Any, outputs: Any, *_: Any) -> None:  # noqa: D102
+    @override
+    def on_predict_batch_end(self, trainer: Any, module: Any, outputs: Any, *_: Any) -> None:
         self._keep(outputs)
 
-    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:  # noqa: D102
+    @override
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._join(trainer)
 
-    def on_test_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:  # noqa: D102
+    @override
+    def on_test_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._join(trainer)
 
-    def on_predict_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:  # noqa: D102
+    @override
+    def on_predict_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._join(trainer)
 
     def _keep(self, lists: Lists) -> None:

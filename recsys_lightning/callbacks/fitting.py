@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from typing_extensions import override
 
 from recsys_lightning.errors import check_range
 from recsys_lightning.writing import replacing
@@ -59,7 +60,8 @@ class WholeCheckpoints(TorchCheckpointIO):
     EASE where users are few.
     """
 
-    def save_checkpoint(  # noqa: D102
+    @override
+    def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
         with replacing(Path(path)) as scratch, SyncedFile(scratch) as file:
@@ -69,7 +71,8 @@ class WholeCheckpoints(TorchCheckpointIO):
 class MovableCheckpoint(ModelCheckpoint):
     """Resumes in a folder that was moved or copied, where Lightning would forget the best epoch."""
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:  # noqa: D102
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         def here(path: str) -> str:
             return path and str(Path(str(self.dirpath), Path(path).name))
 
@@ -96,13 +99,15 @@ class ValidatedEpochs(pl.Callback):
     def __init__(self, stop: EarlyStopping | None = None) -> None:
         self.stop = stop
 
-    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:  # noqa: D102
+    @override
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         self.every = trainer.check_val_every_n_epoch or 0
         check_range("trainer.check_val_every_n_epoch", self.every, low=1, whole=True)
         if self.stop is not None:
             self.stop.patience = -(-self.stop.patience // self.every)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:  # noqa: D102
+    @override
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
         epoch = trainer.current_epoch + 1
         due = epoch % self.every == 0 or epoch == trainer.max_epochs
         # Lightning validates where this divides the epoch
@@ -115,5 +120,6 @@ class StopAfter(pl.Callback):
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:  # noqa: D102
+    @override
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         trainer.should_stop = trainer.current_epoch + 1 >= self.epochs

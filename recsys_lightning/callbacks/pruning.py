@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from typing_extensions import override
 
 from recsys_lightning.errors import Pruned
 
@@ -44,7 +45,8 @@ class Pruning(pl.Callback):
         identity = opened._storage.get_trial_id_from_study_id_trial_number(opened._study_id, trial)
         self.trial = optuna.trial.Trial(opened, identity)
 
-    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:  # noqa: D102
+    @override
+    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.state.fn != "fit":
             return
         self.trial.report(module.measured[self.monitor], step=trainer.current_epoch)

@@ -6,6 +6,7 @@ import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Query
 from recsys_lightning.data.holdout import Split
@@ -100,16 +101,20 @@ class RecommendationData(pl.LightningDataModule):
             return {"rank": 0, "world_size": 1}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
-    def train_dataloader(self) -> DataLoader[Any]:  # noqa: D102
+    @override
+    def train_dataloader(self) -> DataLoader[Any]:
         return self.view.loader(self.train, seed=self.seed, epoch=self.first_epoch, **self._rank())
 
-    def val_dataloader(self) -> DataLoader[Query]:  # noqa: D102
+    @override
+    def val_dataloader(self) -> DataLoader[Query]:
         return self._queries("valid")
 
-    def test_dataloader(self) -> DataLoader[Query]:  # noqa: D102
+    @override
+    def test_dataloader(self) -> DataLoader[Query]:
         return self._queries("test")
 
-    def predict_dataloader(self) -> DataLoader[Query]:  # noqa: D102
+    @override
+    def predict_dataloader(self) -> DataLoader[Query]:
         return self._queries("final")
 
     def _queries(self, stage: str) -> DataLoader[Query]:

@@ -2,7 +2,7 @@
 
 Each holdout is a pure, seeded, vectorised function of the data. Users are drawn independently of
 one another, in one draw (never re-seeded a user, which would hide the same positions of equally
-long histories), and from a seed of its own, so that models of different seeds share one split.
+long histories), and from a separate seed, so that models of different seeds share one split.
 """
 
 import logging
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.split import TEST, VALID, Split
@@ -74,7 +75,8 @@ class Holdout:
 class NoHoldout(Holdout):
     """Everything is train: the final fit."""
 
-    def split(self, interactions: Interactions) -> Split:  # noqa: D102
+    @override
+    def split(self, interactions: Interactions) -> Split:
         return Split(interactions, np.zeros(interactions.num_interactions, dtype=np.int8))
 
 
@@ -125,11 +127,12 @@ class RandomHoldout(Holdout):
         if round(sum(given.values()), 9) >= 1:
             raise InputError(f"{keys}: expected less than 1 together; the rest is to train on")
 
-    def split(self, interactions: Interactions) -> Split:  # noqa: D102
+    @override
+    def split(self, interactions: Interactions) -> Split:
         if self.valid_share is not None and self.test_share is not None:
             return _hold_out_shares(interactions, self.valid_share, self.test_share, self.seed)
         wanted = np.full((interactions.num_users, 2), (self.valid_items, self.test_items))
-        return _hold_out(interactions, np.zeros_like(wanted), wanted, self.seed)
+        return hold_out(interactions, np.zeros_like(wanted), wanted, self.seed)
 
 
 class LastHoldout(Holdout):
@@ -139,9 +142,10 @@ class LastHoldout(Holdout):
         _check_counts(valid_items, test_items)
         self.valid_items, self.test_items = valid_items, test_items
 
-    def split(self, interactions: Interactions) -> Split:  # noqa: D102
+    @override
+    def split(self, interactions: Interactions) -> Split:
         wanted = np.full((interactions.num_users, 2), (self.valid_items, self.test_items))
-        return _hold_out(interactions, wanted, np.zeros_like(wanted), seed=0)
+        return hold_out(interactions, wanted, np.zeros_like(wanted), seed=0)
 
 
 class HybridHoldout(Holdout):
@@ -166,11 +170,12 @@ class HybridHoldout(Holdout):
         self.valid_items, self.test_items, self.seed = valid_items, test_items, seed
         self.share, self.latest_share = share, latest_share
 
-    def split(self, interactions: Interactions) -> Split:  # noqa: D102
+    @override
+    def split(self, interactions: Interactions) -> Split:
         shares = np.floor(self.share * interactions.lengths).astype(np.int64)
         wanted = np.minimum(shares[:, None], (self.valid_items, self.test_items))  # (U, 2)
         latest = np.rint(self.latest_share * wanted).astype(np.int64)
-        return _hold_out(interactions, latest, wanted - latest, self.seed)
+        return hold_out(interactions, latest, wanted - latest, self.seed)
 
 
 class PartsSource(Source, Protocol):
@@ -219,7 +224,7 @@ def _check_counts(valid_items: int, test_items: int, seed: int = 0) -> None:
     check_range("holdout.test_items", test_items, low=0, whole=True)
 
 
-def _hold_out(
+def hold_out(
     interactions: Interactions,
     latest: NDArray[np.int64],
     drawn: NDArray[np.int64],

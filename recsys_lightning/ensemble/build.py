@@ -47,7 +47,7 @@ class Ensemble:
             metric, where it gains more than chance, else the best member; or weights by the
             members' names: a member not named has none.
         by: what tells kinds of users apart, see `ensemble.kinds`: for each of these `coordinate` is
-            tried with weights of their own for each kind, too.
+            tried with separate weights for each kind, too.
         metric: to search and choose by, such as `recall@10`; None: the runs' `monitor`.
         depth: how many first items of each list are fused.
         k0: of `reciprocal_rank`.

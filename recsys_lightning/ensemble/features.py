@@ -48,15 +48,15 @@ def features(union: Sum, members: Sequence[Lists], history: Interactions) -> NDA
 def _of_members(
     union: Sum, members: Sequence[Lists], users: NDArray[np.int64]
 ) -> list[NDArray[np.floating]]:
-    there = union.places > 0
+    there = union.ranks > 0
     columns: list[NDArray[np.floating]] = []
-    for places, member in zip(union.places, members, strict=True):
-        held = places > 0
+    for ranks, member in zip(union.ranks, members, strict=True):
+        held = ranks > 0
         score = np.full(len(users), np.nan, dtype=np.float32)
-        score[held] = min_max(member)[users[held], places[held] - 1]
-        columns += [np.where(held, places, np.nan), score]
+        score[held] = min_max(member)[users[held], ranks[held] - 1]
+        columns += [np.where(held, ranks, np.nan), score]
     columns.append(there.sum(axis=0))
-    columns.append(np.where(there, union.places, np.iinfo(np.int16).max).min(axis=0))
+    columns.append(np.where(there, union.ranks, np.iinfo(np.int16).max).min(axis=0))
     return columns
 
 

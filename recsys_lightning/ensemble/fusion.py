@@ -1,6 +1,6 @@
 """Fusion: the lists of M members become one list a user.
 
-Let r_m(i) be the place of item i in member m's list, from 1, s_m(i) its score there, w_m >= 0 the
+Let r_m(i) be the rank of item i in member m's list, from 1, s_m(i) its score there, w_m >= 0 the
 member's weight and K the depth, how many first items of a list count. An item scores
 sum_m w_m c_m(i), where c_m(i) is
 
@@ -15,35 +15,37 @@ sum_m w_m c_m(i), where c_m(i) is
 and 0 where the list does not hold the item: never a value that depends on other users or members.
 The last item of a list still comes before one in no list. Ties go to the more popular item.
 
-The second term of `vote` decides between items of equal votes, by the sum of their places; in a
-list that lacks an item its place is K + 1. With p = 10 + ceil(log2 K) it stays below a thousandth
+The second term of `vote` decides between items of equal votes, by the sum of their ranks; in a
+list that lacks an item its rank is K + 1. With p = 10 + ceil(log2 K) it stays below a thousandth
 of the weights, and at equal weights its sums are exact.
 
 `interleave` takes the items that stand among the first of all members' lists, by the sum of their
-places, and then the members' next items in turn, each member as often as its weight says: what won
+ranks, and then the members' next items in turn, each member as often as its weight says: what won
 the contest with two members and 7 : 3.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.ensemble import kernels, turns
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.runs.lists import Lists
 
-SUMS = (
-    "rank",
-    "reciprocal_rank",
-    "borda",
-    "combsum_minmax",
-    "combsum_zscore",
-    "combmnz",
-    "vote",
-)
+# c_m by the ranks r (K,) alone, with the depth K, k0 and the k of vote
+BY_RANK: dict[str, Callable[[NDArray[np.int64], int, float, int], NDArray[Any]]] = {
+    "rank": lambda r, depth, k0, head: 1 / np.log2(r + 1),
+    "reciprocal_rank": lambda r, depth, k0, head: 1 / (k0 + r),
+    "borda": lambda r, depth, k0, head: (depth - r + 1) / depth,
+    "vote": lambda r, depth, k0, head: (
+        (r <= head) + (depth - r + 1) / 2 ** (10 + np.ceil(np.log2(depth)))
+    ),
+}
+SUMS = (*BY_RANK, "combsum_minmax", "combsum_zscore", "combmnz")
 RULES = (*SUMS, "interleave")
 _TINY = np.float32(1e-6)  # of the last in a list, which is not as bad as none
 
@@ -51,7 +53,7 @@ Evaluate = Callable[
     [NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]], NDArray[np.float64]
 ]
 """(G, M) weights, of each of which P variants have more for one member: which, (P,), and how much
-more, (P,); to (n, G, P) sums of the gains at the places of the hits."""
+more, (P,); to (n, G, P) sums of the gains at the ranks of the hits."""
 
 
 class Fusion(Protocol):
@@ -80,12 +82,12 @@ class Fusion(Protocol):
         Args:
             users: (n,) whom to look at.
             held_out: the items that are hits.
-            gains: (k,) what a hit is worth at each place.
+            gains: (k,) what a hit is worth at each rank.
         """
         ...
 
 
-class Sum:
+class Sum(Fusion):
     """Sums of weighted contributions.
 
     Holds the union of the members' lists: N entries, the users' one after the other, in tie order.
@@ -116,31 +118,26 @@ class Sum:
         sizes = kernels.union_sizes(lists, len(tie_order))
         self.starts = np.concatenate([[0], np.cumsum(sizes)])
         self.items = np.empty(self.starts[-1], dtype=np.int32)
-        self.places = np.zeros((len(members), self.starts[-1]), dtype=np.int16)
-        kernels.fill_union(lists, tie_rank, by_tie_rank, self.starts, self.items, self.places)
+        self.ranks = np.zeros((len(members), self.starts[-1]), dtype=np.int16)
+        kernels.fill_union(lists, tie_rank, by_tie_rank, self.starts, self.items, self.ranks)
 
         length = lists.shape[2]
         self.times_lists = rule == "combmnz"
-        self.contributions = np.empty(self.places.shape, dtype=np.float32)
-        if rule in ("rank", "reciprocal_rank", "borda", "vote"):
-            r = np.arange(1, length + 1)
-            by_place = {
-                "rank": 1 / np.log2(r + 1),
-                "reciprocal_rank": 1 / (k0 + r),
-                "borda": (depth - r + 1) / depth,
-                "vote": (r <= head) + (depth - r + 1) / 2 ** (10 + np.ceil(np.log2(depth))),
-            }[rule]
-            table = np.concatenate([[0], by_place]).astype(np.float32)
-            kernels.look_up(table, self.places, self.contributions)
+        self.contributions = np.empty(self.ranks.shape, dtype=np.float32)
+        if rule in BY_RANK:
+            by_rank = BY_RANK[rule](np.arange(1, length + 1), depth, k0, head)
+            table = np.concatenate([[0], by_rank]).astype(np.float32)
+            kernels.look_up(table, self.ranks, self.contributions)
             return
         first_of_user = np.repeat(np.arange(len(sizes)) * (length + 1), sizes)
         normalise = standardised if rule == "combsum_zscore" else min_max
-        for row, (places, member) in enumerate(zip(self.places, members, strict=True)):
+        for row, (ranks, member) in enumerate(zip(self.ranks, members, strict=True)):
             scores = np.zeros((len(sizes), length + 1), dtype=np.float32)
             scores[:, 1 : member.scores.shape[1] + 1] = normalise(member)
-            self.contributions[row] = scores.ravel()[first_of_user + places]
+            self.contributions[row] = scores.ravel()[first_of_user + ranks]
 
-    def lists(  # noqa: D102
+    @override
+    def lists(
         self, weights: NDArray[np.floating], length: int, group: NDArray[np.int64] | None = None
     ) -> NDArray[np.int32]:
         if group is None:
@@ -149,7 +146,7 @@ class Sum:
             self.starts,
             self.items,
             self.contributions,
-            self.places,
+            self.ranks,
             self.times_lists,
             weights.astype(np.float32),
             group,
@@ -157,10 +154,11 @@ class Sum:
         )
         return made
 
-    def evaluator(  # noqa: D102
+    @override
+    def evaluator(
         self, users: NDArray[np.int64], held_out: Interactions, gains: NDArray[np.float64]
     ) -> Evaluate:
-        starts, items, contributions, places = self._contenders(len(gains))
+        starts, items, contributions, ranks = self._contenders(len(gains))
         targets = held_out.indptr, held_out.indices
         relevant = kernels.mark(starts, items, *targets, held_out.num_items)
 
@@ -173,7 +171,7 @@ class Sum:
                 users,
                 starts,
                 contributions,
-                places,
+                ranks,
                 self.times_lists,
                 relevant,
                 gains,
@@ -186,14 +184,14 @@ class Sum:
         return evaluate
 
     def _contenders(self, k: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-        """Starts, items, contributions and places of what some weights bring to the first k."""
-        length = int(self.places.max(initial=0))
-        kept = kernels.contenders(self.starts, self.contributions, self.places, length, k)
+        """Starts, items, contributions and ranks of what some weights bring to the first k."""
+        length = int(self.ranks.max(initial=0))
+        kept = kernels.contenders(self.starts, self.contributions, self.ranks, length, k)
         starts = np.concatenate([[0], np.cumsum(kept)])[self.starts]
-        return starts, self.items[kept], self.contributions[:, kept], self.places[:, kept]
+        return starts, self.items[kept], self.contributions[:, kept], self.ranks[:, kept]
 
 
-class Interleave:
+class Interleave(Fusion):
     """Quota interleaving.
 
     Args:
@@ -207,14 +205,16 @@ class Interleave:
         self.members = np.ascontiguousarray(_stack(members)[:, :, :depth])
         self.num_items, self.head = num_items, head
 
-    def lists(  # noqa: D102
+    @override
+    def lists(
         self, weights: NDArray[np.floating], length: int, group: NDArray[np.int64] | None = None
     ) -> NDArray[np.int32]:
         if group is None:
             group = np.zeros(self.members.shape[1], dtype=np.int64)
         return quota(self.members, weights[group], length, self.num_items, self.head)
 
-    def evaluator(  # noqa: D102
+    @override
+    def evaluator(
         self, users: NDArray[np.int64], held_out: Interactions, gains: NDArray[np.float64]
     ) -> Evaluate:
         def evaluate(
@@ -245,12 +245,12 @@ def quota(
     """(U, length) lists to which each member gives as many items as its size says.
 
     What stands among the first `head` of all lists that have a size comes first, by the sum of its
-    places. Then the members give their next items in turn, evenly spread: of sizes 7 and 3 one has
-    seven of ten places. An item counts for who gives it first; a list that ends leaves its places
+    ranks. Then the members give their next items in turn, evenly spread: of sizes 7 and 3 one has
+    seven of ten ranks. An item counts for who gives it first; a list that ends leaves its ranks
     to the others.
 
     Args:
-        lists: (M, U, K) items, best first; -1 is none.
+        lists: (M, U, K) items, best first; -1: no item.
         sizes: (U, M) not negative, for each user.
         length: of the lists made.
         num_items: I.

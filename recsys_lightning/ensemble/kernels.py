@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 @njit(parallel=True, cache=True)
 def union_sizes(lists: NDArray[np.int32], num_items: int) -> NDArray[np.int64]:
-    """(U,) distinct items in the lists (M, U, K) of a user; -1 is none."""
+    """(U,) distinct items in the lists (M, U, K) of a user; -1: no item."""
     num_members, num_users, length = lists.shape
     sizes = np.zeros(num_users, np.int64)
     for user in prange(num_users):
@@ -30,53 +30,53 @@ def fill_union(
     by_tie_rank: NDArray[np.int32],
     starts: NDArray[np.int64],
     items: NDArray[np.int32],
-    places: NDArray[np.int16],
+    ranks: NDArray[np.int16],
 ) -> None:
-    """Write every user's distinct items, in tie order, and their place in each member's list.
+    """Write every user's distinct items, in tie order, and their rank in each member's list.
 
     Args:
-        lists: (M, U, K), -1 is none.
+        lists: (M, U, K), -1: no item.
         tie_rank: (I,) the lower comes first.
         by_tie_rank: (I,) its inverse.
         starts: (U+1,) where a user's entries start.
         items: (N,) written.
-        places: (M, N) of zeros; written: from 1.
+        ranks: (M, N) of zeros; written: from 1.
     """
     num_members, num_users, length = lists.shape
     num_items = len(tie_rank)
     for user in prange(num_users):
         first, last = starts[user], starts[user + 1]
         met = np.zeros(num_items, np.bool_)
-        ranks = np.empty(last - first, np.int32)
+        tied = np.empty(last - first, np.int32)
         size = 0
         for member in range(num_members):
             for place in range(length):
                 item = lists[member, user, place]
                 if item >= 0 and not met[item]:
                     met[item] = True
-                    ranks[size] = tie_rank[item]
+                    tied[size] = tie_rank[item]
                     size += 1
-        ranks.sort()
+        tied.sort()
         entry_of = np.empty(num_items, np.int64)
         for i in range(size):
-            item = by_tie_rank[ranks[i]]
+            item = by_tie_rank[tied[i]]
             items[first + i] = item
             entry_of[item] = first + i
         for member in range(num_members):
             for place in range(length):
                 item = lists[member, user, place]
                 if item >= 0:
-                    places[member, entry_of[item]] = place + 1
+                    ranks[member, entry_of[item]] = place + 1
 
 
 @njit(parallel=True, cache=True)
 def look_up(
-    table: NDArray[np.float32], places: NDArray[np.int16], values: NDArray[np.float32]
+    table: NDArray[np.float32], ranks: NDArray[np.int16], values: NDArray[np.float32]
 ) -> None:
-    """Write what each of the places (M, N) is worth, table[place], to `values`."""
-    for i in prange(places.shape[1]):
-        for member in range(len(places)):
-            values[member, i] = table[places[member, i]]
+    """Write what each of the ranks (M, N) is worth, table[rank], to `values`."""
+    for i in prange(ranks.shape[1]):
+        for member in range(len(ranks)):
+            values[member, i] = table[ranks[member, i]]
 
 
 @njit(parallel=True, cache=True)
@@ -102,7 +102,7 @@ def mark(
 def contenders(
     starts: NDArray[np.int64],
     contributions: NDArray[np.float32],
-    places: NDArray[np.int16],
+    ranks: NDArray[np.int16],
     length: int,
     k: int,
 ) -> NDArray[np.bool_]:
@@ -115,27 +115,27 @@ def contenders(
     Args:
         starts: (U+1,) where a user's entries start.
         contributions: (M, N) positive where a list holds the entry, else 0.
-        places: (M, N) from 1; 0 where a list does not hold the entry.
+        ranks: (M, N) from 1; 0 where a list does not hold the entry.
         length: of the longest list.
         k: at least 1.
     """
-    num_members = len(places)
-    kept = np.ones(places.shape[1], np.bool_)
+    num_members = len(ranks)
+    kept = np.ones(ranks.shape[1], np.bool_)
     for user in prange(len(starts) - 1):
         first, last = starts[user], starts[user + 1]
-        at = np.empty((num_members, length + 1), np.int64)  # the entry at a place
+        at = np.empty((num_members, length + 1), np.int64)  # the entry at a rank
         for member in range(num_members):
             for i in range(first, last):
-                at[member, places[member, i]] = i
+                at[member, ranks[member, i]] = i
         for i in range(first, last):
             lead = -1
             for member in range(num_members):
-                place = places[member, i]
-                if place > 0 and (lead < 0 or place < places[lead, i]):
+                place = ranks[member, i]
+                if place > 0 and (lead < 0 or place < ranks[lead, i]):
                     lead = member
             before = 0
-            if places[lead, i] > k:
-                for place in range(1, places[lead, i]):
+            if ranks[lead, i] > k:
+                for place in range(1, ranks[lead, i]):
                     other = at[lead, place]
                     is_before = True
                     for member in range(num_members):
@@ -171,7 +171,7 @@ def _add_up(
 
 @njit(cache=True)
 def _count_lists(
-    places: NDArray[np.int16],
+    ranks: NDArray[np.int16],
     weights: NDArray[np.float32],
     first: int,
     last: int,
@@ -182,7 +182,7 @@ def _count_lists(
     counts[:size] = 0
     for member in range(len(weights)):
         if weights[member] > 0:
-            there = places[member, first:last]
+            there = ranks[member, first:last]
             for i in range(size):
                 counts[i] += there[i] > 0
 
@@ -232,7 +232,7 @@ def sum_values(
     users: NDArray[np.int64],
     starts: NDArray[np.int64],
     contributions: NDArray[np.float32],
-    places: NDArray[np.int16],
+    ranks: NDArray[np.int16],
     times_lists: bool,
     relevant: NDArray[np.bool_],
     gains: NDArray[np.float64],
@@ -243,7 +243,7 @@ def sum_values(
     """(len(users), G, P) summed gains of the relevant items among the first.
 
     By (G, M) weights, of each of which P variants have `more` (P,) weight for one of the `members`
-    (P,): what is common to the variants is added up once. No list is made: the place of a relevant
+    (P,): what is common to the variants is added up once. No list is made: the rank of a relevant
     entry is the number of those before it.
     """
     longest = 0
@@ -261,7 +261,7 @@ def sum_values(
         for g in range(len(weights)):
             _add_up(contributions, weights[g], first, last, common)
             if times_lists:
-                _count_lists(places, weights[g], first, last, counts)
+                _count_lists(ranks, weights[g], first, last, counts)
             for p in range(len(members)):
                 row, by = contributions[members[p], first:last], more[p]
                 for i in range(size):
@@ -282,7 +282,7 @@ def sum_lists(
     starts: NDArray[np.int64],
     items: NDArray[np.int32],
     contributions: NDArray[np.float32],
-    places: NDArray[np.int16],
+    ranks: NDArray[np.int16],
     times_lists: bool,
     weights: NDArray[np.float32],
     group: NDArray[np.int64],
@@ -297,7 +297,7 @@ def sum_lists(
         best, chosen = np.empty(length, np.float32), np.empty(length, np.int64)
         _add_up(contributions, weights[group[user]], first, last, scores)
         if times_lists:
-            _count_lists(places, weights[group[user]], first, last, counts)
+            _count_lists(ranks, weights[group[user]], first, last, counts)
             for i in range(last - first):
                 scores[i] *= counts[i]
         _select(scores, last - first, best, chosen)

@@ -79,8 +79,8 @@ def find_kinds(by: str, history: Interactions, evaluated: NDArray[np.bool_]) -> 
     sizes = np.bincount(np.searchsorted(kinds.cuts, values, side="right"))
     if sizes.min() < FEWEST:
         raise InputError(
-            f"ensemble.by={by}: a kind has {sizes.min()} users with validation items, and weights "
-            f"of its own need {FEWEST}"
+            f"ensemble.by={by}: a kind has {sizes.min()} users with validation items; separate "
+            f"weights need {FEWEST}"
         )
     return kinds
 

@@ -234,7 +234,7 @@ def in_order(run: Run) -> tuple[Any, ...]:
 
 
 def _results(folder: Path, runs: Runs) -> list[Run]:
-    """The runs in and below a folder; reading them tells about any file that is none."""
+    """The runs in and below a folder; reading them reports any file that is not one."""
     try:
         found = runs.below(folder)
     except OSError as error:
@@ -304,7 +304,7 @@ def _best(runs: Sequence[Run], metric: str | None, per_model: int) -> list[Run]:
 
 
 def name_members(groups: Sequence[list[Run]]) -> list[Member]:
-    """A member of each group of runs, by a name of its own."""
+    """A member of each group of runs, by a distinct name."""
     models = Counter(result.model for (_, result), *_ in groups)
     names = [
         result.model if models[result.model] == 1 else folder.absolute().name

@@ -41,7 +41,7 @@ class Method(NamedTuple):
         name: how the weights were found.
         fusion: the rule; `lambdarank` of the mixer.
         weights: (B, M) fitted on all users, of each of B kinds; None for the mixer.
-        kinds: of users, where each has weights of its own; None: all are of one.
+        kinds: of users, where each has separate weights; None: all are of one.
         model: the mixer fitted on all users, else None.
         lists: (U, length) of validation, each user's made without having looked at that user.
         values: (U,) the metric of these lists; nan for a user who is not evaluated.
@@ -267,7 +267,7 @@ class Methods:
 
     @contextmanager
     def _left_out_if_refused(self, method: str) -> Iterator[None]:
-        """Under `weights=best`, go on without a method that refuses these members, and say so."""
+        """Under `weights=best`, leave out a method that refuses these members, with a warning."""
         try:
             yield
         except InputError as error:

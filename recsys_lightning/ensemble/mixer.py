@@ -68,7 +68,7 @@ class Candidates:
             self.union.starts,
             self.union.items,
             positive[None],
-            self.union.places[:1],
+            self.union.ranks[:1],
             False,
             np.ones((1, 1), dtype=np.float32),
             np.zeros(len(self.sizes), dtype=np.int64),

@@ -18,7 +18,7 @@ from recsys_lightning.runs.lists import write_lists
 from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb
 from recsys_lightning.runs.provenance import git_commit, versions
 from recsys_lightning.runs.record import EnsembleResult
-from recsys_lightning.runs.submission import read_order, told, violations, write_submission
+from recsys_lightning.runs.submission import as_text, read_order, violations, write_submission
 from recsys_lightning.writing import replacing
 
 BLOCK = 1024  # users at once
@@ -102,7 +102,7 @@ def places(member: Member, out: Path) -> str | list[str]:
 
 
 def complete(lists: NDArray[np.int32], history: Interactions, k: int) -> NDArray[np.int32]:
-    """(U, k) lists that go on with the most popular unseen items where they are too short."""
+    """(U, k) lists, completed with the most popular unseen items where they are too short."""
     short = np.flatnonzero((lists[:, :k] < 0).any(axis=1))
     if not len(short):
         return lists[:, :k]
@@ -166,7 +166,7 @@ def submit(
     with replacing(path) as scratch:
         counts = write_submission(scratch, replace(interactions, submission_users=users), lists, k)
         if found := violations(scratch, interactions, order, k):
-            raise InputError(f"the fused lists are no submission:\n{told(path, found)}")
+            raise InputError(f"the fused lists are no submission:\n{as_text(path, found)}")
     return counts
 
 

@@ -37,7 +37,7 @@ class Objective:
     Args:
         fusion: whose weights are looked for.
         held_out: the items that are hits.
-        metric: such as `recall@10`: one that adds up what hits are worth by their place.
+        metric: such as `recall@10`: one that adds up what hits are worth by their rank.
         fold: (U,) int64 from 0.
         among: (U,) which users to look at; None: all.
 
@@ -277,7 +277,7 @@ def _ascend(objective: Objective, weights: Weights) -> Weights:
 def _gains(
     metric: str, lengths: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(k,) what a hit adds at each place, and (n,) what a user's sum is multiplied by."""
+    """(k,) what a hit adds at each rank, and (n,) what a user's sum is multiplied by."""
     try:
         parsed = MetricName.parse(metric)
     except InputError:

@@ -1,4 +1,4 @@
-"""What a user is told about an ensemble: the ways to fuse beside one another, and the gain."""
+"""What the screen shows of an ensemble: the ways to fuse beside one another, and the gain."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -107,7 +107,7 @@ def _show_draws(console: Console, result: EnsembleResult) -> None:
 
 
 def _methods_table(result: EnsembleResult) -> Table:
-    """A row a method, the chosen one bold; after them what nobody can reach."""
+    """One row per method, the chosen one bold; after them what nobody can reach."""
     keys = list(result.oracle)
     metric = MetricName.parse(keys[0]).plain
     title = f"ensemble by {metric}; gains are over {result.best_single['name']}"

@@ -51,7 +51,7 @@ def _shared(
     head: int,
     out: NDArray[np.int32],
 ) -> int:
-    """Write what stands in the heads of all lists, by the sum of its places; how many these are."""
+    """Write what stands in the heads of all lists, by the sum of its ranks; how many these are."""
     num_members, _, length = lists.shape
     head = min(head, length)
     supporters, lead = 0, -1

@@ -1,6 +1,7 @@
 """Autoencoder: whole users in, scores of all items out."""
 
 from torch import Tensor
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Query, Rows
 from recsys_lightning.errors import check_range
@@ -9,7 +10,7 @@ from recsys_lightning.recommender import Recommender
 
 
 class Autoencoder(Recommender):
-    """A model author writes `forward(history, users)`; the loss is the multinomial one if not told.
+    """A model author writes `forward(history, users)`; the default loss is multinomial.
 
     In training `forward` corrupts its input by `dropout`; the loss compares with the whole row.
 
@@ -45,10 +46,12 @@ class Autoencoder(Recommender):
         """The dropout in training, else 0."""
         return self.dropout if self.training else 0.0
 
-    def score(self, query: Query) -> Tensor:  # noqa: D102
+    @override
+    def score(self, query: Query) -> Tensor:
         scores: Tensor = self(query.history, query.users)
         return scores
 
-    def loss(self, rows: Rows) -> Tensor:  # noqa: D102
+    @override
+    def loss(self, rows: Rows) -> Tensor:
         scores = self(rows.history, rows.users)
         return multinomial_nll(scores, rows.history.dense(self.num_items))

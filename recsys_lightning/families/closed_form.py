@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Rows
 from recsys_lightning.data.interactions import Interactions
@@ -168,18 +169,22 @@ class ClosedForm(Recommender):
         device = self._trainer.strategy.root_device if self._trainer else self.device
         self._require_memory(self.fit_bytes(device.type), what, device)
 
-    def configure_optimizers(self) -> None:  # noqa: D102
+    @override
+    def configure_optimizers(self) -> None:
         return None
 
-    def on_train_start(self) -> None:  # noqa: D102
+    @override
+    def on_train_start(self) -> None:
         self.begin()
 
-    def training_step(self, rows: Rows, batch_idx: int) -> Tensor:  # noqa: D102
+    @override
+    def training_step(self, rows: Rows, batch_idx: int) -> Tensor:
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             self.accumulate(rows)
         return self.anchor.sum()  # a zero that backward and DDP accept
 
-    def on_train_batch_end(self, *_: Any) -> None:  # noqa: D102
+    @override
+    def on_train_batch_end(self, *_: Any) -> None:
         if self.trainer.is_last_batch:
             with torch.no_grad():
                 if self.trainer.world_size > 1:
@@ -189,7 +194,8 @@ class ClosedForm(Recommender):
             self.gram = None
             del self.rows
 
-    def on_train_epoch_end(self) -> None:  # noqa: D102
+    @override
+    def on_train_epoch_end(self) -> None:
         self.trainer.should_stop = True  # solved, whatever max_epochs the models beside it need
 
     def _require_memory(self, needed: int, what: str, device: torch.device) -> None:

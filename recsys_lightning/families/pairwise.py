@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Pairs, Query
 from recsys_lightning.data.interactions import Interactions
@@ -72,7 +73,8 @@ class Pairwise(Recommender):
 
     # What is given
 
-    def loss(self, pairs: Pairs) -> Tensor:  # noqa: D102
+    @override
+    def loss(self, pairs: Pairs) -> Tensor:
         return self.ranking_loss(self.score_pairs, pairs) + self.penalty(pairs)
 
     def ranking_loss(self, score_pairs: Callable[[Tensor, Tensor], Tensor], pairs: Pairs) -> Tensor:
@@ -130,7 +132,8 @@ class DotProduct(Pairwise):
 
     # What is given
 
-    def loss(self, pairs: Pairs) -> Tensor:  # noqa: D102
+    @override
+    def loss(self, pairs: Pairs) -> Tensor:
         return self.loss_of(self.vectors(), pairs) + self.penalty(pairs)
 
     def loss_of(self, vectors: Nodes, pairs: Pairs) -> Tensor:
@@ -158,14 +161,17 @@ class Propagated(DotProduct):
 
     # What is given
 
-    def prepare(self, interactions: Interactions) -> None:  # noqa: D102
+    @override
+    def prepare(self, interactions: Interactions) -> None:
         items, offsets = map(torch.from_numpy, (interactions.indices, interactions.indptr))
         self.graph = Graph.from_rows(items, offsets, self.num_items)
 
-    def on_fit_start(self) -> None:  # noqa: D102
+    @override
+    def on_fit_start(self) -> None:
         self.graph = self.graph.to(self.device)
 
-    def on_train_batch_end(self, *_: Any) -> None:  # noqa: D102
+    @override
+    def on_train_batch_end(self, *_: Any) -> None:
         if self.trainer.is_last_batch:  # the validation comes before `on_train_epoch_end`
             with torch.no_grad():
                 self.keep()

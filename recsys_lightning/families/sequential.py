@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Query, Sequences
 from recsys_lightning.errors import InputError, check_range
@@ -134,7 +135,8 @@ class NextItem(Sequential):
         self.loss_name = loss
         self.num_negatives, self.calibration = num_negatives, calibration
 
-    def loss(self, batch: Sequences) -> Tensor:  # noqa: D102
+    @override
+    def loss(self, batch: Sequences) -> Tensor:
         items, offsets = batch.items
         is_input = torch.ones(len(items), dtype=torch.bool, device=items.device)
         is_input[offsets[1:] - 1] = False  # the newest of each part is a target only
@@ -169,5 +171,6 @@ class NextItem(Sequential):
         log_q = torch.full(negative.shape, -math.log(self.num_items), device=hidden.device)
         return sampled_softmax(positive, negative, log_q)
 
-    def score(self, query: Query) -> Tensor:  # noqa: D102
+    @override
+    def score(self, query: Query) -> Tensor:
         return self.match(self.encode_newest(query.history.latest(self.length), causal=True))

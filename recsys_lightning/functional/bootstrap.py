@@ -20,7 +20,7 @@ class Difference(NamedTuple):
         mean: of `a - b`.
         low: where the 95 % interval of the mean starts (percentiles of the resampled means).
         high: where it ends.
-        p: two-sided; at least 2 / (resamples + 1), since fewer cannot be told.
+        p: two-sided; at least 2 / (resamples + 1), which is the smallest that can be seen.
     """
 
     mean: float

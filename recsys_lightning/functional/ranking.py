@@ -1,10 +1,10 @@
 """From scores to lists, and from lists to the value of a ranking metric for every user.
 
 `rank_items` is the one place where seen items are masked and lists are cut. The metrics take `hits`
-(B, K), true where the item at that place of the list was held out (a padded place is no hit), and
+(B, K), true where the item at that rank of the list was held out (a padded rank is no hit), and
 `relevant` (B,), how many items were held out: at least one, a metric is not defined otherwise
 (nan or 0). They return (B,) float64. T is the set of held-out items, n = |T|, hit_p is 1 where the
-item at place p = 1, 2, ... of the list is in T.
+item at rank p = 1, 2, ... of the list is in T.
 
 Definitions: Liang et al., Variational autoencoders for collaborative filtering, WWW 2018 (capped
 recall, NDCG); Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques, TOIS 2002.
@@ -189,7 +189,7 @@ def ndcg(hits: Tensor, relevant: Tensor, k: int) -> Tensor:
     >>> ndcg(torch.tensor([[1, 0, 1]]), torch.tensor([4]), k=3)  # (1 + 1/2) / (1 + 0.631 + 1/2)
     tensor([0.7039], dtype=torch.float64)
     """
-    discount = 1 / torch.log2(_places(hits, k) + 1)
+    discount = 1 / torch.log2(_ranks(hits, k) + 1)
     ideal = discount.cumsum(0)[relevant.clamp(max=k) - 1]
     return (_top(hits, k) * discount).sum(1) / ideal
 
@@ -219,16 +219,16 @@ def average_precision(hits: Tensor, relevant: Tensor, k: int) -> Tensor:
     tensor([0.5556], dtype=torch.float64)
     """
     top = _top(hits, k)
-    return (top * top.cumsum(1) / _places(hits, k)).sum(1) / relevant.clamp(max=k)
+    return (top * top.cumsum(1) / _ranks(hits, k)).sum(1) / relevant.clamp(max=k)
 
 
 def reciprocal_rank(hits: Tensor, relevant: Tensor, k: int) -> Tensor:
-    """One over the place of the first hit: `max_p hit_p / p`.
+    """One over the rank of the first hit: `max_p hit_p / p`.
 
     >>> reciprocal_rank(torch.tensor([[0, 1, 1]]), torch.tensor([4]), k=3)
     tensor([0.5000], dtype=torch.float64)
     """
-    return (_top(hits, k) / _places(hits, k)).amax(1)
+    return (_top(hits, k) / _ranks(hits, k)).amax(1)
 
 
 def novelty(lists: Tensor, popularity: Tensor, num_users: int, k: int) -> Tensor:
@@ -238,7 +238,7 @@ def novelty(lists: Tensor, popularity: Tensor, num_users: int, k: int) -> Tensor
     one so that a new item has a value (Zhou et al., PNAS 2010, without the smoothing).
 
     Args:
-        lists: (B, K) int64 items, -1 where padded: these places do not count.
+        lists: (B, K) int64 items, -1 where padded: these ranks do not count.
         popularity: (I,) the counts c.
         num_users: U.
         k: cut-off.
@@ -256,12 +256,12 @@ def novelty(lists: Tensor, popularity: Tensor, num_users: int, k: int) -> Tensor
 
 
 def _top(hits: Tensor, k: int) -> Tensor:
-    """(B, k) float64: the first k places."""
+    """(B, k) float64: the first k ranks."""
     if hits.shape[1] < k:
         raise ValueError(f"lists of {hits.shape[1]} items cannot be measured at k={k}")
     return hits[:, :k].double()
 
 
-def _places(hits: Tensor, k: int) -> Tensor:
-    """(k,) float64: the places 1, ..., k."""
+def _ranks(hits: Tensor, k: int) -> Tensor:
+    """(k,) float64: the ranks 1, ..., k."""
     return torch.arange(1, k + 1, dtype=torch.float64, device=hits.device)

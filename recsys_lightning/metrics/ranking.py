@@ -92,7 +92,7 @@ class HitMetric(UserMean):
         """Count in a batch.
 
         Args:
-            hits: (B, K) true where the item at that place was held out, K at least k.
+            hits: (B, K) true where the item at that rank was held out, K at least k.
             relevant: (B,) int64 held-out items of a user.
         """
         held_out = relevant > 0
@@ -181,6 +181,6 @@ def ranking_metrics(cutoffs: Sequence[int], num_items: int) -> MetricCollection:
 
 
 def _check_cutoff(k: int) -> None:
-    """Refuse what is no list length."""
+    """Refuse what is not a cut-off."""
     if not isinstance(k, int) or isinstance(k, bool) or k < 1:
         raise InputError(f"metrics.k={k}: expected a whole number, 1 or more")

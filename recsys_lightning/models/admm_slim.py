@@ -8,6 +8,7 @@ import logging
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Query
 from recsys_lightning.errors import check_range
@@ -72,13 +73,16 @@ class AdmmSlim(ClosedForm):
         self.register_weight(num_items)
         self.register_buffer("bias", torch.zeros(num_items))
 
-    def ridge(self, popularity: Tensor, num_users: int) -> Tensor:  # noqa: D102
+    @override
+    def ridge(self, popularity: Tensor, num_users: int) -> Tensor:
         return popularity_ridge(popularity, num_users, self.l2, self.popularity_power) + self.rho
 
-    def fit_bytes(self, device: str) -> int:  # noqa: D102
+    @override
+    def fit_bytes(self, device: str) -> int:
         return admm_slim_bytes(self.rows, self.solver_dtype, device)
 
-    def solve(self) -> None:  # noqa: D102
+    @override
+    def solve(self) -> None:
         self.weight, info = admm_slim(
             self.inverse(self.center, torch.float64),
             l1=self.l1,
@@ -94,7 +98,8 @@ class AdmmSlim(ClosedForm):
             mean = self.rows.column_sums().to(self.weight) / self.rows.num_rows
             self.bias = centered_bias(mean, self.weight)
 
-    def score(self, query: Query) -> Tensor:  # noqa: D102
+    @override
+    def score(self, query: Query) -> Tensor:
         history = query.history
         scores = bag_matmul(history.items, history.offsets, self.weight, self.factors(history))
         return scores.add_(self.bias)

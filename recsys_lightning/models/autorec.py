@@ -9,6 +9,7 @@ normalised and dropped out, else the sigmoids saturate for long histories.
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Rows
 from recsys_lightning.errors import check_range, check_sizes
@@ -51,11 +52,13 @@ class AutoRec(Autoencoder):
         self.rest = dense_layers([*hidden_dims, num_items], nn.Sigmoid)
         self.apply(initialise_like_vae_cf)
 
-    def forward(self, history: Bag, users: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def forward(self, history: Bag, users: Tensor) -> Tensor:
         hidden = self.first(history, self.input_dropout).sigmoid()
         scores: Tensor = self.rest(hidden)
         return scores
 
-    def loss(self, rows: Rows) -> Tensor:  # noqa: D102
+    @override
+    def loss(self, rows: Rows) -> Tensor:
         scores = self(rows.history, rows.users)
         return squared_error(scores, rows.history.dense(self.num_items), self.positive_weight)

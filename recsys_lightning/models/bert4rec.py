@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Query, Sequences
 from recsys_lightning.errors import check_range
@@ -94,7 +95,8 @@ class BERT4Rec(Sequential):
         chosen[newest[only_last]] = True
         return chosen
 
-    def loss(self, batch: Sequences) -> Tensor:  # noqa: D102
+    @override
+    def loss(self, batch: Sequences) -> Tensor:
         items, offsets = batch.items
         masked = self.masked(batch.items)
         encoded = self.encode(items.long().masked_fill(masked, self.mask), offsets, causal=False)
@@ -106,7 +108,8 @@ class BERT4Rec(Sequential):
         matched: Tensor = self.norm(gelu(self.transform(encoded)))
         return matched
 
-    def score(self, query: Query) -> Tensor:  # noqa: D102
+    @override
+    def score(self, query: Query) -> Tensor:
         m = self.num_masks
         rows, order = query.history.latest(self.length + 1 - m).longest_first()
         items, offsets = with_masks(rows, m, self.mask)

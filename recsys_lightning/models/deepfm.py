@@ -10,6 +10,7 @@ import torch
 from scipy.sparse import hstack
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Query
 from recsys_lightning.data.interactions import Interactions
@@ -94,17 +95,20 @@ class DeepFM(Pairwise):
         """(length, 1+D) w and v."""
         return nn.Parameter(nn.functional.pad(0.1 * torch.randn(length, embedding_dim), (1, 0)))
 
-    def prepare(self, interactions: Interactions) -> None:  # noqa: D102
+    @override
+    def prepare(self, interactions: Interactions) -> None:
         chosen = [interactions.features[name].matrix for name in self.features]
         if chosen:  # hstack keeps an item's features in their order
             self.bags = torch.from_numpy(hstack(chosen, format="csr").indices).long()
             lengths = torch.stack([torch.from_numpy(x.indptr).diff() for x in chosen], 1)
             self.bag_offsets = nn.functional.pad(lengths.flatten().cumsum(0), (1, 0))
 
-    def tables(self) -> Iterable[tuple[Tensor, Tensor]]:  # noqa: D102
+    @override
+    def tables(self) -> Iterable[tuple[Tensor, Tensor]]:
         return [(self.users, self.item_fields().flatten(1))]
 
-    def on_fit_start(self) -> None:  # noqa: D102
+    @override
+    def on_fit_start(self) -> None:
         if self.tower is not None:
             self.tower.announce(len(self.datamodule.users("valid")), self.num_items)
 
@@ -125,7 +129,8 @@ class DeepFM(Pairwise):
         alone = self.bias + weights.sum(1) + second_order(vectors)
         return torch.cat([alone[:, None], vectors.sum(1)], 1), vectors.flatten(1)
 
-    def score_pairs(self, users: Tensor, items: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def score_pairs(self, users: Tensor, items: Tensor) -> Tensor:
         matched, vectors = self.item_side()
         weights, of_users = self.users[:, :1], self.users[:, 1:]
         beside_alone = torch.cat([torch.ones_like(weights), of_users], 1)
@@ -135,7 +140,8 @@ class DeepFM(Pairwise):
             scores = scores + self.tower(pair_sums(*parts, users, items))
         return scores
 
-    def score(self, query: Query) -> Tensor:  # noqa: D102
+    @override
+    def score(self, query: Query) -> Tensor:
         user, (matched, vectors) = self.users[query.users.clamp(min=0)], self.item_side()
         scores = matched[:, 0] + user[:, :1] + user[:, 1:] @ matched[:, 1:].T
         if self.tower is not None:

@@ -5,6 +5,7 @@ Autoencoders that don't overfit towards the identity, NeurIPS 2020 (hasteck/EDLA
 """
 
 from torch import Tensor
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Query
 from recsys_lightning.errors import InputError, check_range
@@ -58,13 +59,16 @@ class EASE(ClosedForm):
         self.l2, self.dropout, self.side, self.recency = l2, dropout, side, recency
         self.register_weight(num_items)
 
-    def ridge(self, popularity: Tensor, num_users: int) -> Tensor:  # noqa: D102
+    @override
+    def ridge(self, popularity: Tensor, num_users: int) -> Tensor:
         return edlae_ridge(popularity, self.l2, self.dropout)
 
-    def solve(self) -> None:  # noqa: D102
+    @override
+    def solve(self) -> None:
         p = self.inverse().dense()
         self.weight = ease(p) if self.side == "item" else user_side_ease(p, self.l2)
 
-    def score(self, query: Query) -> Tensor:  # noqa: D102
+    @override
+    def score(self, query: Query) -> Tensor:
         history = query.history
         return bag_matmul(history.items, history.offsets, self.weight, self.factors(history))

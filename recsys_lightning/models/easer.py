@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Query, Rows
 from recsys_lightning.data.interactions import Interactions
@@ -78,10 +79,12 @@ class EASER(ClosedForm):
         if center:  # a checkpoint without it has none
             self.register_buffer("bias", torch.zeros(num_items))
 
-    def ridge(self, popularity: Tensor, num_users: int) -> Tensor:  # noqa: D102
+    @override
+    def ridge(self, popularity: Tensor, num_users: int) -> Tensor:
         return torch.full_like(popularity, self.l2)
 
-    def fit_bytes(self, device: str) -> int:  # noqa: D102
+    @override
+    def fit_bytes(self, device: str) -> int:
         return easer_bytes(self.rows, self.num_pairs, self.solver_dtype.itemsize, device)
 
     def prepare(self, interactions: Interactions) -> None:
@@ -98,21 +101,25 @@ class EASER(ClosedForm):
         if few_users(self.rows.num_rows, self.num_items + len(found), ones):
             self.gram, self.rows = None, pair_rows(self.rows, found)
 
-    def begin(self) -> None:  # noqa: D102
+    @override
+    def begin(self) -> None:
         if self.gram is not None:
             self.gram = self.gram.to(self.device)
             features = self.num_items + self.num_found
             self.pair_gram = self.gram.new_zeros(self.num_found, features)
 
-    def accumulate(self, rows: Rows) -> None:  # noqa: D102
+    @override
+    def accumulate(self, rows: Rows) -> None:
         if self.gram is not None:
             items, offsets = rows.history.items, rows.history.offsets
             pair_gram(items, offsets, self.pairs[: self.num_found], out=self.pair_gram)
 
-    def statistics(self) -> Sequence[Tensor]:  # noqa: D102
+    @override
+    def statistics(self) -> Sequence[Tensor]:
         return [] if self.gram is None else [self.pair_gram]
 
-    def solve(self) -> None:  # noqa: D102
+    @override
+    def solve(self) -> None:
         pairs = self.pairs[: self.num_found]
         ridges = torch.full((self.num_items + len(pairs),), self.l2, dtype=torch.float64)
         ridges[self.num_items :] = self.pair_l2
@@ -133,7 +140,8 @@ class EASER(ClosedForm):
         if self.center:
             self.bias = centered_bias(mean, self.weight[: len(s)])
 
-    def score(self, query: Query) -> Tensor:  # noqa: D102
+    @override
+    def score(self, query: Query) -> Tensor:
         of_items, of_pairs = self.weight[: self.num_items], self.weight[self.num_items :]
         history, factors = query.history, self.factors(query.history)
         x = history.dense(self.num_items, None if factors is None else factors.sqrt())

@@ -6,6 +6,7 @@ recommendation, SIGIR 2020 (gusye1234/LightGCN-PyTorch).
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Query
 from recsys_lightning.errors import check_range
@@ -59,16 +60,19 @@ class LightGCN(Propagated):
         for name in ("from_history", "matched"):  # T of `history_table`, and the mean
             self.register_buffer(name, torch.zeros(num_items, embedding_dim))
 
-    def vectors(self) -> Nodes:  # noqa: D102
+    @override
+    def vectors(self) -> Nodes:
         return mean_of_layers(self.graph, Nodes(self.users, self.items), self.num_layers)
 
-    def keep(self) -> None:  # noqa: D102
+    @override
+    def keep(self) -> None:
         all_layers = list(layers(self.graph, Nodes(self.users, self.items), self.num_layers))
         self.from_history, self.matched = (
             history_table(self.graph, all_layers),
             mean(all_layers).items,
         )
 
-    def score(self, query: Query) -> Tensor:  # noqa: D102
+    @override
+    def score(self, query: Query) -> Tensor:
         users = user_vectors(*query.history, self.from_history, self.num_layers, self.own(query))
         return users @ self.matched.T

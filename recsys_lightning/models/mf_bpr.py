@@ -6,6 +6,7 @@ feedback, UAI 2009.
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Query
 from recsys_lightning.families.pairwise import DotProduct
@@ -42,7 +43,8 @@ class MFBPR(DotProduct):
         super().__init__(num_users, num_items, embedding_dim, loss, l2, lr)
         self.bias = nn.Parameter(torch.zeros(num_items)) if item_bias else None
 
-    def vectors(self) -> Nodes:  # noqa: D102
+    @override
+    def vectors(self) -> Nodes:
         if self.bias is None:
             return Nodes(self.users, self.items)
         ones = self.users.new_ones(self.num_users, 1)
@@ -50,7 +52,8 @@ class MFBPR(DotProduct):
             torch.cat([self.users, ones], 1), torch.cat([self.items, self.bias[:, None]], 1)
         )
 
-    def score(self, query: Query) -> Tensor:  # noqa: D102
+    @override
+    def score(self, query: Query) -> Tensor:
         scores = self.users[query.users.clamp(min=0)] @ self.items.T
         if self.bias is not None:
             scores = scores + self.bias

@@ -6,6 +6,7 @@ The contest team's own idea, rebuilt; no paper. The layers are BERT4Rec's (Sun e
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag
 from recsys_lightning.errors import check_range
@@ -62,7 +63,8 @@ class MultiBERT4Rec(Autoencoder):
         self.bias = nn.Parameter(torch.zeros(num_items))
         self.encoder = Transformer(embedding_dim, num_layers, num_heads, hidden_dropout, block)
 
-    def forward(self, history: Bag, users: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def forward(self, history: Bag, users: Tensor) -> Tensor:
         if self.training:
             history = history.drop(self.dropout).sample(self.length)
         rows, order = history.longest_first()

@@ -1,4 +1,4 @@
-"""Multi-CDAE: a denoising autoencoder with a vector of every user's own, multinomial likelihood.
+"""Multi-CDAE: a denoising autoencoder with a vector for every user, multinomial likelihood.
 
 Wu, DuBois, Zheng and Ester, Collaborative denoising auto-encoders for top-N recommender systems,
 WSDM 2016 (jasonyaw/CDAE), with the multinomial loss of Multi-DAE. The user's vector is dropped as a
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer, SparseAdam
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Rows
 from recsys_lightning.errors import check_range, check_sizes
@@ -59,7 +60,8 @@ class MultiCDAE(Autoencoder):
         nn.init.zeros_(self.user_vectors.weight)
         self.automatic_optimization = False  # two optimisers
 
-    def forward(self, history: Bag, users: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def forward(self, history: Bag, users: Tensor) -> Tensor:
         present = (users >= 0).float()
         if self.training:
             present = present * (torch.rand_like(present) >= self.user_dropout)
@@ -67,16 +69,19 @@ class MultiCDAE(Autoencoder):
         scores: Tensor = self.rest((self.first(history, self.input_dropout) + vectors).tanh())
         return scores
 
-    def loss(self, rows: Rows) -> Tensor:  # noqa: D102
+    @override
+    def loss(self, rows: Rows) -> Tensor:
         penalty = self.user_vectors(rows.users).square().sum(1).mean()
         return super().loss(rows) + 0.5 * self.user_l2 * penalty
 
-    def configure_optimizers(self) -> list[Optimizer]:  # noqa: D102
+    @override
+    def configure_optimizers(self) -> list[Optimizer]:
         vectors = self.user_vectors.weight
         others = [p for p in self.parameters() if p is not vectors]
         return [self.adam(others), SparseAdam([vectors], lr=self.lr)]
 
-    def training_step(self, rows: Rows, batch_idx: int) -> Tensor:  # noqa: D102
+    @override
+    def training_step(self, rows: Rows, batch_idx: int) -> Tensor:
         loss = super().training_step(rows, batch_idx)
         optimisers: Any = self.optimizers()
         for optimiser in optimisers:

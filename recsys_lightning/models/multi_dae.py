@@ -7,6 +7,7 @@ Liang, Krishnan, Hoffman and Jebara, Variational autoencoders for collaborative 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag
 from recsys_lightning.errors import check_sizes
@@ -42,7 +43,8 @@ class MultiDAE(Autoencoder):
         self.rest = dense_layers([*hidden_dims, num_items], nn.Tanh)
         self.apply(initialise_like_vae_cf)
 
-    def forward(self, history: Bag, users: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def forward(self, history: Bag, users: Tensor) -> Tensor:
         hidden = self.first(history, self.input_dropout).tanh()
         scores: Tensor = self.rest(hidden)
         return scores

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 from torch.optim import Adam
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag
 from recsys_lightning.data.interactions import Interactions
@@ -97,7 +98,8 @@ class MultiEASE(Autoencoder):
         self.ease_weight.copy_(ease(ridge_inverse(x, ridge, dtype)))
         nn.init.zeros_(self.delta)
 
-    def forward(self, history: Bag, users: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def forward(self, history: Bag, users: Tensor) -> Tensor:
         if self.training:
             self._total = None
             kept = history.drop(self.input_dropout)
@@ -115,7 +117,8 @@ class MultiEASE(Autoencoder):
         remedies = "keep fewer items (data.min_rating, or your own file), or choose another model"
         require_memory(needed, described, remedies)
 
-    def configure_optimizers(self) -> Adam:  # noqa: D102
+    @override
+    def configure_optimizers(self) -> Adam:
         adam = self.adam(self.parameters())
         adam.param_groups[1]["lr"] *= 1000  # the vectors'
         return adam

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Rows
 from recsys_lightning.errors import InputError, check_range, check_sizes
@@ -61,7 +62,8 @@ class MultiVAE(Autoencoder):
         self.decoder = dense_layers([latent_dim, *reversed(hidden_dims), num_items], nn.Tanh)
         self.apply(initialise_like_vae_cf)
 
-    def on_train_start(self) -> None:  # noqa: D102
+    @override
+    def on_train_start(self) -> None:
         steps = self.trainer.estimated_stepping_batches
         if self.anneal_share and steps == math.inf:
             raise InputError("model.anneal_share is a share of max_epochs: set it, or 0 here")
@@ -79,12 +81,14 @@ class MultiVAE(Autoencoder):
         mean, logvar = self.encoder(hidden).chunk(2, dim=1)
         return mean, logvar.clamp(max=10)  # exp overflows above 88
 
-    def forward(self, history: Bag, users: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def forward(self, history: Bag, users: Tensor) -> Tensor:
         mean, _ = self.encode(history)
         scores: Tensor = self.decoder(mean)
         return scores
 
-    def loss(self, rows: Rows) -> Tensor:  # noqa: D102
+    @override
+    def loss(self, rows: Rows) -> Tensor:
         mean, logvar = self.encode(rows.history)
         scores = self.decoder(gaussian_sample(mean, logvar))
         nll = multinomial_nll(scores, rows.history.dense(self.num_items))

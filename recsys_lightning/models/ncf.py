@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Query
 from recsys_lightning.data.interactions import Interactions
@@ -24,7 +25,7 @@ VARIANTS = {"gmf": ("gmf",), "mlp": ("mlp",), "neumf": ("gmf", "mlp")}  # their 
 class NCF(Pairwise):
     """`s_ui = h^T [p_u o q_i ; a_L] + b`, `a_l = relu(W_l a_{l-1} + b_l)`, `a_0 = [p'_u ; q'_i]`.
 
-    NeuMF has both branches, each with embeddings of its own; GMF and MLP have one. An unknown user
+    NeuMF has both branches, each with its own embeddings; GMF and MLP have one. An unknown user
     gets the popular items: nothing else is known of them.
 
     Pre-training: NeuMF starts from a GMF and an MLP by `init_from={gmf: run, mlp: run}`. It copies
@@ -93,10 +94,12 @@ class NCF(Pairwise):
         for weight in outputs:
             nn.init.uniform_(weight, -bound, bound)
 
-    def tables(self) -> list[tuple[Tensor, Tensor]]:  # noqa: D102
+    @override
+    def tables(self) -> list[tuple[Tensor, Tensor]]:
         return [(self.users[branch], self.items[branch]) for branch in self.users]
 
-    def prepare(self, interactions: Interactions) -> None:  # noqa: D102
+    @override
+    def prepare(self, interactions: Interactions) -> None:
         self.is_pretrained = bool(self.starts)
         if not self.starts:
             return
@@ -118,16 +121,19 @@ class NCF(Pairwise):
         for weight in (self.gmf_output, self.tower.output.weight):
             weight.data /= 2
 
-    def configure_optimizers(self) -> Any:  # noqa: D102
+    @override
+    def configure_optimizers(self) -> Any:
         if self.is_pretrained:
             return SGD(self.parameters(), lr=self.lr)
         return super().configure_optimizers()
 
-    def on_fit_start(self) -> None:  # noqa: D102
+    @override
+    def on_fit_start(self) -> None:
         if "mlp" in self.users:
             self.tower.announce(len(self.datamodule.users("valid")), self.num_items)
 
-    def score_pairs(self, users: Tensor, items: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def score_pairs(self, users: Tensor, items: Tensor) -> Tensor:
         scores: Tensor = self.bias
         if "gmf" in self.users:
             weighted = self.users["gmf"] * self.gmf_output
@@ -138,7 +144,8 @@ class NCF(Pairwise):
             scores = scores + self.tower(pair_sums(of_users, of_items, users, items))
         return scores
 
-    def score(self, query: Query) -> Tensor:  # noqa: D102
+    @override
+    def score(self, query: Query) -> Tensor:
         users = query.users.clamp(min=0)
         scores: Tensor = self.bias
         if "gmf" in self.users:

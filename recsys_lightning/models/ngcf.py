@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, leaky_relu, normalize
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Query
 from recsys_lightning.errors import InputError, check_range, check_sizes
@@ -114,11 +115,13 @@ class NGCF(Propagated):
             found.append(nodes)
         return found
 
-    def vectors(self) -> Nodes:  # noqa: D102
+    @override
+    def vectors(self) -> Nodes:
         users, items = zip(*self.propagated(), strict=True)
         return Nodes(side_by_side(users), side_by_side(items))
 
-    def keep(self) -> None:  # noqa: D102
+    @override
+    def keep(self) -> None:
         self.eval()  # no dropout
         items = [nodes.items for nodes in self.propagated()]
         self.train()
@@ -127,7 +130,8 @@ class NGCF(Propagated):
             setattr(self, f"spread_{number}", layer * scale)
         self.matched = side_by_side(items)
 
-    def score(self, query: Query) -> Tensor:  # noqa: D102
+    @override
+    def score(self, query: Query) -> Tensor:
         lengths = query.history.lengths[:, None].to(self.users.dtype)
         nodes = self.own(query)
         found = [nodes]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Query, Rows
 from recsys_lightning.families.closed_form import ClosedForm
@@ -16,21 +17,27 @@ class Popularity(ClosedForm):
         super().__init__(num_users=num_users, num_items=num_items)
         self.register_weight(1)
 
-    def fit_bytes(self, device: str) -> int:  # noqa: D102
+    @override
+    def fit_bytes(self, device: str) -> int:
         return self.weight.nbytes
 
-    def begin(self) -> None:  # noqa: D102
+    @override
+    def begin(self) -> None:
         self.counts = self.weight.new_zeros(self.weight.shape)
 
-    def accumulate(self, rows: Rows) -> None:  # noqa: D102
+    @override
+    def accumulate(self, rows: Rows) -> None:
         self.counts += torch.bincount(rows.history.items, minlength=self.num_items)
 
-    def statistics(self) -> Sequence[Tensor]:  # noqa: D102
+    @override
+    def statistics(self) -> Sequence[Tensor]:
         return [self.counts]
 
-    def solve(self) -> None:  # noqa: D102
+    @override
+    def solve(self) -> None:
         self.weight = self.counts
         del self.counts
 
-    def score(self, query: Query) -> Tensor:  # noqa: D102
+    @override
+    def score(self, query: Query) -> Tensor:
         return self.weight.expand(len(query.users), -1)

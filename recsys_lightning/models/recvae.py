@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, silu
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Rows
 from recsys_lightning.errors import check_range
@@ -106,12 +107,14 @@ class RecVAE(Autoencoder):
         self.old_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.decoder = nn.Linear(latent_dim, num_items)
 
-    def forward(self, history: Bag, users: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def forward(self, history: Bag, users: Tensor) -> Tensor:
         mean, _ = self.encoder(history, dropout=0.0)
         scores: Tensor = self.decoder(mean)
         return scores
 
-    def training_step(self, rows: Rows, batch_idx: int) -> Tensor:  # noqa: D102
+    @override
+    def training_step(self, rows: Rows, batch_idx: int) -> Tensor:
         first_of_decoder = self.trainer.num_training_batches * ENCODER_PASSES // 4
         self.trains_decoder = batch_idx >= first_of_decoder
         if batch_idx == first_of_decoder:

@@ -11,6 +11,7 @@ import torch
 from scipy.sparse import hstack
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Sequences
 from recsys_lightning.data.interactions import Interactions
@@ -115,7 +116,8 @@ class S3Rec(NextItem):
         self.register_from_data("bags", "values", dtype=torch.int32)
         self.register_from_data("bag_offsets", num_items + 1, dtype=torch.int64)
 
-    def prepare(self, interactions: Interactions) -> None:  # noqa: D102
+    @override
+    def prepare(self, interactions: Interactions) -> None:
         joint = hstack([interactions.features[name].matrix for name in self.features]).tocsr()
         self.bags = torch.from_numpy(joint.indices).int()
         self.bag_offsets = torch.from_numpy(joint.indptr).long()
@@ -126,11 +128,13 @@ class S3Rec(NextItem):
                 if name != "items":
                     start.copy(name, into=parameter)
 
-    def on_train_epoch_start(self) -> None:  # noqa: D102
-        if self.current_epoch == self.unjudged_epochs:  # fine-tuning has an Adam of its own
+    @override
+    def on_train_epoch_start(self) -> None:
+        if self.current_epoch == self.unjudged_epochs:  # fine-tuning has a new Adam
             self.trainer.optimizers[0].state.clear()
 
-    def loss(self, batch: Sequences) -> Tensor:  # noqa: D102
+    @override
+    def loss(self, batch: Sequences) -> Tensor:
         if self.current_epoch >= self.unjudged_epochs:
             return super().loss(batch)
         losses = self.pretraining_losses(batch)

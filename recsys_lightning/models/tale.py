@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Query, Rows
 from recsys_lightning.data.interactions import Interactions
@@ -66,7 +67,8 @@ class TALE(ClosedForm):
         self.floor, self.popularity_power = floor, popularity_power
         self.register_weight(num_items)
 
-    def fit_bytes(self, device: str) -> int:  # noqa: D102
+    @override
+    def fit_bytes(self, device: str) -> int:
         squares = 3 if device == "cpu" else 6  # both Gram matrices and B; Cholesky's copies
         return 8 * (squares * self.num_items**2 + blocked_numbers(self.num_items))
 
@@ -80,12 +82,14 @@ class TALE(ClosedForm):
         self.times = Bag(torch.from_numpy(times), torch.from_numpy(interactions.indptr))
         self.gap = median_gap(*self.times)
 
-    def begin(self) -> None:  # noqa: D102
+    @override
+    def begin(self) -> None:
         size = self.num_items
         self.sources = self.weight.new_zeros(size, size, dtype=torch.float64)
         self.targets = torch.zeros_like(self.sources)
 
-    def accumulate(self, rows: Rows) -> None:  # noqa: D102
+    @override
+    def accumulate(self, rows: Rows) -> None:
         prefix_grams(
             rows.history.items,
             self.times.take(rows.users.cpu()).items,
@@ -96,10 +100,12 @@ class TALE(ClosedForm):
             self.targets,
         )
 
-    def statistics(self) -> Sequence[Tensor]:  # noqa: D102
+    @override
+    def statistics(self) -> Sequence[Tensor]:
         return [self.sources, self.targets]
 
-    def solve(self) -> None:  # noqa: D102
+    @override
+    def solve(self) -> None:
         popularity = self.rows.column_sums().to(self.sources).clamp(min=1)
         scale = popularity**self.popularity_power
         for statistic in self.statistics():
@@ -109,7 +115,8 @@ class TALE(ClosedForm):
         del p, self.sources, self.targets, self.times
         self.weight = b.to(self.weight.dtype)
 
-    def score(self, query: Query) -> Tensor:  # noqa: D102
+    @override
+    def score(self, query: Query) -> Tensor:
         history = query.history
         factors = (-history.ages / self.tau_inference).exp().to(self.weight.dtype)
         return bag_matmul(history.items, history.offsets, self.weight, factors)

@@ -7,6 +7,7 @@ recommendation, TKDE 2023 (Coder-Yu/SELFRec).
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
+from typing_extensions import override
 
 from recsys_lightning.data.batches import Pairs, Query
 from recsys_lightning.errors import check_range
@@ -90,7 +91,8 @@ class XSimGCL(Propagated):
     def _with_noise(self, vectors: Tensor) -> Tensor:
         return vectors + self.noise * normalize(torch.rand_like(vectors)) * vectors.sign()
 
-    def loss(self, pairs: Pairs) -> Tensor:  # noqa: D102
+    @override
+    def loss(self, pairs: Pairs) -> Tensor:
         noisy = self.noisy_layers()
         final, contrasted = mean(noisy), noisy[self.contrast_layer - 1]
         users, items = pairs.users.unique(), pairs.positives.unique()
@@ -99,9 +101,11 @@ class XSimGCL(Propagated):
         self.log_epoch_mean(contrast=contrast)
         return self.loss_of(final, pairs) + self.contrast * contrast + self.penalty(pairs)
 
-    def keep(self) -> None:  # noqa: D102
+    @override
+    def keep(self) -> None:
         clean = list(layers(self.graph, Nodes(self.users, self.items), self.num_layers))
         self.from_history, self.matched = history_table(self.graph, clean), mean(clean[1:]).items
 
-    def score(self, query: Query) -> Tensor:  # noqa: D102
+    @override
+    def score(self, query: Query) -> Tensor:
         return user_vectors(*query.history, self.from_history, self.num_layers) @ self.matched.T

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, linear
+from typing_extensions import override
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ class UserDropout(nn.Module):
         super().__init__()
         self.p = p
 
-    def forward(self, hidden: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def forward(self, hidden: Tensor) -> Tensor:
         if not (self.training and self.p):
             return hidden
         return hidden * dropout(hidden.new_ones(len(hidden), 1, hidden.shape[-1]), self.p)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
+from typing_extensions import override
 
 from recsys_lightning.errors import InputError, check_range
 
@@ -152,7 +153,8 @@ class GatedFeedForward(nn.Module):
         self.output = nn.Linear(inner, dim, bias=False)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def forward(self, x: Tensor) -> Tensor:
         gate, value = self.gate_and_value(x).chunk(2, dim=-1)
         transformed: Tensor = self.output(self.dropout(nn.functional.silu(gate) * value))
         return transformed
@@ -174,7 +176,8 @@ class SASRecBlock(nn.Module):
         self.before, self.between = norm(dim), norm(dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:  # noqa: D102
+    @override
+    def forward(self, x: Tensor, layout: Layout) -> Tensor:
         asked = self.before(x)
         z = self.between(asked + self.attention(asked, x, layout))
         out: Tensor = z + self.dropout(self.feed_forward(z))
@@ -191,7 +194,8 @@ class PostNormBlock(nn.Module):
         self.between, self.after = norm(dim), norm(dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:  # noqa: D102
+    @override
+    def forward(self, x: Tensor, layout: Layout) -> Tensor:
         y = self.between(x + self.dropout(self.attention(x, x, layout)))
         out: Tensor = self.after(y + self.dropout(self.feed_forward(y)))
         return out
@@ -207,7 +211,8 @@ class PreNormBlock(nn.Module):
         self.before, self.between = norm(dim), norm(dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:  # noqa: D102
+    @override
+    def forward(self, x: Tensor, layout: Layout) -> Tensor:
         a = self.before(x)
         y = x + self.dropout(self.attention(a, a, layout))
         out: Tensor = y + self.dropout(self.feed_forward(self.between(y)))
@@ -229,7 +234,8 @@ class LiGRBlock(nn.Module):
         self.gates = nn.ModuleList([nn.Linear(dim, dim), nn.Linear(dim, dim)])
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:  # noqa: D102
+    @override
+    def forward(self, x: Tensor, layout: Layout) -> Tensor:
         of_attention, of_feed_forward = self.gates
         a = self.before(x)
         y = x + of_attention(x).sigmoid() * self.dropout(self.attention(a, a, layout))

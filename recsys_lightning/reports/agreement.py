@@ -38,7 +38,7 @@ def agreement(
         known: runs that were read already.
 
     Returns:
-        A row a metric and split with at least `AT_LEAST` scored runs, the highest first by metric:
+        A row per metric and split with `AT_LEAST` scored runs or more, the highest first by metric:
         `metric`, `holdout`, `split`, `runs`, Kendall's `tau`, and its 95 % interval `low` to
         `high`.
 

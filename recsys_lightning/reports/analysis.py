@@ -95,7 +95,7 @@ def over_time(interactions: Interactions, num_periods: int = 60) -> pd.DataFrame
     """What happened in equal periods from the first to the last interaction.
 
     Returns:
-        A row a period, by its start, with columns `interactions`, `users` (that were active),
+        One row per period, by its start, with columns `interactions`, `users` (that were active),
         `new_users` and `new_items` (seen for the first time).
 
     Raises:
@@ -144,7 +144,7 @@ def sessions(interactions: Interactions, max_gap: int) -> pd.DataFrame:
         max_gap: seconds; a longer pause starts a new session.
 
     Returns:
-        A row a session, the users' one after the other: `user` (position), `items`, `seconds`.
+        One row per session, the users' one after the other: `user` (position), `items`, `seconds`.
 
     Raises:
         ValueError: the data has no times.
@@ -166,7 +166,7 @@ def feature_shares(interactions: Interactions, feature: Feature) -> pd.DataFrame
     """How common each value of an item feature is, and how much it is consumed.
 
     Returns:
-        A row a value, the most consumed first: `of_items`, the share of items that have it, and
+        One row per value, the most consumed first: `of_items`, the share of items that have it, and
         `of_interactions`, the share of interactions with such items. An item may have several
         values, so that shares may add up to more than 1.
     """

@@ -18,7 +18,7 @@ COLUMNS = [
 
 
 def draws(runs: pd.DataFrame, base: Path, monitor: str, known: Runs | None = None) -> pd.DataFrame:
-    """A row a metric and configuration that was run on several draws of its holdout.
+    """One row per metric and configuration that was run on several draws of its holdout.
 
     Of a draw and seed that was run twice, the run that finished last counts.
 

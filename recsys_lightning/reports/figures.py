@@ -118,7 +118,7 @@ def importance_bars(importances: pd.Series) -> go.Figure:
 
 
 def _dimension(name: str, values: pd.Series) -> dict[str, Any]:
-    """One axis: logarithmic for wide ranges, by name for what is no number."""
+    """One axis: logarithmic for wide ranges, by name where values are not numbers."""
     label = name.removeprefix("model.")
     if not is_numeric(values):
         names = sorted(set(map(str, values)))

@@ -1,4 +1,4 @@
-"""Many runs as two tables: a row a run, and a row a configuration, its seeds taken together.
+"""Many runs as two tables: one row per run, and one per configuration, its seeds taken together.
 
 Both are read from the runs' folders, so that they can be made again, of any set of folders.
 """
@@ -34,7 +34,7 @@ _OF_ANY_RUN = {
 
 
 def runs_table(folders: Sequence[Path], base: Path, known: Runs | None = None) -> pd.DataFrame:
-    """A row a run below the folders, in the order in which they finished; then the ensembles.
+    """One row per run below the folders, in the order in which they finished; then the ensembles.
 
     Args:
         folders: where to look; a run found twice counts once.
@@ -181,7 +181,7 @@ def differences(
         known: runs that were read already.
 
     Returns:
-        A row a split, metric and pair of models: `split`, `metric`, `better` (the one that stands
+        One row per split, metric and pair of models: `split`, `metric`, `better` (the one that is
         higher in `best`), `other`, the mean `difference` over users, its 95 % interval `low` to
         `high`, `p` by the paired bootstrap, and `p_holm`, raised by Holm's method for all pairs of
         the split by this metric. Runs that kept no lists are left out.
@@ -218,7 +218,7 @@ def differences(
 
 
 def _pairs(values: Mapping[str, NDArray[np.floating]]) -> pd.DataFrame:
-    """A row a pair of models, from each one's (U,) values."""
+    """One row per pair of models, from each one's (U,) values."""
     models = list(values)
     found = bootstrap_of_pairs(np.stack(list(values.values())))
     table = pd.DataFrame(list(found.values()))

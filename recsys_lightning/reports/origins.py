@@ -15,7 +15,7 @@ OF_A_RUN = Path(".hydra/hydra.yaml")  # where Hydra writes how a single run was 
 
 
 def data_table(sources: Sequence[Path], known: Runs) -> pd.DataFrame:
-    """A row a split that a run has been evaluated on.
+    """One row per split that a run has been evaluated on.
 
     Args:
         sources: folders of runs or of sweeps.
@@ -49,7 +49,7 @@ def data_table(sources: Sequence[Path], known: Runs) -> pd.DataFrame:
 
 
 def starts_table(sources: Sequence[Path], known: Runs) -> pd.DataFrame:
-    """A row a sweep, and a row for the runs of each source that are of none.
+    """One row per sweep, and a row for the runs of each source that are of none.
 
     Args:
         sources: folders of runs or of sweeps.

@@ -38,14 +38,14 @@ class Report:
     Attributes:
         title: of the whole.
         monitor: the metric that decides.
-        runs: a row a run.
-        board: a row a configuration, best first.
+        runs: one row per run.
+        board: one row per configuration, best first.
         best: its first row of every model.
         compared: the best models against each other, by the paired bootstrap over users.
         draws: configurations that were run on several draws of their holdout.
         agreement: of each holdout's metrics with a leaderboard's scores; empty without scores.
-        data: a row a split.
-        starts: a row a sweep, with its command.
+        data: one row per split.
+        starts: one row per sweep, with its command.
     """
 
     title: str

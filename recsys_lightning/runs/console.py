@@ -71,7 +71,7 @@ def summarise(
 def metrics_table(
     metrics: Mapping[str, float], standard_errors: Mapping[str, float], headline: str
 ) -> Table:
-    """A row a metric, a column a stage and cut-off; the headline with its standard error."""
+    """One row per metric, a column per stage and cut-off; the headline with its standard error."""
     main = MetricName.parse(headline)
     parsed = [MetricName.parse(key) for key in metrics]
     names = sorted(dict.fromkeys(each.name for each in parsed), key=lambda name: name != main.name)

@@ -40,7 +40,7 @@ KILLED = (
 
 @contextmanager
 def leaving_word(folder: Path, result: RunResult) -> Iterator[None]:
-    """Within it, a death by a signal is told to `dead_run`.
+    """Within it, a death by a signal leaves what `dead_run` reads.
 
     Args:
         folder: of the run.

@@ -21,7 +21,7 @@ def git_commit(folder: Path) -> str | None:
     """The commit checked out in `folder`, `-dirty` after it if changed; None elsewhere."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        told = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return told.stdout.strip() or None if told.returncode == 0 else None
+    return done.stdout.strip() or None if done.returncode == 0 else None

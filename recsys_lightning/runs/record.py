@@ -133,7 +133,7 @@ class EnsembleResult(Result):
     Attributes:
         fusion: the rule that was chosen.
         weights: how they were found; of a bag, `bag`: they are equal.
-        kinds: of users, where each has weights of its own: `by` what, and its `cuts`.
+        kinds: of users, where each has separate weights: `by` what, and its `cuts`.
         left_out: `folder` and `reason` of each run that failed.
         members: `name`, `folder`, `model`, `seed` and `weight` (or that of each kind) of each;
             in a bag, `holdout_seed`, `split` and `metrics` (the means over its seeds), too.
@@ -144,7 +144,7 @@ class EnsembleResult(Result):
         best_single: `name`, `folder` and `metrics` of the best member.
         gain: over the best member by metric: `mean`, `low`, `high`, `p`.
         draws: of a bag, `mean` and `std` over its draws of each of their metrics; it has no split
-            and no metrics of its own, see `ensemble.bag`. None: no bag.
+            and no metrics, see `ensemble.bag`. None: no bag.
     """
 
     fusion: str | None = None

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 VARIABLE = "RECSYS_LIGHTNING_PASSWORD_"
 
 # `//user:password@`, up to the last @ as clients read it, but no `//host:port/...@`; `?password=`
@@ -63,7 +65,8 @@ def hide_in_files(folder: Path) -> None:
 class MaskingFormatter(logging.Formatter):
     """Masks all of a log record, tracebacks too."""
 
-    def format(self, record: logging.LogRecord) -> str:  # noqa: D102
+    @override
+    def format(self, record: logging.LogRecord) -> str:
         return mask(super().format(record))
 
 

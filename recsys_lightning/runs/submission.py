@@ -87,20 +87,20 @@ def violations(
     item, is_known = find(table[:, 1], seen.items.astype(np.str_))
     found: list[tuple[int, str]] = []
 
-    def tell(mask: NDArray[np.bool_], say: Any) -> None:
+    def report(mask: NDArray[np.bool_], say: Any) -> None:
         found.extend((int(n) + 2, say(int(n))) for n in np.flatnonzero(mask))
 
-    whose = "of the template" if users is not None else "of the data"
-    tell(~is_wanted, lambda n: f"user {table[n, 0]} is none {whose}")
-    tell(~is_known, lambda n: f"item {table[n, 1]} is none of the data")
+    whose = "template" if users is not None else "data"
+    report(~is_wanted, lambda n: f"user {table[n, 0]} is not in the {whose}")
+    report(~is_known, lambda n: f"item {table[n, 1]} is not in the data")
     pair = np.where(is_wanted & is_known, user * np.int64(seen.num_items) + item, -1)
     _, first = np.unique(pair, return_index=True)
     repeated = pair >= 0
     repeated[first] = False
-    tell(repeated, lambda n: f"user {table[n, 0]} has item {table[n, 1]} twice")
+    report(repeated, lambda n: f"user {table[n, 0]} has item {table[n, 1]} twice")
     keys = np.where((row >= 0) & is_known, row * np.int64(seen.num_items) + item, -1)
     _, is_seen = find(keys, seen.rows * np.int64(seen.num_items) + seen.indices)
-    tell(is_seen, lambda n: f"user {table[n, 0]} has seen item {table[n, 1]}")
+    report(is_seen, lambda n: f"user {table[n, 0]} has seen item {table[n, 1]}")
 
     count = np.bincount(user[is_wanted], minlength=len(wanted))
     position, known = find(wanted, seen.users.astype(np.str_))
@@ -113,14 +113,14 @@ def violations(
     )
     if users is not None and not found:
         expected = np.repeat(np.arange(len(wanted)), due)
-        tell(
+        report(
             user != expected,
             lambda n: f"user {table[n, 0]}; by the order of the template {wanted[expected[n]]}",
         )
     return sorted(found)
 
 
-def told(path: Path, found: Sequence[tuple[int, str]]) -> str:
+def as_text(path: Path, found: Sequence[tuple[int, str]]) -> str:
     """The violations, one a line."""
     lines = [f"{path}, line {line}: {what}" for line, what in found[:SHOWN]]
     if len(found) > SHOWN:

@@ -1,9 +1,9 @@
-"""Where a run is told of, beside its folder: a CSV file, W&B, MLflow, TensorBoard, any at once.
+"""Where a run is logged, beside its folder: a CSV file, W&B, MLflow, TensorBoard, any at once.
 
-A tracker of `conf/logger/` begins before the data is read, so that a package or a server that is
-not there is told at once; it gives Lightning the logger for the metrics of every epoch; and it ends
-with what `result.json` says, however the run ended. One that fails on the way is warned of: the
-run's folder has everything, and a run is not lost for its mirror.
+A tracker of `conf/logger/` begins before the data is read, so that a missing package or server is
+reported at once; it gives Lightning the logger for the metrics of every epoch; and it ends with
+what `result.json` says, however the run ended. A tracker that fails mid-run logs a warning: the
+run's folder has everything, and no run is lost because of a tracker.
 
 Their packages, and Lightning, are imported where they are used.
 """

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from recsys_lightning.interruption import signals_wait
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.record import Result, RunResult
@@ -16,10 +18,12 @@ class CSV(Tracker):
 
     _logger: Any = None
 
-    def begin(self, folder: Path, sweep: Path | None, parameters: Mapping[str, Any]) -> None:  # noqa: D102
+    @override
+    def begin(self, folder: Path, sweep: Path | None, parameters: Mapping[str, Any]) -> None:
         self.folder = folder
 
-    def logger(self, first_epoch: int) -> Any:  # noqa: D102
+    @override
+    def logger(self, first_epoch: int) -> Any:
         from pytorch_lightning.loggers import CSVLogger
 
         class Logger(CSVLogger):
@@ -33,7 +37,8 @@ class CSV(Tracker):
         self._logger.experiment.metrics = rows
         return self._logger
 
-    def end(self, result: Result) -> None:  # noqa: D102
+    @override
+    def end(self, result: Result) -> None:
         if self._logger and isinstance(result, RunResult) and result.status == "done":
             self._logger.log_metrics(result.metrics, step=result.steps)
             self._logger.save()

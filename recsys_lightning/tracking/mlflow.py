@@ -9,6 +9,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from recsys_lightning.errors import InputError
 from recsys_lightning.runs.examples import Example
 from recsys_lightning.runs.record import Result, RunResult
@@ -39,7 +41,8 @@ class MLflow(Tracker):
     def __init__(self, tracking_uri: str, experiment: str, artifacts: Sequence[str]) -> None:
         self.tracking_uri, self.experiment, self.artifacts = tracking_uri, experiment, artifacts
 
-    def begin(self, folder: Path, sweep: Path | None, parameters: Mapping[str, Any]) -> None:  # noqa: D102
+    @override
+    def begin(self, folder: Path, sweep: Path | None, parameters: Mapping[str, Any]) -> None:
         require("mlflow")
         # by default MLflow tries for minutes before it says that a server does not answer
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -76,7 +79,8 @@ class MLflow(Tracker):
                     raise
         return found.experiment_id
 
-    def logger(self, first_epoch: int) -> Any:  # noqa: D102
+    @override
+    def logger(self, first_epoch: int) -> Any:
         import mlflow
         from pytorch_lightning.loggers import MLFlowLogger
 
@@ -94,12 +98,14 @@ class MLflow(Tracker):
 
         return Logger(self.experiment, tracking_uri=self.tracking_uri, run_id=self.run_id)
 
-    def log_examples(self, examples: Sequence[Example]) -> None:  # noqa: D102
+    @override
+    def log_examples(self, examples: Sequence[Example]) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([EXAMPLE_COLUMNS, *example_rows(examples)])
         self.client.log_text(self.run_id, text.getvalue(), "examples.csv")
 
-    def end(self, result: Result) -> None:  # noqa: D102
+    @override
+    def end(self, result: Result) -> None:
         import mlflow
 
         steps = (isinstance(result, RunResult) and result.steps) or 0

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from recsys_lightning.runs.examples import Example
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.record import Result, RunResult
@@ -15,11 +17,13 @@ class TensorBoard(Tracker):
 
     _logger: Any = None
 
-    def begin(self, folder: Path, sweep: Path | None, parameters: Mapping[str, Any]) -> None:  # noqa: D102
+    @override
+    def begin(self, folder: Path, sweep: Path | None, parameters: Mapping[str, Any]) -> None:
         require("tensorboard")
         self.folder, self.parameters = folder, parameters
 
-    def logger(self, first_epoch: int) -> Any:  # noqa: D102
+    @override
+    def logger(self, first_epoch: int) -> Any:
         from pytorch_lightning.loggers import TensorBoardLogger
 
         self._logger = TensorBoardLogger(
@@ -30,12 +34,14 @@ class TensorBoard(Tracker):
         )
         return self._logger
 
-    def log_examples(self, examples: Sequence[Example]) -> None:  # noqa: D102
+    @override
+    def log_examples(self, examples: Sequence[Example]) -> None:
         lines = [EXAMPLE_COLUMNS, ["---"] * len(EXAMPLE_COLUMNS), *example_rows(examples)]
         table = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
         self._logger.experiment.add_text("examples", table)
 
-    def end(self, result: Result) -> None:  # noqa: D102
+    @override
+    def end(self, result: Result) -> None:
         if self._logger is None:  # the run failed before its fit
             return
         said = {"split": result.split, "status": result.status, "error": result.error}

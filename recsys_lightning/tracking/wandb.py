@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from recsys_lightning.errors import InputError
 from recsys_lightning.runs.examples import Example
 from recsys_lightning.runs.record import Result
@@ -20,7 +22,7 @@ from recsys_lightning.tracking.base import (
 
 
 class WandB(Tracker):
-    """A W&B run of its own for every job, all those of a sweep in one group and one directory.
+    """A W&B run for every job, all those of a sweep in one group and one directory.
 
     Args:
         project: of W&B.
@@ -42,7 +44,8 @@ class WandB(Tracker):
         self.project, self.entity, self.job_type = project, entity, job_type
         self.mode, self.tags = mode, tags
 
-    def begin(self, folder: Path, sweep: Path | None, parameters: Mapping[str, Any]) -> None:  # noqa: D102
+    @override
+    def begin(self, folder: Path, sweep: Path | None, parameters: Mapping[str, Any]) -> None:
         import wandb
 
         try:
@@ -71,12 +74,14 @@ class WandB(Tracker):
             return chosen
         return "online" if wandb.login(prompt=False) else "offline"
 
-    def logger(self, first_epoch: int) -> Any:  # noqa: D102
+    @override
+    def logger(self, first_epoch: int) -> Any:
         from pytorch_lightning.loggers import WandbLogger
 
         return WandbLogger(experiment=self.run)
 
-    def log_examples(self, examples: Sequence[Example]) -> None:  # noqa: D102
+    @override
+    def log_examples(self, examples: Sequence[Example]) -> None:
         self.log_table("examples", EXAMPLE_COLUMNS, example_rows(examples))
 
     def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -85,7 +90,8 @@ class WandB(Tracker):
 
         self.run.log({name: wandb.Table(columns=list(columns), data=list(rows))})
 
-    def end(self, result: Result) -> None:  # noqa: D102
+    @override
+    def end(self, result: Result) -> None:
         try:
             self.run.config.update({"split": result.split})
             self.run.summary.update({"status": result.status, "error": result.error})

@@ -18,7 +18,7 @@ REPORT_FILES = ("leaderboard.csv", "runs.csv", "report.md", "report.html")
 def log_report(folder: Path, runs: Runs) -> None:
     """Log a sweep's report as a W&B run in its group, and as a W&B Report where one can be saved.
 
-    Logged are those of these files that are there: `leaderboard.csv` and `runs.csv` as tables, with
+    Of these files it logs those that exist: `leaderboard.csv` and `runs.csv` as tables, with
     the best value of every metric of the first in the summary; `report.html`; `report.md` as the
     run's notes. Saving a W&B Report takes a login and the extra `report`. What W&B refuses is
     warned of.
@@ -37,7 +37,7 @@ def log_report(folder: Path, runs: Runs) -> None:
 
 
 def log_ensemble(folder: Path, ensemble: EnsembleResult, runs: Runs) -> None:
-    """Log a sweep's ensemble as a W&B run in its group; what W&B refuses is warned of.
+    """Log a sweep's ensemble as a W&B run in its group; what W&B refuses is a warning.
 
     Args:
         folder: the sweep's. Nothing is done if none of its jobs was logged to W&B.
@@ -63,7 +63,7 @@ def log_ensemble(folder: Path, ensemble: EnsembleResult, runs: Runs) -> None:
         tracker.run.summary.update(flat({"gain": ensemble.gain}))
         methods = ensemble.methods
         names = list(methods[0]["metrics"])
-        rows = [[told["fusion"], told["name"], *told["metrics"].values()] for told in methods]
+        rows = [[of["fusion"], of["name"], *of["metrics"].values()] for of in methods]
         tracker.log_table("methods", ["fusion", "weights", *names], rows)
 
     _log_of_sweep(folder, runs, "ensemble", settings | members, log_content, ensemble)
@@ -84,15 +84,15 @@ def _log_of_sweep(
         runs: read already.
         job_type: of the run.
         parameters: its configuration.
-        log_content: told to it.
+        log_content: called with the run's tracker.
         result: what to end it with, as a job ends with its own; None: as done.
     """
     jobs = [job for _, job in runs.below(folder)]
     options = next((o["wandb"] for o in map(_trackers_of, jobs) if "wandb" in o), None)
     if options is None:
         return
-    told = {key: value for key, value in options.items() if key != "_target_"}
-    tracker = WandB(**{**told, "job_type": job_type})
+    given = {key: value for key, value in options.items() if key != "_target_"}
+    tracker = WandB(**{**given, "job_type": job_type})
     try:
         tracker.begin(folder, folder, {"jobs": len(jobs), **parameters})
         try:
@@ -174,12 +174,12 @@ def build_report(folder: Path, project: str, entity: str, runs: Runs) -> Any:
         wr.RunComparer(diff_only="split"),
     ]
     text = folder / "report.md"
-    told = [wr.MarkdownBlock(text=text.read_text())] if text.is_file() else []
+    notes = [wr.MarkdownBlock(text=text.read_text())] if text.is_file() else []
     return wr.Report(
         project=project,
         entity=entity,
         title=f"Sweep {folder.name}",
-        blocks=[*told, wr.H2("Runs"), wr.PanelGrid(runsets=[of_sweep], panels=panels)],
+        blocks=[*notes, wr.H2("Runs"), wr.PanelGrid(runsets=[of_sweep], panels=panels)],
     )
 
 

@@ -5,11 +5,12 @@ import pytest
 
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.errors import InputError
+from recsys_lightning.metrics.names import HIT_METRICS
 from recsys_lightning.metrics.of_lists import user_values
 from tests.conftest import make_interactions
 
 
-@pytest.mark.parametrize("metric", ["recall", "recall_capped", "ndcg", "hit_rate", "map", "mrr"])
+@pytest.mark.parametrize("metric", HIT_METRICS)
 def test_the_mean_over_users_is_what_a_run_measures(metric):
     import torch
 

@@ -5,6 +5,7 @@ import torch
 
 from recsys_lightning.errors import InputError
 from recsys_lightning.functional import ranking
+from recsys_lightning.metrics.names import HIT_METRICS
 from recsys_lightning.metrics.ranking import Coverage, HitMetric, Novelty, ranking_metrics
 
 USERS, ITEMS, K = 100, 40, 20
@@ -64,7 +65,7 @@ def test_values_are_the_means_over_users_with_held_out_items(evaluation, k):
         .item()
     )
     assert values[f"novelty@{k}"].item() == pytest.approx(novelty, abs=1e-12)
-    assert len(values) == 2 * (len(FUNCTIONS) + 2)
+    assert len(values) == 2 * (len(HIT_METRICS) + 2)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])

@@ -50,6 +50,17 @@ class Ids(NamedTuple):
     codes: NDArray[np.int32]
     values: list[str]
 
+    @classmethod
+    def of(cls, ids: Sequence[str]) -> "Ids":
+        """A column as it was read.
+
+        >>> Ids.of(["b", " a", "b"])
+        Ids(codes=array([0, 1, 0], dtype=int32), values=['b', 'a'])
+        """
+        lookup: dict[str, int] = {}
+        codes = [lookup.setdefault(value, len(lookup)) for value in plain(ids)]
+        return cls(np.array(codes, dtype=np.int32), list(lookup))
+
     def where(self, mask: NDArray[np.bool_]) -> "Ids":
         """The rows where `mask` (N,) holds; the values stay."""
         return Ids(self.codes[mask], self.values)
@@ -83,7 +94,7 @@ def at_least(ratings: NDArray[np.float64], min_rating: float) -> NDArray[np.bool
     """(N,) which ratings are high enough to be an interaction.
 
     Raises:
-        InputError: none is, or `min_rating` is no number.
+        InputError: no rating is, or `min_rating` is not a number.
     """
     check_range("data.min_rating", min_rating)
     keep = ratings >= min_rating

@@ -49,7 +49,7 @@ class Files(Source):
         items: a table of the items, one row or several an item; None: nothing is known of them.
         items_item_column: item ids in `items`; None: as `item_column`.
         title_column: in `items`; "auto": `title`, where there is one; None: no titles.
-        feature_columns: in `items`, values between `|` or in rows of their own; "auto": all the
+        feature_columns: in `items`, values between `|` or in separate rows; "auto": all the
             others; None: no features.
         submission_template: its `user_column` fixes the users to recommend to, and their order.
         cache_dir: where the encoded data is kept; None: nowhere.

@@ -21,7 +21,7 @@ from recsys_lightning.errors import InputError
 
 BLANKS = bytes.maketrans(b"\r\t\v\f", b"\n   ")  # to the line's end and the blank
 MAX_DIGITS = 18  # of an int64
-SHOWN = 40  # characters of what is no number
+SHOWN = 40  # characters of a token that is not a number
 MAX_RATING = 10
 MIN_TIME = 100_000_000  # seconds: March 1973
 

@@ -78,7 +78,7 @@ class EvenBatches(Sampler[Draw]):
         self.epoch = epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning, so that every epoch has an order of its own and resumes in it."""
+        """Called by Lightning, so that every epoch has its own order and resumes in it."""
         self.epoch = epoch
 
     def __len__(self) -> int:
