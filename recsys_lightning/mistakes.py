@@ -5,10 +5,25 @@ import re
 from collections.abc import Iterable, Sequence
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from recsys_lightning.errors import InputError
+
+
+def check_flags(arguments: Sequence[str]) -> None:
+    """Refuse `--key=value`, which Hydra would answer with all the flags that it has.
+
+    Raises:
+        InputError: a flag that is none of Hydra's.
+    """
+    flags = get_args_parser().parse_known_args(list(arguments))[1]
+    if flags:
+        key, _, value = flags[0].lstrip("-").partition("=")
+        raise InputError(f"{flags[0]}: options have no dashes: {key}={value or '<value>'}")
 
 
 def in_one_line(error: Exception, overrides: Sequence[str], conf: str) -> str:
@@ -24,7 +39,7 @@ def in_one_line(error: Exception, overrides: Sequence[str], conf: str) -> str:
         return text
     first = text.splitlines()[0]
     if isinstance(error, OmegaConfBaseException):
-        return f"{first}, which {error.full_key} needs"
+        return f"{first}, which {error.full_key} needs" if error.full_key else first
     if found := re.match(r"Could not override '(.+)'", text):
         return _unknown_key(found[1], overrides, conf)
     if found := re.search(r"Could not find '(.+)'\s+Available options in '(.+)':\n([^:]+)\n", text):
@@ -57,4 +72,4 @@ def _unknown_key(key: str, overrides: Iterable[str], conf: str) -> str:
     if not isinstance(group, DictConfig):
         return f"{message}: {parent} is {group}"
     names = ", ".join(sorted(str(name) for name in group if not str(name).startswith("_")))
-    return f"{message}; {parent or 'the configuration'} has {names}"
+    return f"{message}; {parent or 'the configuration'} has {names or 'none'}"

@@ -18,6 +18,8 @@ from recsys_lightning.tracking.base import (
     succeeded,
 )
 
+MODES = (None, "online", "offline", "disabled", "shared", "dryrun", "run")  # of wandb.init
+
 
 class WandB(Tracker):
     """A W&B run of its own for every job, all those of a sweep in one group and one directory.
@@ -39,6 +41,9 @@ class WandB(Tracker):
         mode: str | None,
         tags: Sequence[str],
     ) -> None:
+        if mode not in MODES:
+            modes = ", ".join(filter(None, MODES))
+            raise InputError(f"logger.wandb.mode={mode}: expected one of {modes}, or null")
         self.project, self.entity, self.job_type = project, entity, job_type
         self.mode, self.tags = mode, tags
 
