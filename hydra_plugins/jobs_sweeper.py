@@ -118,6 +118,6 @@ def _key(override: Override) -> str:
 def _words(line: Any) -> list[str]:
     """The overrides of a line, as far as it is one."""
     try:
-        return shlex.split(line)
-    except (AttributeError, ValueError):
+        return shlex.split(line) if isinstance(line, str) else []
+    except ValueError:
         return []

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -65,7 +65,8 @@ def run_job(cfg: DictConfig) -> float | None:
     except (InputError, OmegaConfBaseException) as error:
         if hydra_config.mode == RunMode.MULTIRUN:
             raise
-        _fail(in_one_line(error, list(hydra_config.overrides.task), str(CONF)), BAD_INPUT)
+        typed = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
+        _fail(in_one_line(error, cast(list[str], typed), str(CONF)), BAD_INPUT)
         return None
     word = leaving_word(folder, result) if is_first_process() else nullcontext()
     if hydra_config.mode != RunMode.MULTIRUN:

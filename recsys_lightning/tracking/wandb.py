@@ -72,7 +72,13 @@ class WandB(Tracker):
     def _mode(self) -> Any:
         import wandb
 
-        if chosen := self.mode or os.environ.get("WANDB_MODE"):
+        if self.mode:
+            return self.mode
+        if (chosen := os.environ.get("WANDB_MODE") or None) not in MODES:
+            raise InputError(
+                f"WANDB_MODE={chosen}: expected one of {', '.join(filter(None, MODES))}"
+            )
+        if chosen:
             return chosen
         return "online" if wandb.login(prompt=False) else "offline"
 

@@ -15,7 +15,7 @@ HISTORIES = "user,item,time\n" + "".join(
 )
 RATINGS = "data=files data.path=ratings.csv"  # which stands in the folder of every case
 
-LEFT = ("run.log", "result.json", "multirun.yaml")
+LEFT = ("run.log", "result.json", "multirun.yaml", "ensemble.json")
 
 
 class Case(NamedTuple):
@@ -39,7 +39,8 @@ class Case(NamedTuple):
         typed = shlex.split(self.command)
         if typed[0] == "-m" and typed[1].startswith("."):
             return ["-m", f"recsys_lightning{typed[1]}", *typed[2:]]
-        return [str(ROOT / "run.py"), *typed, "hydra.run.dir=run", "hydra.sweep.dir=sweep"]
+        where = [] if "hydra.run.dir" in self.command else ["hydra.run.dir=run"]
+        return [str(ROOT / "run.py"), *typed, *where, "hydra.sweep.dir=sweep"]
 
 
 def refused(
@@ -68,7 +69,8 @@ def refused(
     for name in _files(folder) - before:
         place, _, rest = name.partition("/")
         assert place == "data" or (
-            place in ("run", "sweep") and (rest.startswith((".hydra/", ".locks/")) or rest in LEFT)
+            place in ("run", "sweep", "out")
+            and (rest.startswith((".hydra/", ".locks/")) or rest in LEFT)
         ), f"{name} is left"
         assert ".tmp" not in name
     result = folder / "run" / "result.json"
@@ -76,6 +78,15 @@ def refused(
         found = json.loads(result.read_text())
         assert found["status"] == "failed"
         assert found["error"] in said[0]
+
+
+def finished_run(folder: Path) -> Path:
+    """A folder with `ratings.csv`, its split, and a run of EASE on it in `done/`."""
+    (folder / "ratings.csv").write_text(HISTORIES)
+    typed = [str(ROOT / "run.py"), *RATINGS.split(), "model=ease", "hydra.run.dir=done"]
+    done = forked_python(*typed, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
 def _files(folder: Path) -> set[str]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".dat": "\t", ".parquet": "parquet"}
 SEPARATORS = (";", "\t", "|", ",", " ")
+BETWEEN = "\x1f"  # for a delimiter of several characters: the one that ASCII has for this
 Converted = TypeVar("Converted")
 
 
@@ -241,7 +242,7 @@ def _require(
     for name in wanted:
         if names.count(name) != 1:
             found = "has no" if name not in names else "has more than one"
-            there = ", ".join(f"'{there}'" for there in names)
+            there = ", ".join(map(repr, names))
             advice = f"; set {_key_for(names, keys[name])}" if name in keys else ""
             raise InputError(f"{path} {found} column '{name}': its columns are {there}{advice}")
 
@@ -265,7 +266,7 @@ def _read_text(path: Path, format: Format, ids: Sequence[str], texts: Sequence[s
     if len(delimiter) > 1 or format.encoding:  # Arrow splits at one character, and reads UTF-8
         content = read_as_utf8(path, format.encoding or "utf-8")
         if len(delimiter) > 1:
-            content, delimiter = content.replace(delimiter.encode(), b"\t"), "\t"
+            content, delimiter = content.replace(delimiter.encode(), BETWEEN.encode()), BETWEEN
         source = pa.BufferReader(content)
     types = {name: pa.string() for name in texts}
     types.update({name: pa.dictionary(pa.int32(), pa.string()) for name in ids})
@@ -329,8 +330,8 @@ def _scan(path: Path, format: Format) -> Iterator[tuple[int, list[str]]]:
     """Every line that is not blank, header included, with its number from 1."""
     lines, delimiter = read_lines(path, format.encoding), format.delimiter
     if len(delimiter) > 1:
-        lines = (line.replace(format.delimiter, "\t") for line in lines)
-        delimiter = "\t"
+        lines = (line.replace(format.delimiter, BETWEEN) for line in lines)
+        delimiter = BETWEEN
     reader = csv.reader(
         lines,
         delimiter=delimiter,
