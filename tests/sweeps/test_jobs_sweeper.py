@@ -123,7 +123,7 @@ LINE = "jobs, line 2"
         (["seed=1", "model"], (), f"{LINE} (model): "),
         (["seed=1", "model.l2=[3"], (), f"{LINE} (model.l2=[3): "),
         (["seed=1", "model='ease"], (), f"{LINE} (model='ease): No closing quotation"),
-        (["seed=1", "model=eese"], (), f"{LINE} (model=eese): In 'config': Could not find"),
+        (["seed=1", "model=eese"], (), f"{LINE} (model=eese): model=eese: expected one of"),
         (["seed=1", "model.l22=3"], (), "model.l22: no such key; model has dropout, l2, "),
         (["seed=1", "model.l2=interval(1,2)"], (), "does not support sweep type : INTERVAL"),
         (["seed=1", "hydra/launcher=joblib"], (), "hydra/launcher belongs to all jobs"),
