@@ -3,7 +3,7 @@
 import json
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import NamedTuple
@@ -44,7 +44,10 @@ class Case(NamedTuple):
 
 
 def refused(
-    case: Case, folder: Path, python: Callable[..., CompletedProcess[str]] = forked_python
+    case: Case,
+    folder: Path,
+    python: Callable[..., CompletedProcess[str]] = forked_python,
+    whole: Collection[str] = (),
 ) -> None:
     """One line, exit code 2, and nothing but what says so is left.
 
@@ -52,6 +55,7 @@ def refused(
         case: what is typed.
         folder: an empty one.
         python: runs it.
+        whole: other files of the run that may be left: they were complete.
     """
     for name, content in {"ratings.csv": HISTORIES, **case.files}.items():
         file = folder / name
@@ -70,7 +74,7 @@ def refused(
         place, _, rest = name.partition("/")
         assert place == "data" or (
             place in ("run", "sweep", "out")
-            and (rest.startswith((".hydra/", ".locks/")) or rest in LEFT)
+            and (rest.startswith((".hydra/", ".locks/")) or rest in (*LEFT, *whole))
         ), f"{name} is left"
         assert ".tmp" not in name
     result = folder / "run" / "result.json"

@@ -70,7 +70,8 @@ def test_a_full_disk(tmp_path):
     if os.geteuid() != 0 or mounted.returncode != 0:
         pytest.skip("a small disk cannot be mounted here")
     try:
-        refused(Case(f"{RATINGS} recommend.candidates=20 logger=none", "No space left"), tmp_path)
+        case = Case(f"{RATINGS} recommend.candidates=20", "No space left")
+        refused(case, tmp_path, whole=("metrics.csv", "checkpoints/best.ckpt"))
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
