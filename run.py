@@ -15,7 +15,7 @@ from recsys_lightning.assembly import CONF
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError, Interrupted
 from recsys_lightning.interruption import signals_raise
 from recsys_lightning.job import run_job, what_next
-from recsys_lightning.mistakes import in_one_line
+from recsys_lightning.mistakes import check_flags, in_one_line
 from recsys_lightning.runs import secrets
 from recsys_lightning.runs.stored import with_stored_run
 from recsys_lightning.session import new_session
@@ -36,6 +36,7 @@ def main() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra exits with 1, after half a traceback
     with new_session() as session:
         try:
+            check_flags(sys.argv[1:])
             sys.argv[1:] = with_stored_run(sys.argv[1:])
             with signals_raise():
                 job()

@@ -22,7 +22,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from typing_extensions import override
 
-from recsys_lightning.errors import InputError, check_range
+from recsys_lightning.assembly import CONF, check_sweep
+from recsys_lightning.errors import InputError
+from recsys_lightning.mistakes import in_one_line
 
 LIST = "jobs"  # the key of the list
 ALONE = f"{LIST}=null"  # a job knows nothing of the list: it can be run again by itself
@@ -39,7 +41,7 @@ class JobsSweeper(BasicSweeper):
     @override
     def sweep(self, arguments: list[str]) -> Any:
         try:
-            check_range("sweep.keep", self.config.sweep.keep, low=0, whole=True)
+            check_sweep(self.config)
             jobs = None if self.config[LIST] is None else self._jobs(arguments)
         except InputError as error:
             raise HydraException(str(error)) from None
@@ -80,7 +82,8 @@ class JobsSweeper(BasicSweeper):
                 grid = [[*job, ALONE] for job in grid]
                 self.validate_batch_is_legal(grid)
             except (HydraException, ValueError) as error:
-                raise InputError(f"{LIST}, line {number} ({line}): {_in_a_line(error)}") from None
+                said = in_one_line(error, _words(line), str(CONF))
+                raise InputError(f"{LIST}, line {number} ({line}): {said}") from None
             jobs += grid
         return jobs
 
@@ -114,6 +117,9 @@ def _key(override: Override) -> str:
     return str(override.get_key_element()).lstrip("+~")
 
 
-def _in_a_line(error: Exception) -> str:
-    """A message of Hydra's without its line breaks, and without the mark below a character."""
-    return " ".join(line.strip() for line in str(error).splitlines() if line.strip(" ^\t"))
+def _words(line: Any) -> list[str]:
+    """The overrides of a line, as far as it is one."""
+    try:
+        return shlex.split(line) if isinstance(line, str) else []
+    except ValueError:
+        return []

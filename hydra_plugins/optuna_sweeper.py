@@ -32,6 +32,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from typing_extensions import override
 
+from recsys_lightning.assembly import check_sweep
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.instantiate import make
 from recsys_lightning.runs.folder import RunFolder
@@ -102,7 +103,7 @@ class OptunaSweeper(Sweeper):
                     "jobs: a list leaves nothing to search; jobs=null drops it, and "
                     "hydra/sweeper=basic the search"
                 )
-            check_range("sweep.keep", self.config.sweep.keep, low=0, whole=True)
+            check_sweep(self.config)
             check_range("hydra.sweeper.n_trials", self.n_trials, low=1, whole=True)
             check_range("hydra.sweeper.n_jobs", self.n_jobs, low=1, whole=True)
             if self.direction not in ("maximize", "minimize"):
@@ -186,9 +187,18 @@ class OptunaSweeper(Sweeper):
             space.pop(key, None)
             fixed.pop(key, None)
             if given.is_sweep_override():
-                space[key] = _distribution(given)
+                try:
+                    space[key] = _distribution(given)
+                except ValueError as error:  # of Optuna
+                    said = f"{given.input_line}: Optuna refuses the space: {error}"
+                    raise InputError(said) from None
             else:
                 fixed[key] = given.get_value_element_as_str()
+        if not space:
+            raise InputError(
+                "hydra/sweeper=optuna: there is nothing to search; give a space, such as "
+                "'model.l2=interval(1, 1000)', or hydra.sweeper.params"
+            )
         return space, fixed
 
     def _searched(self, space: dict[str, Any], fixed: dict[str, str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,22 @@ from typing import TYPE_CHECKING, Any
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import get_class, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError, check_range
-from recsys_lightning.instantiate import check_options, make, make_trainer, resolved
+from recsys_lightning.instantiate import (
+    check_options,
+    check_trainer,
+    class_of,
+    make,
+    make_each,
+    make_trainer,
+    resolved,
+)
+from recsys_lightning.options import Options
 from recsys_lightning.runs.console import describe, summarise
 from recsys_lightning.runs.examples import examples_of, positions_of
 from recsys_lightning.runs.folder import RunFolder
@@ -73,27 +83,28 @@ def run(
     console = Console(quiet=int(os.environ.get("LOCAL_RANK", 0)) > 0)
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise InputError(f"{missing[0]}=???: a value is missing; give it on the command line")
-    check_range("sweep.keep", cfg.sweep.keep, low=0, whole=True)
     if cfg.jobs is not None:
         raise InputError("jobs: a list of several runs: give -m; or jobs=null, for a single one")
-    if cfg.get("ensemble"):
-        if HydraConfig.get().mode != RunMode.MULTIRUN:
-            raise InputError(
-                "ensemble= is made of several runs: give -m, and model=ease,recvae,..."
-            )
-        make(cfg.ensemble)  # a mistake in it is reported now, not when all jobs are done
-    _share_threads()
+    if cfg.get("ensemble") and HydraConfig.get().mode != RunMode.MULTIRUN:
+        raise InputError("ensemble= is made of several runs: give -m, and model=ease,recvae,...")
+    check_sweep(cfg)
+    config = resolved(cfg)
+    options = _options(config)
+    check_trainer(cfg)
+    if cfg.split_dir is None:
+        raise InputError("split_dir=null: expected a folder")
     source, holdout = make(cfg.data), make(cfg.holdout)
     split = holdout(source, clock)
-    shown = positions_of(split.interactions, cfg.recommend.users)
+    _check_lengths(options, split.interactions)
+    shown = positions_of(split.interactions, config["recommend"]["users"])
     describe(console, source.name, split)
     with clock("split"):
         split_folder = split.write(Path(cfg.split_dir))
 
-    config = resolved(cfg)
     in_search = cfg.sweep.trial is not None and not cfg.sweep.refit
+    _share_threads()
 
-    from recsys_lightning.experiment import Experiment, Options
+    from recsys_lightning.experiment import Experiment
 
     def build_trainer(
         *, callbacks: list[Any], logged: bool, first_epoch: int = 0, **overrides: Any
@@ -103,7 +114,7 @@ def run(
         if not (alone and cfg.trainer.enable_progress_bar):  # several would overwrite each other
             chosen.pop("progress_bar", None)
             overrides["enable_progress_bar"] = False
-        extra = [make(callback) for callback in chosen.values()]
+        extra = make_each(chosen, "callbacks")
         if in_search and HydraConfig.get().sweeper.pruner:
             extra.append(_pruning(cfg))
         loggers = [tracker.logger(first_epoch) for tracker in trackers] if logged else []
@@ -117,20 +128,8 @@ def run(
         view=make(cfg.view),
         build_model=model_builder(cfg.model),
         build_trainer=build_trainer,
-        options=Options(
-            seed=cfg.seed,
-            cutoffs=list(cfg.metrics.k),
-            monitor=cfg.monitor,
-            patience=cfg.patience,
-            refit=cfg.refit and not in_search,  # the search lets its best do so in the end
-            ckpt_path=cfg.ckpt_path,
-            init_from=config["init_from"],
-            test_history=cfg.test_history,
-            eval_batch_size=cfg.eval_batch_size,
-            num_candidates=cfg.recommend.candidates,
-            num_recommended=cfg.recommend.k,
-            settings=_fit_settings(config),
-        ),
+        # the search lets its best do so in the end
+        options=replace(options, refit=options.refit and not in_search),
         clock=clock,
     ).run()
     if outcome.final is None:
@@ -169,6 +168,45 @@ def run(
     return found
 
 
+def check_sweep(cfg: DictConfig) -> None:
+    """Refuse what is asked of the end of a sweep, before its first job and not after its last.
+
+    Raises:
+        InputError: names the key.
+    """
+    check_range("sweep.keep", cfg.sweep.keep, low=0, whole=True)
+    if not isinstance(cfg.sweep.fail_fast, bool):
+        raise InputError(f"sweep.fail_fast={cfg.sweep.fail_fast}: expected true or false")
+    if cfg.get("ensemble"):
+        make(cfg.ensemble)
+
+
+def _options(config: Mapping[str, Any]) -> Options:
+    """Those of a resolved configuration."""
+    return Options(
+        seed=config["seed"],
+        cutoffs=config["metrics"]["k"],
+        monitor=config["monitor"],
+        patience=config["patience"],
+        refit=config["refit"],
+        ckpt_path=config["ckpt_path"],
+        init_from=config["init_from"],
+        test_history=config["test_history"],
+        eval_batch_size=config["eval_batch_size"],
+        num_candidates=config["recommend"]["candidates"],
+        num_recommended=config["recommend"]["k"],
+        settings=_fit_settings(config),
+    )
+
+
+def _check_lengths(options: Options, data: Interactions) -> None:
+    """Refuse lists that are longer than the catalogue."""
+    if options.num_recommended > data.num_items:
+        raise InputError(
+            f"recommend.k={options.num_recommended}: more than the {data.num_items} items there are"
+        )
+
+
 def _log_outcome(outcome: "Outcome", folder: Path) -> None:
     """What was found, and where it is, as the last lines of the run's log."""
     log.info("evaluated after epoch %d, %d steps", outcome.best_epoch, outcome.steps)
@@ -184,9 +222,15 @@ def model_builder(config: DictConfig) -> Any:
 
     The class is called, and nothing in these is instantiated: a checkpoint may come from anybody.
     """
+    from recsys_lightning.recommender import Recommender
+
+    made = class_of(config)
+    if not issubclass(made, Recommender):
+        raise InputError(f"model._target_={config._target_}: expected a Recommender")
     check_options(config)
     parameters = resolved(config)
-    return partial(get_class(parameters.pop("_target_")), **parameters)
+    del parameters["_target_"]
+    return partial(made, **parameters)
 
 
 def _fit_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError
 
+KINDS = {"model": str, "state_dict": dict, "epoch": int, "settings": dict}  # in a checkpoint
+
 
 @dataclass(frozen=True, eq=False)
 class FittedOn:
@@ -85,6 +87,8 @@ class FittedOn:
     def from_state(state: Mapping[str, Any]) -> "FittedOn":
         """What `state` has made."""
         users, items = (np.asarray(state[name]) for name in ("users", "items"))
+        if state["rows"].shape != users.shape:
+            raise ValueError(f"fitted_on: {len(users)} users have {len(state['rows'])} rows")
         features = state.get("features", ())  # earlier versions had none
         return FittedOn(users, state["rows"].numpy(), items, state["sha256"], features)
 
@@ -125,8 +129,9 @@ def open_checkpoint(file: Path) -> tuple[dict[str, Any], FittedOn]:
         fitted_on = FittedOn.from_state(content["fitted_on"])
         parameters = content["hyper_parameters"]
         wrong = [name for name, value in parameters.items() if not _is_plain(value)]
-        for key in ("model", "state_dict", "epoch", "settings"):
-            content[key]
+        for key, kind in KINDS.items():
+            if not isinstance(content[key], kind):
+                raise TypeError(f"{key} is {type(content[key]).__name__}")
     except Exception as error:
         raise InputError(
             f"{file} is not a checkpoint of this project, or of an earlier version: "
@@ -244,7 +249,11 @@ def check_weights(file: Path, checkpoint: Mapping[str, Any], model: Any) -> None
             tensor.dtype == ours.dtype or (tensor.is_floating_point() and ours.is_floating_point())
         )
         if not alike or not has_shape(tensor, shape, lengths):
-            found = f"{tensor.dtype} {tuple(tensor.shape)}" if hasattr(tensor, "shape") else tensor
+            found = (
+                f"{tensor.dtype} {tuple(tensor.shape)}"
+                if hasattr(tensor, "shape")
+                else type(tensor).__name__
+            )
             wanted = ", ".join(str(lengths.get(str(length), length)) for length in shape)
             raise InputError(
                 f"{file} is damaged: tensor {name} is {found}, expected {ours.dtype} ({wanted})"

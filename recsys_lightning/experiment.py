@@ -1,6 +1,6 @@
 """Experiment: one run from split data to lists, metrics and a submission, in that order."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from numpy.typing import NDArray
 
 from recsys_lightning.callbacks.candidates import ListCollector
@@ -24,9 +25,8 @@ from recsys_lightning.checkpoints import (
 from recsys_lightning.data.datamodule import RecommendationData, View
 from recsys_lightning.data.holdout import NoHoldout, Split
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.errors import InputError, Interrupted, check_range
+from recsys_lightning.errors import InputError, Interrupted
 from recsys_lightning.fitting import (
-    RESUME,
     check_epochs,
     check_validated,
     fit_callbacks,
@@ -34,31 +34,15 @@ from recsys_lightning.fitting import (
     leave_process_group,
     train,
 )
+from recsys_lightning.memory import require_room_for
+from recsys_lightning.options import RESUME, Options
 from recsys_lightning.processes import is_first_process
 from recsys_lightning.recommender import Recommender
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.lists import write_lists
 from recsys_lightning.runs.meter import Stopwatch
 from recsys_lightning.runs.submission import write_submission
-from recsys_lightning.starts import InitFrom, starts_of
-
-
-@dataclass(frozen=True)
-class Options:
-    """What is neither data, model nor trainer; the keys are those of `conf/config.yaml`."""
-
-    seed: int
-    cutoffs: Sequence[int]  # metrics.k
-    monitor: str
-    patience: int | None  # epochs without a better one before the fit stops
-    refit: bool
-    ckpt_path: str | None
-    init_from: InitFrom
-    test_history: str
-    eval_batch_size: int
-    num_candidates: int  # recommend.candidates, the K of candidates/*.parquet
-    num_recommended: int  # recommend.k, the items a user in submission.csv
-    settings: Mapping[str, Any] = field(default_factory=dict)  # that a resumed fit must share
+from recsys_lightning.starts import starts_of
 
 
 @dataclass
@@ -125,17 +109,6 @@ class Experiment:
         self.files = RunFolder(folder)
         self._build_model, self._build_trainer, self.options = build_model, build_trainer, options
         self._class = cast(type[Recommender], build_model.func)
-        check_range("seed", options.seed, low=0, whole=True)
-        if options.patience is not None:
-            check_range("patience", options.patience, low=1, whole=True)
-        check_range("recommend.k", options.num_recommended, low=1, whole=True)
-        check_range(
-            "recommend.candidates", options.num_candidates, low=options.num_recommended, whole=True
-        )
-        if options.init_from and options.ckpt_path not in (None, RESUME):
-            raise InputError(
-                "init_from and ckpt_path: a checkpoint is not fitted; give one of them"
-            )
         self.outcome = Outcome()
 
     def run(self) -> Outcome:
@@ -213,13 +186,16 @@ class Experiment:
 
     def _model(self, split: Split, **stored: Any) -> Recommender:
         """A fresh model of the data's sizes, or of a checkpoint's hyper-parameters."""
-        pl.seed_everything(self.options.seed, workers=True, verbose=False)
         x = split.interactions
         sizes: dict[str, Any] = {"num_users": x.num_users, "num_items": x.num_items}
         if self._class.uses_features and not stored:
             features = x.feature_sizes(self._build_model.keywords.get("features"))
             sizes |= {"features": list(features), "num_values": list(features.values())}
-        model = self._build_model(**(sizes | stored))
+        build = partial(self._build_model, **(sizes | stored))
+        fitted_here = not (stored or torch.accelerator.is_available())
+        require_room_for(build, copies=4 if fitted_here else 1)
+        pl.seed_everything(self.options.seed, workers=True, verbose=False)
+        model = build()
         model.evaluate_at(self.options.cutoffs, self.options.num_candidates)
         model.settings = dict(self.options.settings)
         return model
@@ -246,9 +222,6 @@ class Experiment:
         if self.options.ckpt_path:
             resumed_from, data.first_epoch = self._resumable(model)
         has_valid = self.split.valid.num_interactions > 0
-        names = [f"val/{name}" for name in model.val_metrics]
-        if has_valid and self.options.monitor not in names:
-            raise InputError(f"monitor={self.options.monitor}: expected one of {', '.join(names)}")
         monitor = self.options.monitor if has_valid else None
         best, lists, others = fit_callbacks(self.folder, model, monitor, self.options.patience)
         overrides = {} if has_valid else {"limit_val_batches": 0}

@@ -16,12 +16,11 @@ from recsys_lightning.callbacks.fitting import (
 )
 from recsys_lightning.data.datamodule import RecommendationData
 from recsys_lightning.errors import InputError, Interrupted
+from recsys_lightning.options import RESUME
 from recsys_lightning.recommender import Recommender
 from recsys_lightning.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
-
-RESUME = "last"  # as ckpt_path: resume the interrupted run in this folder
 
 
 def fit_callbacks(

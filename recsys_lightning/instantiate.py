@@ -1,13 +1,29 @@
 """From a configuration to objects."""
 
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.errors import HydraException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from recsys_lightning.errors import InputError
+from recsys_lightning.errors import InputError, check_range
+
+# what of Lightning's Trainer the run itself decides on: with these it would lose lists or metrics
+DECIDED = (
+    *("barebones", "callbacks", "enable_checkpointing", "fast_dev_run", "limit_predict_batches"),
+    *("limit_test_batches", "limit_val_batches", "logger", "overfit_batches"),
+)
+
+
+TRAINER_RANGES: dict[str, dict[str, Any]] = {
+    "check_val_every_n_epoch": {"low": 1, "whole": True},
+    "log_every_n_steps": {"low": 0, "whole": True},
+    "gradient_clip_val": {"low": 0},
+    "accumulate_grad_batches": {"low": 1, "whole": True},
+    "val_check_interval": {"low": 0, "high": 1, "open_low": True},  # of an epoch
+}
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
@@ -17,17 +33,44 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
+def make_each(group: Mapping[Any, Any] | None, key: str) -> list[Any]:
+    """All objects of a group such as `callbacks`, whose key is named by errors."""
+    for name, config in (group or {}).items():
+        if not isinstance(config, DictConfig) or "_target_" not in config:
+            raise InputError(f"{key}.{name}={config}: expected a class, as _target_, and options")
+    return [make(config) for config in (group or {}).values()]
+
+
+def class_of(config: DictConfig) -> type[Any]:
+    """The class that a part of the configuration names.
+
+    Raises:
+        InputError: there is no such class.
+    """
+    try:
+        return get_class(config._target_)
+    except Exception as error:  # what importing a module may raise
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{config._get_full_key('_target_')}={config._target_}: {reason}"
+        ) from None
+
+
 def check_options(config: DictConfig) -> None:
     """Refuse an option that a class does not have, and a flag that is neither true nor false.
 
     The first is another family's view, most likely. The second would count as true:
-    `model.center=False_` as well as `model.center=0.5`.
+    `model.center=False_` as well as `model.center=0.5`. And text in place of a list of texts, which
+    would count as one of letters.
 
     Args:
         config: of an object, with a `_target_`.
+
+    Raises:
+        InputError: names the key.
     """
+    made = class_of(config)
     options = resolved(config)
-    made = get_class(options["_target_"])
     parameters = inspect.signature(made).parameters
     takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
     for name, value in options.items():
@@ -40,6 +83,33 @@ def check_options(config: DictConfig) -> None:
                 raise InputError(f"{key}: {made.__name__} has no such option, but {known}")
         elif parameters[name].annotation is bool and not isinstance(value, bool):
             raise InputError(f"{key}: expected true or false")
+        elif parameters[name].annotation == Sequence[str] and not isinstance(value, list):
+            raise InputError(f"{key}: expected a list, such as [a, b]")
+
+
+def check_trainer(config: DictConfig) -> None:
+    """Refuse options of Lightning's Trainer that it accepts, or meets in the middle of a fit.
+
+    Args:
+        config: the whole one.
+
+    Raises:
+        InputError: names the key.
+    """
+    trainer = config.trainer
+    for key in DECIDED:
+        if key in trainer:
+            raise InputError(f"trainer.{key}: the run itself decides on it; leave it out")
+    epochs = trainer.get("max_epochs")
+    check_range("max_epochs", epochs, low=-1, whole=True)
+    if epochs == -1 and not (config.patience or {"max_steps", "max_time"} & set(trainer)):
+        raise InputError(
+            "max_epochs=-1: the fit would have no end; give a number, or patience, "
+            "+trainer.max_steps or +trainer.max_time"
+        )
+    for key, limits in TRAINER_RANGES.items():
+        if (value := trainer.get(key)) is not None:
+            check_range(f"trainer.{key}", value, **limits)
 
 
 def make(config: DictConfig, **overrides: Any) -> Any:

@@ -4,22 +4,23 @@ import json
 import logging
 import sys
 import warnings
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from recsys_lightning.assembly import CONF, run
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError, Interrupted, Pruned
-from recsys_lightning.instantiate import make, resolved
+from recsys_lightning.instantiate import make, make_each, resolved
 from recsys_lightning.interruption import signals_kill
+from recsys_lightning.metrics.names import check_cutoffs
 from recsys_lightning.mistakes import in_one_line
 from recsys_lightning.processes import is_first_process
 from recsys_lightning.runs import secrets
@@ -59,11 +60,18 @@ def run_job(cfg: DictConfig) -> float | None:
     folder = Path(hydra_config.runtime.output_dir)
     if hydra_config.output_subdir:
         secrets.hide_in_files(folder / hydra_config.output_subdir)
-    result, data = _head(cfg)
+    try:
+        result, data, wrong = _head(cfg)
+    except (InputError, OmegaConfBaseException) as error:
+        if hydra_config.mode == RunMode.MULTIRUN:
+            raise
+        typed = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
+        _fail(in_one_line(error, cast(list[str], typed), str(CONF)), BAD_INPUT)
+        return None
     word = leaving_word(folder, result) if is_first_process() else nullcontext()
     if hydra_config.mode != RunMode.MULTIRUN:
         with word:
-            return record(cfg, folder, result, None)
+            return record(cfg, folder, result, None, wrong)
     sweep_folder = Path(hydra_config.sweep.dir)
     if cfg.sweep.fail_fast and has_failed(sweep_folder):
         print(f"not started, as another job has failed: {folder}")
@@ -81,21 +89,34 @@ def run_job(cfg: DictConfig) -> float | None:
         make_room(sweep_folder, folder)
         lock.name(folder)
         with running(sweep_folder, job, folder), word:
-            return record(cfg, folder, result, sweep_folder)
+            return record(cfg, folder, result, sweep_folder, wrong)
 
 
-def _head(cfg: DictConfig) -> tuple[RunResult, dict[str, Any] | None]:
+def _head(cfg: DictConfig) -> tuple[RunResult, dict[str, Any] | None, InputError | None]:
     """What is said of a run before it begins; and the identity of its data and holdout.
 
-    Where these cannot be made there is none: the run will fail by the same error.
+    Where these cannot be made there is none, but the error by which the run will fail: nothing is
+    downloaded twice.
+
+    Raises:
+        InputError: a value that others are made of is wrong.
+        OmegaConfBaseException: a value refers to nothing.
     """
+    check_cutoffs(
+        OmegaConf.to_object(cfg.metrics.k) if OmegaConf.is_list(cfg.metrics.k) else cfg.metrics.k
+    )
     hydra_config = HydraConfig.get()
     choices, overrides = dict(hydra_config.runtime.choices), list(hydra_config.overrides.task)
     config = resolved(cfg)
     data: dict[str, Any] | None = None
-    with suppress(InputError, OSError, HydraException, OmegaConfBaseException):
+    wrong: InputError | None = None
+    try:
         source, holdout = _source_and_holdout(cfg, config)
         data = holdout.identity(source)
+    except InputError as error:
+        wrong = error
+    except (OSError, HydraException, OmegaConfBaseException):
+        pass  # the run will say so
     identified = config | {"init_from": digests(config["init_from"])}
     known = identified, choices, data
     result = RunResult(
@@ -108,7 +129,7 @@ def _head(cfg: DictConfig) -> tuple[RunResult, dict[str, Any] | None]:
         choices=choices,
         overrides=secrets.masked(overrides),
     )
-    return result, data
+    return result, data, wrong
 
 
 _made: dict[str, tuple[Any, Any]] = {}  # source and holdout by their configurations
@@ -136,9 +157,21 @@ def _split_of(cfg: DictConfig, data: dict[str, Any] | None) -> str:
 
 
 def record(
-    cfg: DictConfig, folder: Path, result: RunResult, sweep_folder: Path | None
+    cfg: DictConfig,
+    folder: Path,
+    result: RunResult,
+    sweep_folder: Path | None,
+    wrong: InputError | None,
 ) -> float | None:
-    """Run, and write result.json last, whatever happens; returns the monitored metric."""
+    """Run, and write result.json last, whatever happens; returns the monitored metric.
+
+    Args:
+        cfg: of the run.
+        folder: of the run.
+        result: what is known before it begins.
+        sweep_folder: of the multirun it is in, if any.
+        wrong: what is wrong with its data, if that is known already.
+    """
     if is_first_process():  # what an earlier run left must not pass for this one's
         files = RunFolder(folder)
         left = [files.result, files.submission, *map(files.candidates, STAGES)]
@@ -151,8 +184,10 @@ def record(
     interruption: Interrupted | None = None
     try:
         if is_first_process():
-            chosen = [make(logger) for logger in (cfg.get("logger") or {}).values()]
+            chosen = make_each(cfg.get("logger"), "logger")
             tracking.begin(chosen, trackers, folder, sweep_folder, result)
+        if wrong:
+            raise wrong
         found = run(cfg, folder, clock, trackers)
         if not found:
             return None
@@ -236,7 +271,11 @@ def what_next(interruption: Interrupted, sweep_folder: Path | None) -> str:
 
 def _failed(result: RunResult, message: str, code: int) -> RunResult:
     message = secrets.mask(message)
+    _fail(message, code)
+    return replace(result, status="failed", error=message)
+
+
+def _fail(message: str, code: int) -> None:
     session().exit_codes.append(code)
     if code < 128 or is_first_process():  # a signal is said once, by the first of several
         print(f"error: {message}", file=sys.stderr)
-    return replace(result, status="failed", error=message)

@@ -1,10 +1,11 @@
 """The guard before a dense matrix: refuse with numbers and remedies instead of being killed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import torch
+from torch import nn
 
 from recsys_lightning.errors import InputError
 
@@ -37,6 +38,28 @@ def require_memory(
             f"{what}: {needed / GB:.1f} GB, but {free / GB:.1f} GB {place} are free. "
             f"Remedies: {remedies}"
         )
+
+
+def require_room_for(build: Callable[[], nn.Module], copies: int) -> None:
+    """Refuse a model whose tensors do not fit into memory, before any of them is allocated.
+
+    Args:
+        build: makes it.
+        copies: of each parameter; a fit with Adam has four: its gradient and two moments, too.
+
+    Raises:
+        InputError: names the sizes that matter.
+    """
+    with torch.device("meta"):
+        model = build()
+    parameters = sum(p.numel() * p.element_size() for p in model.parameters())
+    buffers = sum(b.numel() * b.element_size() for b in model.buffers() if b.is_meta)
+    number = sum(p.numel() for p in model.parameters())
+    require_memory(
+        copies * parameters + buffers,
+        f"the {number:,} parameters of {type(model).__name__} need",
+        "smaller sizes (model.embedding_dim, model.hidden_dims, ...), or fewer users and items",
+    )
 
 
 def free_memory(device: torch.device | str = "cpu") -> int:

@@ -110,10 +110,17 @@ def digests(init_from: InitFrom) -> Any:
     """What makes a job in place of the paths: the SHA-256 of each checkpoint.
 
     A path without a checkpoint stands for itself: the run will say so.
+
+    Raises:
+        InputError: neither a path nor paths by name.
     """
     if not init_from:
         return None
     if not isinstance(init_from, str):
+        if not isinstance(init_from, Mapping):
+            raise InputError(
+                f"init_from={init_from}: expected a run's folder, or {{name: folder}} of several"
+            )
         return {name: digests(path) for name, path in init_from.items()}
     return sha256_of(_file(init_from)) or init_from
 

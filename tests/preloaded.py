@@ -20,5 +20,11 @@ for library in (  # no tracker: wandb and mlflow are slow, start threads and are
 for module in walk_packages(import_module("recsys_lightning").__path__, "recsys_lightning."):
     if not module.name.endswith("__main__"):
         import_module(module.name)
+with import_module("hydra").initialize_config_dir(
+    str(import_module("recsys_lightning.assembly").CONF), version_base="1.3"
+):  # Hydra's plugins are found, and its grammar is learned
+    import_module("hydra").compose(
+        "config", ["model.l2=1.5", "recommend.users=[1,'a b']"], return_hydra_config=True
+    )
 logging.getLogger().removeHandler(quiet)
 gc.freeze()  # no fork collects, or copies, what it has from here

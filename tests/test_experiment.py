@@ -161,7 +161,13 @@ def test_submission_keeps_the_template_order_and_falls_back_on_popularity(tmp_pa
     x = make_interactions([[0, 1], [1, 2], [1, 3]], 6)
     x = replace(x, submission_users=np.array([102, 999, 100]))
     experiment = run_experiment(
-        tmp_path, NoHoldout().split(x), ToyCounts, num_recommended=2, cutoffs=[2], num_candidates=3
+        tmp_path,
+        NoHoldout().split(x),
+        ToyCounts,
+        num_recommended=2,
+        cutoffs=[2],
+        monitor="val/recall@2",
+        num_candidates=3,
     )
     lines = (tmp_path / "submission.csv").read_text().splitlines()[1:]
     assert [line.split(",")[0] for line in lines] == ["102", "102", "999", "999", "100", "100"]

@@ -12,7 +12,6 @@ from recsys_lightning.data.batches import Query
 from recsys_lightning.data.holdout import Split
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.views.queries import QueryDataset
-from recsys_lightning.errors import InputError, check_range
 
 
 class View(Protocol):
@@ -67,9 +66,6 @@ class RecommendationData(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_range("eval_batch_size", eval_batch_size, low=1, whole=True)
-        if test_history not in ("train", "train_valid"):
-            raise InputError(f"test_history={test_history}: expected train or train_valid")
         self.split, self.view, self.seed = split, view, seed
         self.first_epoch = 0
         self.eval_batch_size, self.test_history = eval_batch_size, test_history

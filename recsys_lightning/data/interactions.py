@@ -40,7 +40,9 @@ def tie_order(num_items: int) -> NDArray[np.int64]:
     """
     import torch
 
-    return torch.randperm(num_items, generator=torch.Generator().manual_seed(0)).numpy()
+    return torch.randperm(
+        num_items, generator=torch.Generator().manual_seed(0), device="cpu"
+    ).numpy()
 
 
 @dataclass(frozen=True, eq=False)

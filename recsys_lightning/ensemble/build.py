@@ -27,6 +27,7 @@ from recsys_lightning.ensemble.output import (
 )
 from recsys_lightning.ensemble.search import oracle
 from recsys_lightning.errors import InputError, check_range
+from recsys_lightning.metrics.names import MetricName
 from recsys_lightning.metrics.of_lists import measure, user_values
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.lists import read_split
@@ -80,6 +81,11 @@ class Ensemble:
         check_range("ensemble.per_model", per_model, low=1, whole=True)
         if seeds not in (SEPARATE, AVERAGE):
             raise InputError(f"ensemble.seeds={seeds}: expected {SEPARATE} or {AVERAGE}")
+        if metric is not None:
+            try:
+                MetricName.parse(metric)
+            except InputError as error:
+                raise InputError(f"ensemble.metric={error}") from None
         self.methods = Methods(
             fusion, shared_first, weights, by, depth, k0, folds, max_members, mixer, seed
         )

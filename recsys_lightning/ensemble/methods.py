@@ -103,6 +103,11 @@ class Methods:
                 f"ensemble.weights={weights}: expected one of {', '.join((BEST, *SEARCHES))}, "
                 "or weights by name, such as {ease: 1, recvae: 0.7}"
             )
+        if not isinstance(weights, str | Mapping):
+            raise InputError(
+                f"ensemble.weights={weights}: expected a word, or weights by name, such as "
+                "{ease: 1, recvae: 0.7}"
+            )
         if not isinstance(weights, str):
             for name, weight in weights.items():
                 check_range(f"ensemble.weights.{name}", weight, low=0, open_high=True)

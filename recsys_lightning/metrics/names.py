@@ -1,6 +1,6 @@
 """The metrics by name, and their names at a stage and a cut-off; light, and the only listing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,6 +72,24 @@ class MetricName:
     def at(self, stage: str) -> "MetricName":
         """The same metric at another stage."""
         return replace(self, stage=stage)
+
+
+def check_cutoffs(cutoffs: Any) -> None:
+    """Refuse anything but a list of different whole numbers from 1 on.
+
+    >>> check_cutoffs([10, 20])
+    >>> check_cutoffs([0])
+    Traceback (most recent call last):
+        ...
+    recsys_lightning.errors.InputError: metrics.k=0: expected a whole number, 1 or more
+    """
+    if not isinstance(cutoffs, Sequence) or isinstance(cutoffs, str) or not cutoffs:
+        raise InputError(f"metrics.k={cutoffs}: expected a list of numbers, like [10, 20]")
+    for k in cutoffs:
+        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+            raise InputError(f"metrics.k={k}: expected a whole number, 1 or more")
+    if len(set(cutoffs)) < len(cutoffs):
+        raise InputError(f"metrics.k={cutoffs}: expected different numbers, like [10, 20]")
 
 
 def function_of(name: str) -> Callable[..., Any]:

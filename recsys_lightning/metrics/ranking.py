@@ -34,7 +34,7 @@ from torchmetrics import Metric, MetricCollection
 
 from recsys_lightning.errors import InputError
 from recsys_lightning.functional import ranking
-from recsys_lightning.metrics.names import METRICS, MetricName, function_of
+from recsys_lightning.metrics.names import METRICS, MetricName, check_cutoffs, function_of
 
 
 class UserMean(Metric):
@@ -50,7 +50,7 @@ class UserMean(Metric):
 
     def __init__(self, k: int) -> None:
         super().__init__()
-        _check_cutoff(k)
+        check_cutoffs([k])
         self.k = k
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("squares", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
@@ -130,7 +130,7 @@ class Coverage(Metric):
 
     def __init__(self, k: int, num_items: int) -> None:
         super().__init__()
-        _check_cutoff(k)
+        check_cutoffs([k])
         self.k = k
         nothing = torch.zeros(num_items, dtype=torch.bool)
         self.add_state("recommended", nothing, dist_reduce_fx="max")  # the union of all processes
@@ -158,12 +158,8 @@ def ranking_metrics(cutoffs: Sequence[int], num_items: int) -> MetricCollection:
     >>> list(ranking_metrics([10], num_items=50))[:3]
     ['coverage@10', 'hit_rate@10', 'map@10']
     """
-    if not isinstance(cutoffs, Sequence) or not cutoffs or len(set(cutoffs)) < len(cutoffs):
-        raise InputError(
-            f"metrics.k={cutoffs}: expected a list of different numbers, like [10, 20]"
-        )
+    check_cutoffs(cutoffs)
     for k in cutoffs:
-        _check_cutoff(k)
         if k > num_items:
             raise InputError(
                 f"metrics.k={cutoffs}: {k} is more than the {num_items} items there are"
@@ -178,9 +174,3 @@ def ranking_metrics(cutoffs: Sequence[int], num_items: int) -> MetricCollection:
             metrics[str(MetricName(name, k))] = metric
     # Metrics that agree on the first batch would be taken for one and the same.
     return MetricCollection(metrics, compute_groups=False)
-
-
-def _check_cutoff(k: int) -> None:
-    """Refuse what is not a cut-off."""
-    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-        raise InputError(f"metrics.k={k}: expected a whole number, 1 or more")

@@ -1,6 +1,5 @@
 """Some users' latest items beside what is recommended to them."""
 
-from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -34,12 +33,14 @@ class Example(NamedTuple):
         return list(zip_longest(self.watched, self.recommended, fillvalue=""))
 
 
-def positions_of(interactions: Interactions, ids: Sequence[Any]) -> NDArray[np.int64]:
+def positions_of(interactions: Interactions, ids: Any) -> NDArray[np.int64]:
     """The positions of some original user ids, or of a few examples if none are given.
 
     Raises:
-        InputError: an id is not in the data.
+        InputError: no list of ids, or an id is not in the data.
     """
+    if ids is not None and not isinstance(ids, list):
+        raise InputError(f"recommend.users={ids}: expected a list, such as [{ids}]")
     if not ids:
         active = np.flatnonzero(interactions.lengths)
         return active[np.linspace(0, len(active) - 1, min(NUM_EXAMPLES, len(active))).astype(int)]

@@ -29,6 +29,7 @@ NOT_THE_JOB = frozenset(
 NEUTRAL = {
     "init_from": None,
     **{"data.min_user_interactions": 0, "data.min_item_interactions": 0},
+    **{"data.separator": None, "data.columns": None, "data.encoding": None},
     **{"holdout.valid_share": None, "holdout.test_share": None},
     **{"trainer.check_val_every_n_epoch": 1, "trainer.gradient_clip_val": None},
     **{"model.side": "item", "model.recency": 0.0},

@@ -20,6 +20,8 @@ from recsys_lightning.tracking.base import (
     succeeded,
 )
 
+MODES = (None, "online", "offline", "disabled", "shared", "dryrun", "run")  # of wandb.init
+
 
 class WandB(Tracker):
     """A W&B run for every job, all those of a sweep in one group and one directory.
@@ -41,6 +43,9 @@ class WandB(Tracker):
         mode: str | None,
         tags: Sequence[str],
     ) -> None:
+        if mode not in MODES:
+            modes = ", ".join(filter(None, MODES))
+            raise InputError(f"logger.wandb.mode={mode}: expected one of {modes}, or null")
         self.project, self.entity, self.job_type = project, entity, job_type
         self.mode, self.tags = mode, tags
 
@@ -70,7 +75,13 @@ class WandB(Tracker):
     def _mode(self) -> Any:
         import wandb
 
-        if chosen := self.mode or os.environ.get("WANDB_MODE"):
+        if self.mode:
+            return self.mode
+        if (chosen := os.environ.get("WANDB_MODE") or None) not in MODES:
+            raise InputError(
+                f"WANDB_MODE={chosen}: expected one of {', '.join(filter(None, MODES))}"
+            )
+        if chosen:
             return chosen
         return "online" if wandb.login(prompt=False) else "offline"
 

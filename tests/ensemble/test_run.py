@@ -52,15 +52,3 @@ def test_a_failed_member_and_a_failed_ensemble(tmp_path):
     assert "error: no ensemble: ensemble.folds=1000: only" in done.stderr
     assert not (folder / "submission.csv").exists()
     assert json.loads((folder / "ensemble.json").read_text())["status"] == "failed"
-
-
-def test_a_mistake_in_its_options_is_told_before_any_fit(tmp_path):
-    done = sweep(tmp_path, *MEMBERS, "ensemble.fusion=votes", "model.l2=5,500", code=2)
-    assert "ensemble.fusion=votes: expected one of rank, " in done.stderr
-    assert not list(tmp_path.rglob("candidates"))
-
-
-def test_a_single_run_has_no_ensemble(tmp_path):
-    done = forked_python("run.py", "ensemble=rank", f"hydra.run.dir={tmp_path}")
-    assert done.returncode == 2
-    assert "ensemble= is made of several runs" in done.stderr

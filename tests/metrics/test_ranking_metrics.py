@@ -160,7 +160,7 @@ def test_empty_lists_have_no_novelty():
         ([2.5], "metrics.k=2.5"),
         ([True], "metrics.k=True"),
         (["10"], "metrics.k=10: expected a whole number"),
-        ([10, 10], r"metrics.k=\[10, 10\]: expected a list of different numbers"),
+        ([10, 10], r"metrics.k=\[10, 10\]: expected different numbers"),
         ([], r"metrics.k=\[\]: expected a list"),
         (10, "metrics.k=10: expected a list"),
         ([10, 41], r"metrics.k=\[10, 41\]: 41 is more than the 40 items"),

@@ -143,7 +143,6 @@ def test_a_study_goes_on_with_the_search_that_it_knows(search):
     [
         (("model=admm_slim",), "model was ease and is admm_slim"),
         (("model.l2=interval(1.0,8.0)",), "space.model.l2 was FloatDistribution(high=9.0"),
-        (("model.l2=3",), "space.model.l2 was FloatDistribution(high=9.0"),
         (("model.dropout=0.5",), "model.dropout was 0.0 and is 0.5"),
         (("model.dropout=interval(0.0,0.5)",), "space.model.dropout was not given and is Float"),
         (("seed=1",), "seed was 42 and is 1"),

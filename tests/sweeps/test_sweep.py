@@ -365,12 +365,6 @@ def test_a_hopeless_trial_is_pruned_and_no_failure(tmp_path):
     assert "pruned" in statuses.values()
 
 
-def test_an_unknown_key_in_a_space_fails_before_any_job(tmp_path):
-    done = sweep(tmp_path, "hydra/sweeper=optuna", "model=ease", "model.l22=interval(1,9)", code=2)
-    assert "l22" in done.stderr
-    assert not times(tmp_path)
-
-
 MODELS = {path.stem for path in (ROOT / "conf/model").glob("*.yaml")}
 SPACES = {path.stem for path in (ROOT / "conf/sweep").glob("*.yaml")}
 

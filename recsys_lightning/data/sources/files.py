@@ -1,10 +1,12 @@
 """The user's own files: interactions, and what is known of the items.
 
 Interactions are CSV (also `.csv.gz`), tab-separated (`.tsv`, `.txt`, `.dat`) or Parquet, with
-named columns; or LightGCN's text format (`lightgcn`), one user a line before all the items: a
-`.txt` file without a tab or a comma in its first line is taken for that.
+named columns (`separator`, `columns` and `encoding` say where a text file is otherwise); or
+LightGCN's text format (`lightgcn`), one user a line before all the items: a `.txt` file without a
+tab or a comma in its first line is taken for that.
 """
 
+import codecs
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +24,13 @@ from recsys_lightning.data.sources.base import Source
 from recsys_lightning.data.sources.cache import Stored
 from recsys_lightning.data.sources.encoding import Ids, at_least, concatenate, encode
 from recsys_lightning.data.sources.lightgcn import is_lightgcn, read_lightgcn
-from recsys_lightning.data.sources.tables import column_names, extension, format_of, read_table
+from recsys_lightning.data.sources.tables import (
+    Format,
+    column_names,
+    extension,
+    format_of,
+    read_table,
+)
 from recsys_lightning.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -52,6 +60,9 @@ class Files(Source):
         feature_columns: in `items`, values between `|` or in separate rows; "auto": all the
             others; None: no features.
         submission_template: its `user_column` fixes the users to recommend to, and their order.
+        separator: between two values of a text file, of all files; None: by their names.
+        columns: the names of the columns of interactions without a header line.
+        encoding: of all text files, as Python names it; None: UTF-8.
         cache_dir: where the encoded data is kept; None: nowhere.
     """
 
@@ -72,9 +83,13 @@ class Files(Source):
         title_column: str | None = "auto",
         feature_columns: str | Sequence[str] | None = "auto",
         submission_template: str | None = None,
+        separator: str | None = None,
+        columns: Sequence[str] | None = None,
+        encoding: str | None = None,
         cache_dir: str | None = None,
     ) -> None:
         super().__init__("files", cache_dir, min_user_interactions, min_item_interactions)
+        self.separator, self.columns, self.encoding = _layout(separator, columns, encoding)
         if min_rating is not None and rating_column is None:
             raise InputError(f"data.min_rating={min_rating} needs data.rating_column")
         self.path = _text(path)
@@ -94,6 +109,15 @@ class Files(Source):
             else [str(column) for column in feature_columns or ()]
         )
         self.submission_template = _text(submission_template)
+
+    def _options(self) -> dict[str, Any]:
+        """What came later, and is not set, is not in it: the data is what it was."""
+        later = {name: getattr(self, name) for name in ("separator", "columns", "encoding")}
+        unset = [name for name, value in later.items() if value is None]
+        return {key: value for key, value in super()._options().items() if key not in unset}
+
+    def _format(self, path: Path, columns: Sequence[str] | None = None) -> Format | None:
+        return format_of(path, self.separator, columns, self.encoding)
 
     def _files(self) -> dict[str, Path]:
         """Every file named, by its key.
@@ -171,19 +195,20 @@ class Files(Source):
         return self.submission_template is not None
 
     def _ratings(self, path: Path) -> "_Ratings":
-        if is_lightgcn(path):
+        if self.separator is None and self.columns is None and is_lightgcn(path, self.encoding):
             pairs = read_lightgcn(path)
             return _Ratings(
                 path, pairs.users, pairs.items, None, lambda n: f"{path}, line {pairs.lines[n]}"
             )
-        names = column_names(path, format_of(path))
+        format = self._format(path, self.columns)
+        names = column_names(path, format)
         time = self.time_column
         if time == "auto":
             time = next((name for name in ("time", "timestamp") if name in names), None)
         keys = {self.user_column: "data.user_column", self.item_column: "data.item_column"}
         others = {time: "data.time_column", self.rating_column: "data.rating_column"}
         texts = {name: key for name, key in others.items() if name is not None}
-        table = read_table(path, list(keys), list(texts), keys={**keys, **texts})
+        table = read_table(path, list(keys), list(texts), format, {**keys, **texts})
 
         users, items = table.ids(self.user_column), table.ids(self.item_column)
         times = None if time is None else table.times(time)
@@ -207,11 +232,9 @@ class Files(Source):
         joins: list[Join] = []
         submission = None
         if self.submission_template is not None:
-            template = read_table(
-                Path(self.submission_template),
-                ids=(self.user_column,),
-                keys={self.user_column: "data.user_column"},
-            )
+            path = Path(self.submission_template)
+            keys = {self.user_column: "data.user_column"}
+            template = read_table(path, list(keys), format=self._format(path), keys=keys)
             submission = template.ids(self.user_column).values
             role = "data.submission_template"
             joins.append(join("users", role, submission, INTERACTIONS, users.used()))
@@ -235,7 +258,8 @@ class Files(Source):
 
     def _attributes(self, path: Path, items: NDArray) -> tuple[Attributes, list[str]]:
         """What the table knows of the items, and the ids that it has."""
-        names = column_names(path, format_of(path))
+        format = self._format(path)
+        names = column_names(path, format)
         item, title = self.items_item_column, self.title_column
         if title == "auto":
             title = "title" if "title" in names else None
@@ -248,7 +272,7 @@ class Files(Source):
             **dict.fromkeys(titles, "data.title_column"),
             item: "data.items_item_column",
         }
-        table = read_table(path, texts=list(keys), keys=keys)
+        table = read_table(path, texts=list(keys), format=format, keys=keys)
         attributes = Attributes(items)
         if title is not None:
             attributes.add_titles(table.rows(item, title))
@@ -266,6 +290,38 @@ class _Ratings:
     items: Ids
     times: NDArray[np.int64] | None
     where: Callable[[int], str]
+
+
+def _layout(
+    separator: str | None, columns: Sequence[str] | None, encoding: str | None
+) -> tuple[str | None, list[str] | None, str | None]:
+    """How the files are written, as far as it is said.
+
+    Raises:
+        InputError: no text between values, no list of different names, or an unknown encoding.
+    """
+    if separator is not None and (not separator or set(str(separator)) & set('"\r\n')):
+        raise InputError(
+            f"data.separator={separator!r}: expected what stands between two values, such as ';'"
+        )
+    if columns is not None:
+        if isinstance(columns, str) or not columns or len(set(columns)) < len(columns):
+            raise InputError(
+                f"data.columns={columns}: expected the names of all columns, such as "
+                "[user, item, time]"
+            )
+        columns = [str(column) for column in columns]
+    if encoding is not None:
+        try:
+            encoding = codecs.lookup(str(encoding)).name
+            "a".encode(encoding)
+        except (LookupError, ValueError):
+            raise InputError(
+                f"data.encoding={encoding}: Python knows no such encoding; cp949, cp1252 and "
+                "utf-16 are some"
+            ) from None
+    utf8 = encoding in ("utf-8", "ascii")
+    return _text(separator), columns, None if utf8 else encoding
 
 
 def _parts(train: str, valid: str | None, test: str | None) -> dict[str, Path]:

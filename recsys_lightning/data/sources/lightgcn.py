@@ -40,11 +40,11 @@ class Pairs(NamedTuple):
     lines: NDArray[np.int64]
 
 
-def is_lightgcn(path: Path) -> bool:
+def is_lightgcn(path: Path, encoding: str | None = None) -> bool:
     """A `.txt` whose first line that is not blank has neither tab nor comma."""
     if extension(path) != ".txt":
         return False
-    first = next((line for line in read_lines(path) if line.strip()), "")
+    first = next((line for line in read_lines(path, encoding) if line.strip()), "")
     return "\t" not in first and "," not in first
 
 

@@ -6,7 +6,8 @@ again, slowly, to find the line.
 """
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -15,13 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lightning.data.sources.encoding import MISSING, Ids, plain
-from recsys_lightning.data.sources.text import first_line, read_lines
+from recsys_lightning.data.sources.text import (
+    first_line,
+    read_as_utf8,
+    read_blocks,
+    read_lines,
+    require_file,
+)
 from recsys_lightning.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".dat": "\t", ".parquet": "parquet"}
+SEPARATORS = (";", "\t", "|", ",", " ")
+BETWEEN = "\x1f"  # for a delimiter of several characters: the one that ASCII has for this
 Converted = TypeVar("Converted")
 
 
@@ -32,11 +41,13 @@ class Format(NamedTuple):
         delimiter: between two values; may be longer than one character (`::`).
         quoted: a value may stand in double quotes.
         names: the columns of a file without a header line; None: the first line names them.
+        encoding: of Python's; None: UTF-8.
     """
 
     delimiter: str
     quoted: bool = True
     names: tuple[str, ...] | None = None
+    encoding: str | None = None
 
 
 def extension(path: Path) -> str:
@@ -49,16 +60,31 @@ def extension(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def format_of(path: Path) -> Format | None:
+def format_of(
+    path: Path,
+    delimiter: str | None = None,
+    names: Sequence[str] | None = None,
+    encoding: str | None = None,
+) -> Format | None:
     """A file's format by its name, `.gz` aside; None for Parquet.
+
+    Args:
+        path: the file.
+        delimiter: between two values; None: by the name.
+        names: as in `Format`.
+        encoding: as in `Format`.
 
     Raises:
         InputError: an extension that says nothing.
     """
-    delimiter = SUFFIXES.get(extension(path))
-    if delimiter is None:
+    usual = SUFFIXES.get(extension(path))
+    if usual is None:
         raise InputError(f"{path}: expected a file named {', '.join(SUFFIXES)} (or .csv.gz)")
-    return None if delimiter == "parquet" else Format(delimiter)
+    if usual == "parquet":
+        return None
+    return Format(
+        delimiter or usual, names=None if names is None else tuple(names), encoding=encoding
+    )
 
 
 @dataclass(frozen=True)
@@ -175,7 +201,8 @@ def read_table(
 
     Args:
         path: the file.
-        ids: columns that hold ids.
+        ids: columns that hold ids; with them a row is a line, so that a quote which is not closed
+            cannot swallow rows.
         texts: other columns.
         format: None: by the file's name.
         keys: the config key that names a column, for the errors.
@@ -200,10 +227,7 @@ def column_names(path: Path, format: Format | None) -> list[str]:
     Raises:
         InputError: no such file, an empty file, or an unreadable one.
     """
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if path.is_dir():
-        raise InputError(f"{path}: is a directory, expected a file")
+    require_file(path)
     if format is None:
         return _parquet(path).schema_arrow.names
     first = next(_scan(path, format), None)
@@ -218,9 +242,19 @@ def _require(
     for name in wanted:
         if names.count(name) != 1:
             found = "has no" if name not in names else "has more than one"
-            there = ", ".join(f"'{there}'" for there in names)
-            advice = f"; set {keys[name]}" if name in keys else ""
+            there = ", ".join(map(repr, names))
+            advice = f"; set {_key_for(names, keys[name])}" if name in keys else ""
             raise InputError(f"{path} {found} column '{name}': its columns are {there}{advice}")
+
+
+def _key_for(names: Sequence[str], key: str) -> str:
+    """The key that most likely names the column, or separates or names all of them."""
+    other = [mark for mark in SEPARATORS if len(names) == 1 and mark in names[0]]
+    if other:
+        return f"data.separator={other[0]!r}"
+    if all(re.fullmatch(r"\s*-?[0-9.]+\s*", name) for name in names):
+        return f"{key}, or data.columns=[...] where the first line holds values and no names"
+    return key
 
 
 def _read_text(path: Path, format: Format, ids: Sequence[str], texts: Sequence[str]) -> "pa.Table":
@@ -229,13 +263,15 @@ def _read_text(path: Path, format: Format, ids: Sequence[str], texts: Sequence[s
 
     source: Any = str(path)
     delimiter = format.delimiter
-    if len(delimiter) > 1:  # which Arrow cannot split at
-        source = pa.BufferReader(path.read_bytes().replace(delimiter.encode(), b"\t"))
-        delimiter = "\t"
+    if len(delimiter) > 1 or format.encoding:  # Arrow splits at one character, and reads UTF-8
+        content = read_as_utf8(path, format.encoding or "utf-8")
+        if len(delimiter) > 1:
+            content, delimiter = content.replace(delimiter.encode(), BETWEEN.encode()), BETWEEN
+        source = pa.BufferReader(content)
     types = {name: pa.string() for name in texts}
     types.update({name: pa.dictionary(pa.int32(), pa.string()) for name in ids})
     try:
-        return arrow.read_csv(
+        table = arrow.read_csv(
             source,
             read_options=arrow.ReadOptions(column_names=format.names),
             parse_options=arrow.ParseOptions(
@@ -247,6 +283,37 @@ def _read_text(path: Path, format: Format, ids: Sequence[str], texts: Sequence[s
         )
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(_explain(path, format) or f"{path}: {first_line(error)}") from None
+    if ids and format.quoted:
+        _require_row_a_line(path, format, table.num_rows)
+    return table
+
+
+def _require_row_a_line(path: Path, format: Format, num_rows: int) -> None:
+    """Refuse a value that holds a line break: a quote is not closed, most likely.
+
+    Only the file's lines are counted, unless they are more than its rows.
+    """
+    if format.encoding:
+        blocks: Iterable[bytes] = [read_as_utf8(path, format.encoding)]
+    else:
+        blocks = read_blocks(path)
+    num_lines, at_start, has_quotes = 0, True, False
+    for block in blocks:
+        has_quotes |= b'"' in block
+        text = np.frombuffer(block, np.uint8)
+        is_end = (text == ord("\n")) | (text == ord("\r"))
+        starts = ~is_end & np.concatenate([[at_start], is_end[:-1]])
+        num_lines += int(np.count_nonzero(starts))
+        at_start = bool(is_end[-1])
+    if not has_quotes or num_lines == num_rows + (format.names is None):
+        return
+    for line, row in _scan(path, format):
+        breaks = len("".join(row).replace("\r\n", "\n").replace("\r", "\n").split("\n")) - 1
+        if breaks:
+            raise InputError(
+                f"{path}, line {line - breaks}: a quote opens a value that goes on to line {line}; "
+                "a row must be a line here: close the quote, or write it twice"
+            )
 
 
 def _explain(path: Path, format: Format) -> str | None:
@@ -261,10 +328,10 @@ def _explain(path: Path, format: Format) -> str | None:
 
 def _scan(path: Path, format: Format) -> Iterator[tuple[int, list[str]]]:
     """Every line that is not blank, header included, with its number from 1."""
-    lines, delimiter = read_lines(path), format.delimiter
+    lines, delimiter = read_lines(path, format.encoding), format.delimiter
     if len(delimiter) > 1:
-        lines = (line.replace(format.delimiter, "\t") for line in lines)
-        delimiter = "\t"
+        lines = (line.replace(format.delimiter, BETWEEN) for line in lines)
+        delimiter = BETWEEN
     reader = csv.reader(
         lines,
         delimiter=delimiter,

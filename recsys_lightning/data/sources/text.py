@@ -2,6 +2,7 @@
 
 import codecs
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,22 +11,45 @@ from typing import BinaryIO, cast
 
 from recsys_lightning.errors import InputError
 
+PACKED = {  # how a file begins that is no text: what it is, and what to do
+    b"\x1f\x8b": "is packed by gzip; name it so that it ends with .gz",
+    b"PK\x03\x04": "is a zip archive, or a spreadsheet; unpack it, or save it as .csv",
+    b"PAR1": "is a Parquet file; name it so that it ends with .parquet",
+}
 
-def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, unpacked if its name ends with `.gz`.
+
+def require_file(path: Path) -> None:
+    """Refuse what cannot be read from its start, as often as needed: a pipe would wait for ever.
 
     Raises:
-        InputError: no such file, one that cannot be read, or bytes that are not UTF-8.
+        InputError: no such file, a directory, a pipe or a device.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory, expected a file")
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if not path.is_file():
+        raise InputError(f"{path}: is a pipe or a device; save what it gives to a file")
+
+
+def read_lines(path: Path, encoding: str | None = None) -> Iterator[str]:
+    """The lines of a text file with their ends, unpacked if its name ends with `.gz`.
+
+    Args:
+        path: the file.
+        encoding: of Python's; None: UTF-8, with a BOM or without.
+
+    Raises:
+        InputError: no such file, one that cannot be read, or bytes of another encoding.
     """
     try:
-        with _open(path) as file:
-            for number, line in enumerate(file, start=1):
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise InputError(
-            f"{path}, line {number}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
-        ) from None
+        with (
+            _open(path) as file,
+            io.TextIOWrapper(file, encoding or "utf-8-sig", newline="") as text,
+        ):
+            yield from text
+    except UnicodeError:
+        raise _of_another_encoding(path, encoding) from None
 
 
 def read_bytes(path: Path) -> bytes:
@@ -38,17 +62,59 @@ def read_bytes(path: Path) -> bytes:
         return file.read().removeprefix(codecs.BOM_UTF8)
 
 
+def read_blocks(path: Path, size: int = 1 << 24) -> Iterator[bytes]:
+    """The content of a file in blocks, unpacked if its name ends with `.gz`.
+
+    Raises:
+        InputError: no such file, or one that cannot be read.
+    """
+    with _open(path) as file:
+        while block := file.read(size):
+            yield block
+
+
+def read_as_utf8(path: Path, encoding: str) -> bytes:
+    """The content of a text file of any encoding.
+
+    Raises:
+        InputError: no such file, one that cannot be read, or bytes of another encoding.
+    """
+    try:
+        return read_bytes(path).decode(encoding).removeprefix("\ufeff").encode()
+    except UnicodeError:
+        raise _of_another_encoding(path, encoding) from None
+
+
+def _of_another_encoding(path: Path, encoding: str | None) -> InputError:
+    """Names the first line with bytes that are none of the encoding."""
+    advice = "save the file as UTF-8, or give data=files its data.encoding"
+    with _open(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode(encoding or "utf-8")
+            except UnicodeDecodeError as error:
+                byte = error.object[error.start]
+                name = encoding or "UTF-8"
+                return InputError(
+                    f"{path}, line {number}: byte 0x{byte:02x} is not {name}; {advice}"
+                )
+            except UnicodeError:
+                break
+    return InputError(f"{path}: is not {encoding or 'UTF-8'}; {advice}")
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
     """A file to read, with what goes wrong meanwhile as an InputError."""
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    require_file(path)
+    packed = path.suffix.lower() == ".gz"
     try:
-        with opened(path, "rb") as file:
+        with (gzip.open if packed else open)(path, "rb") as file:
+            begins = file.peek(4)
+            for mark, what in PACKED.items():
+                if begins.startswith(mark):
+                    raise InputError(f"{path}: {what}")
             yield cast(BinaryIO, file)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a directory, expected a file") from None
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {first_line(error)}") from None
 

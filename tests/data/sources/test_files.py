@@ -80,6 +80,38 @@ def test_columns_may_be_called_by_numbers(tmp_path):
     assert values_of(loaded, "2") == {6: ["9"], 7: ["8"]}
 
 
+def test_a_file_without_a_header_of_another_separator_and_encoding(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes("1;알라딘;5\n1;7;6\n2;알라딘;1\n".encode("cp949"))
+    options = {"separator": ";", "columns": ["user", "item", "time"], "encoding": "cp949"}
+    assert rows_of(Files(str(path), **options).load()) == {1: ["알라딘", "7"], 2: ["알라딘"]}
+    with pytest.raises(InputError, match=r"line 1: byte 0xbe is not UTF-8; .* data\.encoding"):
+        Files(str(path), **options | {"encoding": None}).load()
+    with pytest.raises(InputError, match=r"expected 2 values, found 3"):
+        Files(str(path), **options | {"columns": ["user", "item"]}).load()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"separator": ""}, r"data\.separator='': expected what stands between two values"),
+        ({"separator": '"'}, r"data\.separator="),
+        ({"columns": "user"}, r"data\.columns=user: expected the names of all columns"),
+        ({"columns": ["user", "user"]}, r"data\.columns=.*: expected the names"),
+        ({"encoding": "klingon"}, r"data\.encoding=klingon: Python knows no such encoding"),
+        ({"encoding": "base64"}, r"data\.encoding=base64: Python knows no such"),
+    ],
+)
+def test_a_wrong_layout(options, message):
+    with pytest.raises(InputError, match=message):
+        Files("log.csv", **options)
+
+
+def test_what_is_not_said_of_the_layout_is_not_in_the_identity(path):
+    assert not {"separator", "columns", "encoding"} & set(Files(str(path)).identity()["options"])
+    assert Files(str(path), separator=";").identity()["options"]["separator"] == ";"
+
+
 def test_low_ratings_are_no_interactions(path):
     loaded = Files(path, rating_column="stars", min_rating=4).load()
     assert rows_of(loaded) == {"b": ["y", "x"]}

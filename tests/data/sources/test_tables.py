@@ -231,7 +231,12 @@ def test_a_wrong_number_has_its_line(tmp_path):
 
 def test_lines_count_what_quoted_values_hold(tmp_path):
     path = write(tmp_path / "log.csv", 'user,item,time\n1,"two\nlines",3\n1,2,x\n')
-    assert "line 4, column 'time'" in message(read(path).times, "time")
+    table = read(path, ids=(), texts=("item", "time"))
+    assert "line 4, column 'time'" in message(table.times, "time")
+    assert message(read, path) == (
+        f"{path}, line 2: a quote opens a value that goes on to line 3; a row must be a line here: "
+        "close the quote, or write it twice"
+    )
 
 
 @pytest.mark.parametrize(
@@ -305,7 +310,8 @@ def test_bytes_that_are_not_utf8(tmp_path, where):
     path.write_bytes(where.replace("{}", "é").encode("latin-1"))
     line = where.splitlines().index("1,{},3") + 1
     assert message(read, path) == (
-        f"{path}, line {line}: byte 0xe9 is not UTF-8; save the file as UTF-8"
+        f"{path}, line {line}: byte 0xe9 is not UTF-8; save the file as UTF-8, "
+        "or give data=files its data.encoding"
     )
 
 

@@ -1,0 +1,56 @@
+"""The options of a run beside its data, model and trainer; refused before any data is read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from recsys_lightning.errors import InputError, check_range
+from recsys_lightning.metrics.names import METRICS, MetricName, check_cutoffs
+from recsys_lightning.starts import InitFrom
+
+RESUME = "last"  # as ckpt_path: resume the interrupted run in this folder
+LARGEST_SEED = 2**32 - 1  # of numpy's global generator
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is neither data, model nor trainer; the keys are those of `conf/config.yaml`.
+
+    Raises:
+        InputError: names the key.
+    """
+
+    seed: int
+    cutoffs: Sequence[int]  # metrics.k
+    monitor: str
+    patience: int | None  # epochs without a better one before the fit stops
+    refit: bool
+    ckpt_path: str | None
+    init_from: InitFrom
+    test_history: str
+    eval_batch_size: int
+    num_candidates: int  # recommend.candidates, the K of candidates/*.parquet
+    num_recommended: int  # recommend.k, the items a user in submission.csv
+    settings: Mapping[str, Any] = field(default_factory=dict)  # that a resumed fit must share
+
+    def __post_init__(self) -> None:
+        check_range("seed", self.seed, low=0, high=LARGEST_SEED, whole=True)
+        check_cutoffs(self.cutoffs)
+        names = [str(MetricName(name, k, "val")) for name in METRICS for k in self.cutoffs]
+        if self.monitor not in names:
+            raise InputError(f"monitor={self.monitor}: expected one of {', '.join(names)}")
+        if self.patience is not None:
+            check_range("patience", self.patience, low=1, whole=True)
+        if not isinstance(self.refit, bool):
+            raise InputError(f"refit={self.refit}: expected true or false")
+        check_range("eval_batch_size", self.eval_batch_size, low=1, whole=True)
+        if self.test_history not in ("train", "train_valid"):
+            raise InputError(f"test_history={self.test_history}: expected train or train_valid")
+        check_range("recommend.k", self.num_recommended, low=1, whole=True)
+        check_range(
+            "recommend.candidates", self.num_candidates, low=self.num_recommended, whole=True
+        )
+        if self.init_from and self.ckpt_path not in (None, RESUME):
+            raise InputError(
+                "init_from and ckpt_path: a checkpoint is not fitted; give one of them"
+            )
