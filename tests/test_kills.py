@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("KILLS", 100))  # at random moments, over all commands
 TRIALS = 4
 FIT = ("model=multi_dae", "max_epochs=3", "view.batch_size=20", "callbacks=default", "logger=csv")
-JOBS = ('"model=ease model.l2=3,5"', f'"{" ".join(FIT)}"', "model=popularity")
+JOBS = ('"model=ease model.l2=3,5"', f'"{" ".join(FIT)}"', '"model=popularity"')
 SEARCH = ("hydra/sweeper=optuna", "model=ease", "model.l2=tag(log,interval(1.0,100.0))")
 SEARCH += ("hydra/sweeper/sampler=random", f"hydra.sweeper.n_trials={TRIALS}")
 WORKERS = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2")
