@@ -81,6 +81,7 @@ def test_a_feature_that_no_item_has_any_more_is_left_out(tmp_path):
     write(tmp_path / "ratings.csv", ratings(CHAIN))
     write(tmp_path / "items.csv", "item,prize\n9,Oscar\n")
     paths = {"path": str(tmp_path / "ratings.csv"), "items": str(tmp_path / "items.csv")}
+    paths["feature_columns"] = ["prize"]
     assert list(Files(**paths).load().features) == ["prize"]
     assert Files(**paths, min_item_interactions=2).load().features == {}
 

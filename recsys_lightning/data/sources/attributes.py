@@ -1,8 +1,11 @@
 """What is known of the items: titles, and multi-valued features from (item, value) pairs."""
 
+import json
 import logging
 import re
+from ast import literal_eval
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,13 +80,26 @@ class Attributes:
             log.debug("%d rows name items that nobody interacted with", unknown)
 
 
-def split_values(pairs: Pairs) -> list[tuple[str, str]]:
-    """One pair a value, from values that stand between `|`.
+def split_values(pairs: Pairs, separator: str = "|") -> list[tuple[str, str]]:
+    """One pair a value, of cells with several: a list of JSON or Python, or text between `|`.
 
-    >>> split_values([("1", "Drama|Crime"), ("2", "")])
-    [('1', 'Drama'), ('1', 'Crime'), ('2', '')]
+    Of a list of objects, as TMDB's tables have it, the values are their names.
+
+    >>> split_values([("1", "Drama|Crime"), ("2", "['Drama']"), ("3", "")])
+    [('1', 'Drama'), ('1', 'Crime'), ('2', 'Drama'), ('3', '')]
     """
-    return [(item, value.strip()) for item, values in pairs for value in values.split("|")]
+    return [(item, value) for item, cell in pairs for value in _values(cell.strip(), separator)]
+
+
+def _values(cell: str, separator: str) -> list[str]:
+    if cell.startswith("[") and cell.endswith("]"):
+        for parse in (json.loads, literal_eval):
+            with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+                parsed = parse(cell)
+                names = [one.get("name") if isinstance(one, dict) else one for one in parsed]
+                if all(isinstance(name, str | int | float) for name in names):
+                    return [str(name).strip() for name in names]
+    return [value.strip() for value in cell.split(separator)]
 
 
 def title_year(title: str) -> str | None:

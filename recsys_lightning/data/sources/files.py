@@ -56,9 +56,11 @@ class Files(Source):
         min_item_interactions: items with fewer leave (k-core); 0: none.
         items: a table of the items, one row or several an item; None: nothing is known of them.
         items_item_column: item ids in `items`; None: as `item_column`.
-        title_column: in `items`; "auto": `title`, where there is one; None: no titles.
-        feature_columns: in `items`, values between `|` or in separate rows; "auto": all the
-            others; None: no features.
+        title_column: in `items`; "auto": `title` or `Title`, where there is one; None: no titles.
+        feature_columns: in `items`, one value a row or several, see `feature_separator`; "auto":
+            all others with a name, but those in which no two items share a value; None: no
+            features.
+        feature_separator: between the values of a cell that is no list; None: `|`.
         submission_template: its `user_column` fixes the users to recommend to, and their order.
         separator: between two values of a text file, of all files; None: by their names.
         columns: the names of the columns of interactions without a header line.
@@ -82,6 +84,7 @@ class Files(Source):
         items_item_column: str | None = None,
         title_column: str | None = "auto",
         feature_columns: str | Sequence[str] | None = "auto",
+        feature_separator: str | None = None,
         submission_template: str | None = None,
         separator: str | None = None,
         columns: Sequence[str] | None = None,
@@ -108,11 +111,15 @@ class Files(Source):
             if feature_columns == "auto"
             else [str(column) for column in feature_columns or ()]
         )
+        self.feature_separator = _text(feature_separator)
+        if self.feature_separator == "":
+            raise InputError("data.feature_separator is empty: expected text such as '|' or ','")
         self.submission_template = _text(submission_template)
 
     def _options(self) -> dict[str, Any]:
         """What came later, and is not set, is not in it: the data is what it was."""
-        later = {name: getattr(self, name) for name in ("separator", "columns", "encoding")}
+        names = ("separator", "columns", "encoding", "feature_separator")
+        later = {name: getattr(self, name) for name in names}
         unset = [name for name, value in later.items() if value is None]
         return {key: value for key, value in super()._options().items() if key not in unset}
 
@@ -262,10 +269,10 @@ class Files(Source):
         names = column_names(path, format)
         item, title = self.items_item_column, self.title_column
         if title == "auto":
-            title = "title" if "title" in names else None
+            title = next((name for name in ("title", "Title") if name in names), None)
         features = self.feature_columns
         if features == "auto":
-            features = [name for name in names if name not in (item, title)]
+            features = [name for name in names if name not in (item, title) and _has_name(name)]
         titles = [] if title is None else [title]
         keys = {
             **dict.fromkeys(features, "data.feature_columns"),
@@ -277,8 +284,35 @@ class Files(Source):
         if title is not None:
             attributes.add_titles(table.rows(item, title))
         for name in features:
-            attributes.add(name, split_values(table.rows(item, name)))
+            self._add(attributes, name, table.rows(item, name))
         return attributes, [id for (id,) in table.rows(item)]
+
+    def _add(self, attributes: Attributes, name: str, cells: Sequence[tuple[str, ...]]) -> None:
+        """A feature, unless it was not asked for and says nothing: no two items share a value."""
+        attributes.add(name, split_values(cells, self.feature_separator or "|"))
+        if name not in attributes.features:
+            return
+        matrix = attributes.features[name].matrix
+        if self.feature_columns == "auto" and matrix.sum(axis=0).max() < 2:
+            log.warning(
+                "%s of data.items is no feature: no two items share a value; "
+                "data.feature_columns=[%s] makes it one",
+                *(name, name),
+            )
+            del attributes.features[name]
+        elif self.feature_separator is None:
+            commas = sum("," in value for value in attributes.features[name].values)
+            if commas:
+                log.warning(
+                    "%d of %d values of %s in data.items hold commas; data.feature_separator=',' "
+                    "takes them apart",
+                    *(commas, matrix.shape[1], name),
+                )
+
+
+def _has_name(column: str) -> bool:
+    """Not so the index that pandas writes: it has none, or, written twice, `Unnamed: 0`."""
+    return bool(column.strip()) and not column.startswith("Unnamed: ")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def files(tmp_path):
     """A function that makes the source, with any options."""
     write(tmp_path / "ratings.csv", "user,item,time\n2,é,5\n2,b,4\n1,b,9\n")
     write(
-        tmp_path / "items.csv", "item,title,genre,odd/file\né,Ä (1999),Drama|Crime,x\nb,,Drama,\n"
+        tmp_path / "items.csv", "item,title,genre,odd/file\né,Ä (1999),Drama|Crime,x\nb,,Drama,x\n"
     )
     fixed = {"path": tmp_path / "ratings.csv", "items": tmp_path / "items.csv"}
     return lambda **options: Files(

@@ -1,5 +1,6 @@
 """The user's own files, whole and split."""
 
+import csv
 import logging
 
 import numpy as np
@@ -146,7 +147,7 @@ def test_items_one_row_a_value_or_many_values_a_row(path, tmp_path):
         tmp_path / "items.tsv",
         "item\ttitle\tgenre\tyear\nx\tX\tDrama|Crime\t1999\nx\t\tWar\t1999\nz\tZ\tFolk\t1\ny\t\t\t\n",
     )
-    loaded = Files(path, items=str(items)).load()
+    loaded = Files(path, items=str(items), feature_columns=["genre", "year"]).load()
     assert loaded.titles.tolist() == ["X", ""]
     assert values_of(loaded, "genre") == {"x": ["Crime", "Drama", "War"]}
     assert values_of(loaded, "year") == {"x": ["1999"]}
@@ -161,16 +162,55 @@ def test_items_one_row_a_value_or_many_values_a_row(path, tmp_path):
     assert list(Files(path, items=str(items), feature_columns="year").load().features) == ["year"]
 
 
+@pytest.mark.parametrize(
+    ("cell", "options"),
+    [
+        ("Crime|Drama", {}),
+        ("Crime, Drama", {"feature_separator": ","}),
+        ("['Crime', 'Drama']", {}),
+        ('["Crime", "Drama"]', {}),
+        ("[{'id': 80, 'name': 'Crime'}, {'id': 18, 'name': 'Drama'}]", {}),
+    ],
+)
+def test_several_values_of_a_cell(cell, options, path, tmp_path):
+    items = tmp_path / "items.csv"
+    with items.open("w", newline="") as file:
+        csv.writer(file).writerows([["item", "genre"], ["x", cell], ["y", "Drama"]])
+    feature = Files(path, items=str(items), **options).load().features["genre"]
+    assert feature.values.tolist() == ["Crime", "Drama"]
+
+
+def test_a_list_in_a_cell_is_not_run(path, tmp_path):
+    items = tmp_path / "items.csv"
+    cell = f"[open('{tmp_path}/run' and 'w')]"
+    items.write_text(f"item,genre\nx,{cell}\ny,{cell}\n")
+    feature = Files(path, items=str(items)).load().features["genre"]
+    assert len(feature.values) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_no_feature_is_left_out_unless_it_is_asked_for(path, tmp_path, caplog):
+    items = tmp_path / "items.csv"
+    items.write_text(',item,Title,plot,genre\n0,x,X,a boy,a\n1,y,Y,a girl,"a|b, c"\n')
+    loaded = Files(path, items=str(items)).load()
+    assert list(loaded.features) == ["genre"]
+    assert loaded.titles.tolist() == ["X", "Y"]
+    assert "plot of data.items is no feature: no two items share a value" in caplog.text
+    assert "1 of 2 values of genre in data.items hold commas" in caplog.text
+    loaded = Files(path, items=str(items), feature_columns=["plot"]).load()
+    assert loaded.features["plot"].matrix.shape == (2, 2)
+
+
 def test_items_of_parquet_with_numbers(tmp_path):
     path = write(tmp_path / "log.csv", "user,item\n1,10\n1,20\n")
     pq.write_table(
-        pa.table({"id": [20.0, 10.0], "year": [1999.0, None], "tag": [["a", "b"], ["b"]]}),
+        pa.table({"id": [20.0, 10.0], "year": [1999.0, 1999.0], "tag": [["a", "b"], ["b"]]}),
         tmp_path / "items.parquet",
     )
     source = Files(str(path), items=str(tmp_path / "items.parquet"), items_item_column="id")
     loaded = source.load()
     assert loaded.titles is None
-    assert values_of(loaded, "year") == {20: ["1999"]}
+    assert values_of(loaded, "year") == {20: ["1999"], 10: ["1999"]}
     assert values_of(loaded, "tag") == {10: ["b"], 20: ["a", "b"]}
 
 
@@ -350,7 +390,7 @@ class TestParts:
         assert "not all of the files have times" in caplog.text
 
     def test_items_and_template_belong_to_it(self, tmp_path):
-        items = str(write(tmp_path / "items.csv", "item,genre\n4,a|b\n"))
+        items = str(write(tmp_path / "items.csv", "item,genre\n4,a|b\n2,a\n"))
         template = str(write(tmp_path / "users.csv", "user\n3\n1\n"))
         loaded, _ = self.load(
             tmp_path,
@@ -359,7 +399,7 @@ class TestParts:
             items=items,
             submission_template=template,
         )
-        assert values_of(loaded, "genre") == {4: ["a", "b"]}
+        assert values_of(loaded, "genre") == {2: ["a"], 4: ["a", "b"]}
         assert loaded.submission_users.tolist() == [3, 1]
 
     def test_a_missing_file(self, tmp_path):
