@@ -5,7 +5,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -51,14 +51,26 @@ def making_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def clear_left(folder: Path, pattern: str = ".*.tmp") -> None:
+    """Delete what writers of this machine that are dead left half-written in a folder.
+
+    Args:
+        folder: where; it need not exist.
+        pattern: of the names; `**/.*.tmp` looks below it, too.
+    """
+    here = platform.node()
+    for left in folder.glob(pattern):
+        written_by = re.fullmatch(r"\..*\.(\d+)@(.*)\.\w{8}\.tmp", left.name)
+        if written_by and written_by[2] == here and not psutil.pid_exists(int(written_by[1])):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
 def _scratch(path: Path) -> Path:
     """A name beside `path`; the folder is made if missing, and rid of what dead writers left."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    here = platform.node()
-    for left in path.parent.glob(".*.tmp"):
-        written_by = re.fullmatch(r"\..*\.(\d+)@(.*)\.\w{8}\.tmp", left.name)
-        if written_by and written_by[2] == here and not psutil.pid_exists(int(written_by[1])):
-            shutil.rmtree(left, ignore_errors=True)
-            with suppress(OSError):
-                left.unlink()
-    return path.with_name(f".{path.name}.{os.getpid()}@{here}.{uuid4().hex[:8]}.tmp")
+    clear_left(path.parent)
+    writer = f"{os.getpid()}@{platform.node()}"
+    return path.with_name(f".{path.name}.{writer}.{uuid4().hex[:8]}.tmp")

@@ -21,7 +21,7 @@ from pyarrow import parquet
 from recsys_lightning.callbacks.pruning import open_storage
 from recsys_lightning.checkpoints import open_checkpoint
 from recsys_lightning.runs.folder import RunFolder
-from recsys_lightning.sweeps.jobs import results
+from recsys_lightning.sweeps.jobs import failures, results
 from tests.forked import forked_python, start_forked
 from tests.sweeps.test_sweep import SMALL
 
@@ -116,7 +116,7 @@ def found(command: Command, folder: Path) -> object:
     out = folder / "out"
     done = {run.name: result for run, result in results(out) if result.status == "done"}
     assert len(done) == len({result.job for result in done.values()}) == command.jobs
-    assert all(result.status == "done" for _, result in results(out))
+    assert not failures(out, list(results(out)))  # a killed trial is another's now
     if "hydra/sweeper=optuna" in command.arguments:
         import optuna
 

@@ -15,6 +15,7 @@ from recsys_lightning.runs.deaths import KILLED, dead_run
 from recsys_lightning.runs.folder import ENSEMBLE, RESULT, UNFINISHED, RunFolder, relative
 from recsys_lightning.runs.record import EnsembleResult, Result, RunResult, read_result
 from recsys_lightning.sweeps.locks import also_done_by, job_locks, runs_of
+from recsys_lightning.writing import clear_left
 
 STARTED = "multirun.yaml"  # written by a sweep at every start
 RUNNING = ".running"  # folder of a file for each job at work, or whose process died
@@ -82,6 +83,7 @@ def begin(folder: Path) -> None:
     """What a start of a sweep does once, so that none of its jobs has to look at all the others."""
     for run, result in dead_runs(folder):
         print(f"in an earlier start: {run}: {result.error}", file=sys.stderr)
+        clear_left(run, "**/.*.tmp")
     shutil.rmtree(folder / RUNNING, ignore_errors=True)
     forget_kept(folder)
     name_runs(folder)
