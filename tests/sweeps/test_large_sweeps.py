@@ -58,7 +58,7 @@ def runs_of(folder, *models):
     """A sweep in which whatever comes first is the best."""
     split = make_split()
     for number, model in enumerate(models):
-        choices = {"data": "made up", "holdout": "random", "model": model}
+        choices = {"data": "made_up", "holdout": "random", "model": model}
         run = folder / f"{number}_{model}"
         write_run(run, split, 1 / (1 + number), seed=number, choices=choices)
     (folder / "multirun.yaml").touch()
