@@ -251,7 +251,7 @@ def _refit(cfg: DictConfig, folder: Path, result: RunResult) -> None:
         result = replace(
             result,
             submission=found["submission"],
-            seconds={**result.seconds, **clock.seconds},
+            seconds={**result.seconds, **{of: clock.seconds[of] for of in ("refit", "recommend")}},
             peak_rss_mb=max(result.peak_rss_mb or 0, peak_rss_mb()),
             finished=_now(),
         )

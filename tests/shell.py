@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import os
 import re
 import shlex
 import subprocess
@@ -80,8 +81,10 @@ def check(command):
 
 def expanded(words):
     """The commands of a target of the Makefile, as if .venv were up to date."""
-    dry = ["make", "-n", "-o", ".venv/installed", *words[1:]]
-    done = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=False)
+    dry = ["make", "--no-print-directory", "-n", "-o", ".venv/installed", *words[1:]]
+    # `make test` hands its own flags down, so that this one would say that it is the second
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(dry, cwd=ROOT, env=mine, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return commands_of(done.stdout)
 

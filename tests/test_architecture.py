@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "models": {"errors", "data", "functional", "memory", "nn", "recommender", "families"},
     "runs": {"errors", "writing", "data", "metrics", "runs"},
     "sweeps": {
-        *("errors", "instantiate", "session", "runs", "sweeps"),
+        *("errors", "instantiate", "session", "runs", "sweeps", "writing"),
         *("ensemble", "reports", "tracking"),  # the end of a sweep
     },
     "tracking": {"errors", "interruption", "metrics", "runs", "sweeps", "tracking"},
