@@ -23,7 +23,7 @@ run: install ## Recommend real movies: python run.py with its defaults (ARGS="mo
 	$(BIN)/python run.py $(ARGS)
 
 test: install ## All fast tests
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
 
 test-slow: install ## Statistical checks
 	$(BIN)/python -m pytest -m slow

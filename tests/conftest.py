@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from recsys_lightning.data.interactions import Feature, Interactions
 from recsys_lightning.errors import Interrupted
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores: threads only wait
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores: more threads only wait
 # numba and torch share OpenMP: a parallel kernel of numba's sets how many threads torch has, too
 os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 
