@@ -17,7 +17,7 @@ def check_flags(arguments: Sequence[str]) -> None:
     """Refuse `--key=value`, which Hydra would answer with all the flags that it has.
 
     Raises:
-        InputError: a flag that is none of Hydra's.
+        InputError: a flag that Hydra does not have.
     """
     flags = get_args_parser().parse_known_args(list(arguments))[1]
     if flags:

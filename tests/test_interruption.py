@@ -110,7 +110,7 @@ def test_a_signal_ends_a_run_at_any_stage(stage, number, where, kept, tmp_path):
     assert not (folder / "submission.csv").exists()
 
 
-# where each stage of a gradient model's run is struck, and the name under which it is told
+# where each stage of a gradient model's run is struck, and what it is called in messages
 STAGES = {
     "load": ("load", "recsys_lightning.data.sources.base", "Source", "load"),
     "split": ("split", "recsys_lightning.data.split", "Split", "write"),
@@ -129,7 +129,7 @@ FIT = ("model=multi_dae", "max_epochs=2", "view.batch_size=100", "refit=true", "
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("stage", STAGES)
 def test_each_signal_at_each_stage_and_the_hint_that_follows(stage, number, multirun, tmp_path):
-    told, module, place, name = STAGES[stage]
+    called, module, place, name = STAGES[stage]
     folder = tmp_path / "out"
     where = {"module": module, "place": place, "name": name}
     done = strike(*FIT, folder=folder, multirun=multirun, number=int(number), **where)
@@ -137,7 +137,7 @@ def test_each_signal_at_each_stage_and_the_hint_that_follows(stage, number, mult
     result = json.loads((run / "result.json").read_text())
     assert done.returncode == 128 + number
     assert result["status"] == "failed"
-    assert result["error"].startswith(f"interrupted by {number.name} during {told}: ")
+    assert result["error"].startswith(f"interrupted by {number.name} during {called}: ")
     assert result["error"].partition(": ")[0] in done.stderr
     assert not (run / "submission.csv").exists()
     assert not list(tmp_path.rglob(".*.tmp"))

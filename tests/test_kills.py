@@ -1,7 +1,8 @@
-"""kill -9 at random moments and inside every write; then the same command again.
+"""kill -9 at random moments and inside every write, or a file cut; then the same command again.
 
 Nothing may be lost, nothing done twice, no half file stand under its name, and after the next start
-no temporary file. `python -m pytest tests/test_kills.py -s` prints the counts.
+no temporary file; a file that was cut is made again or named. `python -m pytest
+tests/test_kills.py -s` prints the counts.
 """
 
 import csv
@@ -220,3 +221,75 @@ def test_kills_inside_each_write(reference, ready, tmp_path, capsys):
     assert number
     with capsys.disabled():
         print(f"\n{name}: killed inside each of {number} writes")
+
+
+def interrupted_run(folder):
+    """A run that was killed when it could be resumed."""
+    job = start_forked(*COMMANDS["run"].start(folder))
+    end = time.monotonic() + 120
+    while not RunFolder(folder / "out").last.exists():
+        assert job.is_alive(), "it ended before"
+        assert time.monotonic() < end, "too late"
+        time.sleep(0.001)
+    os.killpg(job.pid, signal.SIGKILL)
+    job.join()
+
+
+def finished(name):
+    def make(folder):
+        done = forked_python(*COMMANDS[name].start(folder))
+        assert done.returncode == 0, done.stderr
+
+    return make
+
+
+STARTS = {
+    "run": interrupted_run,
+    "sweep and ensemble": finished("sweep and ensemble"),
+    "search": finished("search"),
+    "ensemble": finished("ensemble"),
+    "report": finished("report"),
+}
+# what nobody reads: logs and pages; what Python itself makes
+IGNORED = (".log", ".png", ".html", ".md", ".tex", ".pyc")
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_file_that_was_cut_is_made_again_or_named(name, ready, tmp_path, capsys):
+    command = COMMANDS[name]
+    made = copy(ready, tmp_path / "made")
+    expected = found(command, made) if name == "report" else None
+    STARTS[name](made)
+    if name != "run":
+        expected = found(command, made)
+    else:
+        whole = copy(made, tmp_path / "whole")
+        finished(name)(whole)
+        expected = found(command, whole)
+    files = [
+        path.relative_to(made)
+        for path in sorted(made.rglob("*"))
+        if path.is_file() and path.stat().st_size and path.suffix not in IGNORED
+    ]
+    ends = Counter()
+    wrong = []
+    for file in files:
+        for tenth in range(10):
+            folder = copy(made, tmp_path / "cut")
+            os.truncate(folder / file, os.path.getsize(folder / file) * tenth // 10)
+            done = forked_python(*command.start(folder))
+            try:
+                if done.returncode:
+                    assert done.returncode in (1, 2), done.returncode
+                    assert "Traceback" not in done.stderr
+                    assert file.name in done.stderr
+                    ends["named"] += 1
+                else:
+                    assert found(command, folder) == expected
+                    ends["as if it were whole"] += 1
+            except (AssertionError, ValueError, OSError) as error:
+                wrong.append(f"{file} at {tenth}/10: {error!r}"[:300] + done.stderr[-500:])
+            shutil.rmtree(folder)
+    with capsys.disabled():
+        print(f"\n{name}: {len(files)} files, each cut at ten places: {dict(ends)}")
+    assert not wrong, "\n".join(wrong)

@@ -58,6 +58,35 @@ class Attributes:
         )
         self.features[name] = Feature(np.array(values, dtype=np.str_), matrix)
 
+    def add_cells(self, name: str, cells: Pairs, separator: str | None, *, asked: bool) -> None:
+        """A feature of cells with several values, see `split_values`.
+
+        Args:
+            name: of the feature, and of its column in data.items.
+            cells: one an item and row.
+            separator: between the values of a cell that is no list; None: `|`.
+            asked: whether it was asked for; else one in which no two items share a value is left
+                out, as it says nothing.
+        """
+        self.add(name, split_values(cells, separator or "|"))
+        if name not in self.features:
+            return
+        feature = self.features[name]
+        commas = sum("," in value for value in feature.values)
+        if not asked and feature.matrix.sum(axis=0).max() < 2:
+            log.warning(
+                "%s of data.items is no feature: no two items share a value; "
+                "data.feature_columns=[%s] makes it one",
+                *(name, name),
+            )
+            del self.features[name]
+        elif separator is None and commas:
+            log.warning(
+                "%d of %d values of %s in data.items hold commas; data.feature_separator=',' takes "
+                "them apart",
+                *(commas, len(feature.values), name),
+            )
+
     def add_years(self, pairs: Pairs = ()) -> None:
         """The feature `year`: the pairs, and for items without one the `(yyyy)` ending a title."""
         years = dict(self._known(pairs))
@@ -100,6 +129,11 @@ def _values(cell: str, separator: str) -> list[str]:
                 if all(isinstance(name, str | int | float) for name in names):
                     return [str(name).strip() for name in names]
     return [value.strip() for value in cell.split(separator)]
+
+
+def has_name(column: str) -> bool:
+    """Not so the index that pandas writes: it has none, or, written twice, `Unnamed: 0`."""
+    return bool(column.strip()) and not column.startswith("Unnamed: ")
 
 
 def title_year(title: str) -> str | None:

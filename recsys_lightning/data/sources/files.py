@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.joins import Join, join
-from recsys_lightning.data.sources.attributes import Attributes, split_values
+from recsys_lightning.data.sources.attributes import Attributes, has_name
 from recsys_lightning.data.sources.base import Source
 from recsys_lightning.data.sources.cache import Stored
 from recsys_lightning.data.sources.encoding import Ids, at_least, concatenate, encode
@@ -272,7 +272,7 @@ class Files(Source):
             title = next((name for name in ("title", "Title") if name in names), None)
         features = self.feature_columns
         if features == "auto":
-            features = [name for name in names if name not in (item, title) and _has_name(name)]
+            features = [name for name in names if name not in (item, title) and has_name(name)]
         titles = [] if title is None else [title]
         keys = {
             **dict.fromkeys(features, "data.feature_columns"),
@@ -284,35 +284,11 @@ class Files(Source):
         if title is not None:
             attributes.add_titles(table.rows(item, title))
         for name in features:
-            self._add(attributes, name, table.rows(item, name))
-        return attributes, [id for (id,) in table.rows(item)]
-
-    def _add(self, attributes: Attributes, name: str, cells: Sequence[tuple[str, ...]]) -> None:
-        """A feature, unless it was not asked for and says nothing: no two items share a value."""
-        attributes.add(name, split_values(cells, self.feature_separator or "|"))
-        if name not in attributes.features:
-            return
-        matrix = attributes.features[name].matrix
-        if self.feature_columns == "auto" and matrix.sum(axis=0).max() < 2:
-            log.warning(
-                "%s of data.items is no feature: no two items share a value; "
-                "data.feature_columns=[%s] makes it one",
-                *(name, name),
+            cells = table.rows(item, name)
+            attributes.add_cells(
+                name, cells, self.feature_separator, asked=self.feature_columns != "auto"
             )
-            del attributes.features[name]
-        elif self.feature_separator is None:
-            commas = sum("," in value for value in attributes.features[name].values)
-            if commas:
-                log.warning(
-                    "%d of %d values of %s in data.items hold commas; data.feature_separator=',' "
-                    "takes them apart",
-                    *(commas, matrix.shape[1], name),
-                )
-
-
-def _has_name(column: str) -> bool:
-    """Not so the index that pandas writes: it has none, or, written twice, `Unnamed: 0`."""
-    return bool(column.strip()) and not column.startswith("Unnamed: ")
+        return attributes, [id for (id,) in table.rows(item)]
 
 
 @dataclass(frozen=True)
