@@ -163,9 +163,10 @@ class OptunaSweeper(Sweeper):
         failed = []
         for run, result in runs:
             job = result.config["sweep"]
-            if job.get("study") != self.study_name or not result.config.get("refit"):
+            if job.get("study") != self.study_name or result.status != "done":
                 continue
-            if RunFolder(run).best.exists() and "refit" not in result.seconds:
+            is_due = result.config.get("refit") and "refit" not in result.seconds
+            if is_due and RunFolder(run).best.exists():
                 log.info("fitting %s again on everything", run.name)
                 overrides = [*self._job(fixed, trials[job["trial"]]), "sweep.refit=true"]
                 try:

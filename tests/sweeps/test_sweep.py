@@ -300,6 +300,18 @@ def test_a_refit_that_fails_leaves_the_trials_as_they_were_and_is_said(tmp_path)
     assert (tmp_path / "sweep/report.md").exists()
 
 
+def test_a_run_that_failed_after_its_fit_is_not_fitted_again(tmp_path):
+    """It has a best epoch, but is no trial that counts."""
+    options = (*SPACE, "hydra.sweeper.n_trials=1")
+    sweep(tmp_path, *options)
+    [(run, result)] = results(tmp_path / "sweep")
+    failed = replace(result, status="failed", error="x", config={**result.config, "refit": True})
+    failed.write(RunFolder(run).result)
+    sweep(tmp_path, *options, code=1)
+    assert list(results(tmp_path / "sweep")) == [(run, failed)]
+    assert not RunFolder(run).final.exists()
+
+
 def run_alone(tmp_path, *overrides):
     """The result of a job by itself."""
     given = arguments(tmp_path, *overrides)
