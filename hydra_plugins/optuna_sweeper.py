@@ -22,6 +22,8 @@ from hydra.core.override_parser.types import (
     ChoiceSweep,
     IntervalSweep,
     Override,
+    Quote,
+    QuotedString,
     RangeSweep,
 )
 from hydra.core.plugins import Plugins
@@ -149,7 +151,8 @@ class OptunaSweeper(Sweeper):
     def _job(self, fixed: dict[str, str], trial: Any) -> list[str]:
         """The overrides of a trial's job."""
         options = [f"{key}={value}" for key, value in (fixed | trial.params).items()]
-        return [*options, f"sweep.trial={trial.number}", f"sweep.study='{self.study_name}'"]
+        study = QuotedString(str(self.study_name), Quote.single).with_quotes()
+        return [*options, f"sweep.trial={trial.number}", f"sweep.study={study}"]
 
     def _refit_best(self, study: Any, folder: Path, fixed: dict[str, str]) -> None:
         """Fit again on everything, for the final lists, those whose lists the sweep keeps.
@@ -244,7 +247,10 @@ class OptunaSweeper(Sweeper):
         pruner = instantiate(self.pruner) if self.pruner else optuna.pruners.NopPruner()
         options = {"study_name": self.study_name, "pruner": pruner}
         try:
-            options["storage"] = optuna.storages.get_storage(open_storage(name))
+            try:
+                options["storage"] = optuna.storages.get_storage(open_storage(name))
+            except (KeyError, TypeError) as error:  # a line is no record of Optuna's
+                raise ValueError("is no journal of Optuna; name another, or remove it") from error
             try:
                 study = optuna.load_study(**options)
             except KeyError:

@@ -17,7 +17,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError, check_range
@@ -36,6 +35,7 @@ from recsys_lightning.runs.examples import examples_of, positions_of
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.meter import Stopwatch
 from recsys_lightning.runs.parameters import flat, is_neutral
+from recsys_lightning.runs.terminal import Terminal
 from recsys_lightning.starts import digests
 from recsys_lightning.tracking import base as tracking
 
@@ -80,7 +80,7 @@ def run(
     Returns:
         What a `RunResult` says of it; nothing in any but the first of several processes.
     """
-    console = Console(quiet=int(os.environ.get("LOCAL_RANK", 0)) > 0)
+    console = Terminal(quiet=int(os.environ.get("LOCAL_RANK", 0)) > 0)
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise InputError(f"{missing[0]}=???: a value is missing; give it on the command line")
     if cfg.jobs is not None:
@@ -155,7 +155,7 @@ def run(
         console.print(f"{folder.name}: {ended}", soft_wrap=True)
         return found
     for what, file in outcome.checkpoints.items():
-        console.print(f"{what} from {file}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{what} from {file}", highlight=False, soft_wrap=True)
     summarise(
         console,
         metrics=outcome.metrics,

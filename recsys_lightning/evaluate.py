@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-
 from recsys_lightning.errors import BAD_INPUT, InputError, Interrupted
 from recsys_lightning.interruption import signals_raise
 from recsys_lightning.metrics.names import FILES
+from recsys_lightning.runs.terminal import Terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps(asdict(found), indent=2))
     else:
-        show(Console(), found)
+        show(Terminal(), found)
     return 0
 
 

@@ -9,12 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from recsys_lightning.errors import BAD_INPUT, InputError, Interrupted
 from recsys_lightning.interruption import signals_raise
 from recsys_lightning.reports.rendering import print_report
 from recsys_lightning.reports.writing import write_report
+from recsys_lightning.runs.terminal import Terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as interruption:
         print(f"error: {interruption}: the same command starts again", file=sys.stderr)
         return interruption.code
-    print_report(Console(), report, out)
+    print_report(Terminal(), report, out)
     return 0
 
 

@@ -58,9 +58,9 @@ MAY_IMPORT = {
         *("errors", "instantiate", "interruption", "processes", "session", "runs", "sweeps"),
         *("tracking", "assembly", "starts", "metrics", "mistakes"),
     },
-    "report": {"errors", "interruption", "reports"},
+    "report": {"errors", "interruption", "reports", "runs"},
     "submission": {"errors", "data", "runs"},
-    "evaluate": {"errors", "interruption", "metrics", "reports"},
+    "evaluate": {"errors", "interruption", "metrics", "reports", "runs"},
 }
 
 MAY_USE_HYDRA = {

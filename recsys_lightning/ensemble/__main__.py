@@ -5,8 +5,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from recsys_lightning.ensemble.bag import Bag
 from recsys_lightning.ensemble.build import Ensemble
 from recsys_lightning.ensemble.fusion import RULES
@@ -17,6 +15,7 @@ from recsys_lightning.ensemble.search import SEARCHES
 from recsys_lightning.ensemble.show import show
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError, Interrupted
 from recsys_lightning.interruption import signals_raise
+from recsys_lightning.runs.terminal import Terminal
 
 OF_A_BAG = ("fusion", "depth", "k0")
 
@@ -100,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as interruption:
         print(f"error: {interruption}: the same command starts again", file=sys.stderr)
         return interruption.code
-    show(Console(), result, out)
+    show(Terminal(), result, out)
     return FAILED if result.left_out else 0
 
 

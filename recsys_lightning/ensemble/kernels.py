@@ -1,11 +1,13 @@
 """Numba kernels behind `fusion`, which states what they compute."""
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
+from recsys_lightning.functional.kernels import kernel
 
-@njit(parallel=True, cache=True)
+
+@kernel(parallel=True)
 def union_sizes(lists: NDArray[np.int32], num_items: int) -> NDArray[np.int64]:
     """(U,) distinct items in the lists (M, U, K) of a user; -1: no item."""
     num_members, num_users, length = lists.shape
@@ -23,7 +25,7 @@ def union_sizes(lists: NDArray[np.int32], num_items: int) -> NDArray[np.int64]:
     return sizes
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def fill_union(
     lists: NDArray[np.int32],
     tie_rank: NDArray[np.int32],
@@ -69,7 +71,7 @@ def fill_union(
                     ranks[member, entry_of[item]] = place + 1
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def look_up(
     table: NDArray[np.float32], ranks: NDArray[np.int16], values: NDArray[np.float32]
 ) -> None:
@@ -79,7 +81,7 @@ def look_up(
             values[member, i] = table[ranks[member, i]]
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def mark(
     starts: NDArray[np.int64],
     items: NDArray[np.int32],
@@ -98,7 +100,7 @@ def mark(
     return marked
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def contenders(
     starts: NDArray[np.int64],
     contributions: NDArray[np.float32],
@@ -150,7 +152,7 @@ def contenders(
     return kept
 
 
-@njit(cache=True)
+@kernel()
 def _add_up(
     contributions: NDArray[np.float32],
     weights: NDArray[np.float32],
@@ -169,7 +171,7 @@ def _add_up(
                 scores[i] += weight * row[i]
 
 
-@njit(cache=True)
+@kernel()
 def _count_lists(
     ranks: NDArray[np.int16],
     weights: NDArray[np.float32],
@@ -187,7 +189,7 @@ def _count_lists(
                 counts[i] += there[i] > 0
 
 
-@njit(cache=True)
+@kernel()
 def _select(
     scores: NDArray[np.float32],
     size: int,
@@ -211,7 +213,7 @@ def _select(
             best[place], chosen[place] = score, i
 
 
-@njit(cache=True, fastmath={"reassoc"})
+@kernel(fastmath={"reassoc"})
 def _before(scores: NDArray[np.float32], size: int, target: int, k: int) -> int:
     """How many of the first `size` scores stand before one of them; exact below k.
 
@@ -227,7 +229,7 @@ def _before(scores: NDArray[np.float32], size: int, target: int, k: int) -> int:
     return int(before)
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def sum_values(
     users: NDArray[np.int64],
     starts: NDArray[np.int64],
@@ -277,7 +279,7 @@ def sum_values(
     return values
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def sum_lists(
     starts: NDArray[np.int64],
     items: NDArray[np.int32],

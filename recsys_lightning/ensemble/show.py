@@ -42,7 +42,6 @@ def show(console: Console, result: EnsembleResult, out: Path) -> None:
         console.print(
             f"left out: {out / run['folder']}: {run['reason']}",
             style="yellow",
-            markup=False,
             soft_wrap=True,
         )
     (_show_chosen if result.draws is None else _show_draws)(console, result)

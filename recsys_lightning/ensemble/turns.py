@@ -1,11 +1,13 @@
 """Numba kernels behind `fusion.quota` and `fusion.Interleave`: lists that give items in turn."""
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
+from recsys_lightning.functional.kernels import kernel
 
-@njit(cache=True)
+
+@kernel()
 def _whose_turn(
     weights: NDArray[np.float32], goes_on: NDArray[np.bool_], credit: NDArray[np.float64]
 ) -> int:
@@ -25,7 +27,7 @@ def _whose_turn(
     return chosen
 
 
-@njit(cache=True)
+@kernel()
 def _turns(weights: NDArray[np.float32], length: int) -> NDArray[np.int64]:
     """(length,) which member gives an item at each turn, as long as all lists go on."""
     turns = np.empty(length, np.int64)
@@ -35,7 +37,7 @@ def _turns(weights: NDArray[np.float32], length: int) -> NDArray[np.int64]:
     return turns
 
 
-@njit(cache=True)
+@kernel()
 def _next(items: NDArray[np.int32], place: int, taken: NDArray[np.bool_]) -> int:
     """The first place from `place` on of an item that is not taken; the length if there is none."""
     while place < len(items) and items[place] >= 0 and taken[items[place]]:
@@ -43,7 +45,7 @@ def _next(items: NDArray[np.int32], place: int, taken: NDArray[np.bool_]) -> int
     return place if place < len(items) and items[place] >= 0 else len(items)
 
 
-@njit(cache=True)
+@kernel()
 def _shared(
     lists: NDArray[np.int32],
     user: int,
@@ -91,7 +93,7 @@ def _shared(
     return size
 
 
-@njit(cache=True)
+@kernel()
 def _interleave(
     lists: NDArray[np.int32],
     user: int,
@@ -133,7 +135,7 @@ def _interleave(
         taken[out[i]] = False
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def interleave_values(
     users: NDArray[np.int64],
     lists: NDArray[np.int32],
@@ -170,7 +172,7 @@ def interleave_values(
     return values
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def interleave_lists(
     lists: NDArray[np.int32],
     head: int,

@@ -53,7 +53,7 @@ def print_report(console: Console, report: Report, folder: Path) -> None:
         said = str(page)
     else:
         said = f"{page.with_suffix('.md')}; {PAGE} needs plotly: pip install -e '.[html]'"
-    console.print(said, highlight=False, soft_wrap=True, markup=False)
+    console.print(said, highlight=False, soft_wrap=True)
 
 
 def _print_table(console: Console, shown: pd.DataFrame) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from recsys_lightning.data.holdout import Split
 from recsys_lightning.metrics.names import MetricName
@@ -16,12 +17,13 @@ def describe(console: Console, title: str, split: Split) -> None:
     """A line on the data, its k-core, the holdout, and each pair of files joined by ids."""
     x = split.interactions
     console.print(
-        f"[bold]{title}[/]: {x.num_users:,} users x {x.num_items:,} items, "
-        f"{x.num_interactions:,} interactions",
+        Text(title, "bold"),
+        f": {x.num_users:,} users x {x.num_items:,} items, {x.num_interactions:,} interactions",
+        sep="",
         soft_wrap=True,
     )
     if x.core is not None:
-        console.print(str(x.core), markup=False, highlight=False, soft_wrap=True)
+        console.print(str(x.core), highlight=False, soft_wrap=True)
     parts = f"{split.train.num_interactions:,} to train on"
     for name, part in (("valid", split.valid), ("test", split.test)):
         if part.num_interactions:
@@ -32,7 +34,7 @@ def describe(console: Console, title: str, split: Split) -> None:
     console.print(parts, soft_wrap=True)
     for join in x.joins:
         style = "bold yellow" if join.is_low else None
-        console.print(str(join), style=style, markup=False, highlight=False, soft_wrap=True)
+        console.print(str(join), style=style, highlight=False, soft_wrap=True)
 
 
 def summarise(
@@ -61,9 +63,8 @@ def summarise(
     for example in examples:
         console.print(_lists_table(example))
     stages = "  ".join(f"{stage} {value:.1f}" for stage, value in seconds.items())
-    console.print(
-        f"[bold]seconds[/]  {stages}  [bold]total {sum(seconds.values()):.1f}[/]", soft_wrap=True
-    )
+    total = Text(f"total {sum(seconds.values()):.1f}", "bold")
+    console.print(Text("seconds", "bold"), stages, total, sep="  ", soft_wrap=True)
     for file in files:
         console.print(str(file), highlight=False, soft_wrap=True)
 

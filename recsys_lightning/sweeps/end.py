@@ -7,11 +7,11 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
-from rich.console import Console
 
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError
 from recsys_lightning.instantiate import make
 from recsys_lightning.runs.secrets import hide
+from recsys_lightning.runs.terminal import Terminal
 from recsys_lightning.session import session
 from recsys_lightning.sweeps.jobs import Runs, begin, failures, splits
 from recsys_lightning.sweeps.keep import settle
@@ -92,7 +92,7 @@ def _fuse(folder: Path, options: DictConfig, runs: Runs) -> int:
         log.exception("the ensemble failed")
         print(f"error: no ensemble: {type(error).__name__}: {error}", file=sys.stderr)
         return FAILED
-    show(Console(), result, folder)
+    show(Terminal(), result, folder)
     log_ensemble(folder, result, runs)
     return 0
 
@@ -103,7 +103,7 @@ def _report(folder: Path, runs: Runs) -> int:
     from recsys_lightning.reports.writing import write_report
 
     try:
-        print_report(Console(), write_report(folder, [folder], runs), folder)
+        print_report(Terminal(), write_report(folder, [folder], runs), folder)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED

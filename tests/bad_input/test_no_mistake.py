@@ -17,6 +17,20 @@ def test_a_user_with_one_interaction_is_no_mistake(tmp_path):
     assert sum(line.startswith("777,") for line in lines) == 10
 
 
+def test_ids_and_titles_that_look_like_markup(tmp_path):
+    (tmp_path / "ratings.csv").write_text(HISTORIES.replace("\n1", "\n[/b]1"))
+    (tmp_path / "items.csv").write_text(
+        "item,title\n" + "".join(f"{n},[rec] {n} [/x]\n" for n in range(60))
+    )
+    done = run(
+        *ratings(tmp_path),
+        *("model=popularity", f"data.items={tmp_path}/items.csv", "recommend.users=['[/b]1']"),
+        folder=tmp_path / "run",
+    )
+    assert "user [/b]1" in done.out
+    assert done.out.count("[rec]") == done.out.count("[/x]") == 10 + 5
+
+
 def test_a_template_with_unknown_users_is_served_the_popular_items(tmp_path):
     (tmp_path / "ratings.csv").write_text(HISTORIES)
     (tmp_path / "template.csv").write_text("user,item\n5,0\n888,0\n")

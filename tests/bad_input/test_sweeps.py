@@ -68,6 +68,11 @@ CASES = {
         "sweep/study.journal",
         {"sweep/study.journal": "{}\nnonsense\n{}\n"},
     ),
+    "another file for a journal": Case(
+        f"{OPTUNA} hydra.sweeper.storage=log.jsonl 'model.l2=interval(1,9)'",
+        "log.jsonl: is no journal of Optuna",
+        {"log.jsonl": '{"user": 1}\n'},
+    ),
     "an unknown fusion": Case(
         f"{POP},ease ensemble=rank ensemble.fusion=votes",
         "ensemble.fusion=votes: expected one of rank",

@@ -4,12 +4,13 @@ import io
 from dataclasses import replace
 
 import numpy as np
-from rich.console import Console
 
 from recsys_lightning.data.core import Core, Size
 from recsys_lightning.data.holdout import NoHoldout
 from recsys_lightning.data.joins import join
-from recsys_lightning.runs.console import describe
+from recsys_lightning.runs.console import describe, summarise
+from recsys_lightning.runs.examples import Example
+from recsys_lightning.runs.terminal import Terminal
 from tests.conftest import make_interactions
 
 
@@ -17,7 +18,7 @@ def test_every_join_of_two_files_is_shown():
     x = make_interactions([[0, 1], [2]], 3)
     found = join("items", "the interactions", ["1", "2", "[b]"], "data.items", ["1", "2"])
     low = join("users", "holdout.test", ["1"], "holdout.train", ["2"])
-    console = Console(file=io.StringIO(), width=40)
+    console = Terminal(file=io.StringIO(), width=40)
     describe(console, "files", NoHoldout().split(replace(x, joins=(found, low))))
     lines = console.file.getvalue().splitlines()
     assert lines[2:] == [
@@ -29,13 +30,32 @@ def test_every_join_of_two_files_is_shown():
 
 def test_the_counts_of_a_k_core_are_shown():
     core = Core(5, 0, Size(1000, 20, 30), Size(900, 10, 30), 1)
-    console = Console(file=io.StringIO(), width=40)
+    console = Terminal(file=io.StringIO(), width=40)
     x = replace(make_interactions([[0, 1], [2]], 3), core=core)
     describe(console, "files", NoHoldout().split(x))
     assert console.file.getvalue().splitlines()[1] == (
         "k-core (at least 5 interactions a user, 0 an item): 900 of 1,000 interactions, "
         "10 of 20 users, 30 of 30 items stay (rounds: 1)"
     )
+
+
+def test_what_is_not_ours_is_shown_as_it_stands(tmp_path):
+    names = ["[/b] Alien", "[rec] :star:", "[bold]x"]
+    console = Terminal(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
+    summarise(
+        console,
+        metrics={},
+        standard_errors={},
+        headline="val/recall@10",
+        examples=[Example("[/u]", 3, names, ["\x1b[2Jcleared\r\x9b1A", "", ""])],
+        seconds={},
+        files=[tmp_path / "[/red]"],
+    )
+    shown = console.file.getvalue()
+    for text in (*names, "user [/u]", "[2Jcleared1A", f"{tmp_path}/[/red]"):
+        assert text in shown
+    assert "\x1b[2J" not in shown
+    assert not set("\r\x9b") & set(shown)
 
 
 def test_joins_stay_with_a_part_of_the_data():

@@ -8,6 +8,8 @@ import optuna
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
@@ -38,7 +40,8 @@ class Launcher:
 
     def _run(self, number, overrides):
         value = self.job(number)
-        [study] = [o.split("'")[1] for o in overrides if o.startswith("sweep.study=")]
+        given = OverridesParser.create().parse_overrides(overrides)
+        [study] = [str(o.value()) for o in given if o.key_or_group == "sweep.study"]
         result = {
             "status": "failed" if value is None else "done",
             "metrics": {} if value is None else {MONITOR: value},
@@ -54,14 +57,15 @@ class Launcher:
 class Search:
     """Runs of the sweeper in one folder."""
 
-    def __init__(self, path):
-        self.folder, self.ratings, self.cache = path / "sweep", path / "ratings.csv", path / "cache"
+    def __init__(self, path, name="sweep"):
+        self.folder, self.ratings, self.cache = path / name, path / "ratings.csv", path / "cache"
         write_ratings(self.ratings, length=45)
         self.launched = []
 
     def __call__(self, *overrides, job=lambda number: number / 100):
         given = ["data=files", f"data.path={self.ratings}", f"data.cache_dir={self.cache}"]
-        given += [f"hydra.sweep.dir={self.folder}", "hydra.mode=MULTIRUN", *overrides]
+        folder = QuotedString(str(self.folder), Quote.single).with_quotes()
+        given += [f"hydra.sweep.dir={folder}", "hydra.mode=MULTIRUN", *overrides]
         with initialize_config_dir(str(CONF), version_base="1.3"):
             hydra = GlobalHydra.instance().hydra
             config = hydra.compose_config(
@@ -136,6 +140,12 @@ def test_a_study_goes_on_with_the_search_that_it_knows(search):
         *("hydra/sweeper/sampler=random", "hydra/sweeper/pruner=median", "logger=none"),
     )
     assert search.trials() == [("COMPLETE", n / 100) for n in range(4)]
+
+
+def test_a_study_and_a_folder_whose_names_need_quoting(tmp_path):
+    search = Search(tmp_path, "it's, a=b")
+    search(*EASE, "hydra.sweeper.n_trials=2", r"hydra.sweeper.study_name='it\'s, a=b'")
+    assert search.trials("it's, a=b") == [("COMPLETE", n / 100) for n in range(2)]
 
 
 @pytest.mark.parametrize(

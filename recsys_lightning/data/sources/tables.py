@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_lightning.data.sources import values
 from recsys_lightning.data.sources.encoding import MISSING, Ids, plain
 from recsys_lightning.data.sources.text import (
     first_line,
@@ -114,9 +115,9 @@ class Table:
             column = column.cast(column.type.value_type)  # whose values may stand in any order
         kind = column.type
         if pa.types.is_floating(kind):  # how pandas writes integers beside a missing one
-            column = self._convert(name, _whole, "a whole number")
+            column = self._convert(name, values.whole, "a whole number")
         elif pa.types.is_decimal(kind):  # a database's integers
-            column = self._convert(name, _whole_decimal, "a whole number")
+            column = self._convert(name, values.whole_decimal, "a whole number")
         elif not (
             pa.types.is_integer(kind)
             or pa.types.is_dictionary(kind)
@@ -130,26 +131,26 @@ class Table:
             column = column.dictionary_encode()
         column = column.unify_dictionaries().combine_chunks()
         codes = column.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
-        values = plain(column.dictionary.cast(pa.string()).to_pylist())
-        for code, value in enumerate(values):
+        names = plain(column.dictionary.cast(pa.string()).to_pylist())
+        for code, value in enumerate(names):
             if value in MISSING or "\0" in value:
                 raise self._wrong(int(np.argmax(codes == code)), name, "an id")
-        distinct = {value: code for code, value in enumerate(dict.fromkeys(values))}
-        if len(distinct) < len(values):  # `7` and ` 7`
-            codes = np.array([distinct[value] for value in values], dtype=np.int32)[codes]
+        distinct = {value: code for code, value in enumerate(dict.fromkeys(names))}
+        if len(distinct) < len(names):  # `7` and ` 7`
+            codes = np.array([distinct[value] for value in names], dtype=np.int32)[codes]
         return Ids(codes, list(distinct))
 
     def times(self, name: str) -> NDArray[np.int64]:
         """(N,) seconds; from integers, floats (cut), timestamps and dates, ISO 8601 as text too."""
-        return self._convert(name, _seconds, "seconds or an ISO 8601 time")
+        return self._convert(name, values.seconds, "seconds or an ISO 8601 time")
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """(N,) float64."""
-        return self._convert(name, _numbers, "a number")
+        return self._convert(name, values.numbers, "a number")
 
     def texts(self, name: str) -> list[str]:
         """(N,) stripped text, empty where there is none; `2000` for 2000.0, lists joined by `|`."""
-        return [_text(value) for value in self.data[name].to_pylist()]
+        return [values.text(value) for value in self.data[name].to_pylist()]
 
     def rows(self, item: str, *names: str) -> list[tuple[str, ...]]:
         """An id, empty where there is none, and the `texts` of some columns, row by row."""
@@ -362,65 +363,3 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> "pa.Table":
         return _parquet(path).read(columns=list(columns))
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: is not a readable Parquet file: {first_line(error)}") from None
-
-
-def _seconds(column: "pa.ChunkedArray") -> NDArray[np.int64]:
-    """Whole seconds since 1970, UTC where no zone is given; ValueError where some value is none."""
-    import pyarrow as pa
-
-    if column.null_count:
-        raise ValueError("a time is missing")
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        column = _parsed(column)
-    if pa.types.is_integer(column.type):
-        return column.cast(pa.int64()).to_numpy()
-    if pa.types.is_floating(column.type):
-        numbers = column.to_numpy()
-        if not np.all(np.abs(numbers) < 2.0**63):  # nor is it where one is NaN
-            raise ValueError("no finite number of seconds")
-        return numbers.astype(np.int64)
-    zone = getattr(column.type, "tz", None)
-    micros = column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
-    return micros.to_numpy() // 1_000_000
-
-
-def _parsed(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
-    import pyarrow as pa
-
-    for kind in (pa.int64(), pa.float64(), pa.timestamp("us"), pa.timestamp("us", "UTC")):
-        try:
-            return column.cast(kind)
-        except pa.ArrowInvalid:
-            continue
-    raise ValueError("not one kind of time")
-
-
-def _numbers(column: "pa.ChunkedArray") -> NDArray[np.float64]:
-    import pyarrow as pa
-
-    numbers = column.cast(pa.float64()).to_numpy()
-    if np.isnan(numbers).any():  # what a missing one became
-        raise ValueError("a number is missing")
-    return numbers
-
-
-def _whole(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
-    import pyarrow as pa
-
-    return column.cast(pa.int64())
-
-
-def _whole_decimal(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
-    import pyarrow as pa
-
-    return column.cast(pa.decimal256(76, 0)).cast(pa.string())
-
-
-def _text(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    if isinstance(value, list):
-        return "|".join(map(_text, value))
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # pandas writes years as floats where one is missing
-    return str(value).strip()

@@ -1,8 +1,29 @@
 """Numba kernels."""
 
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from numba import njit
 from numba.core.registry import cpu_target
 
 # Numba imports its types at the first call of any kernel, .3 s in the middle of a fit that is
 # being timed; every run calls one.
 cpu_target.typing_context.refresh()
 cpu_target.target_context.refresh()
+
+
+def kernel(**options: Any) -> Callable[[Callable], Any]:
+    """`numba.njit` with these options, and kept on disk where there is a place for it.
+
+    It is beside the source, or else in the user's cache folder. In a read-only installation of a
+    user without such a folder every process compiles anew, which takes seconds a kernel.
+    """
+
+    def compiled(function: Callable) -> Any:
+        dispatcher = njit(**options)(function)
+        with suppress(RuntimeError):  # "no locator available"
+            dispatcher.enable_caching()
+        return dispatcher
+
+    return compiled

@@ -1,13 +1,14 @@
 """Numba kernels behind `negatives`, which states what they compute."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from recsys_lightning.functional.kernels import kernel
 
 _ATTEMPTS = 100  # rejections before one pass over all items
 
 
-@njit(cache=True)
+@kernel()
 def alias_table(probability: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """Walker's table by Vose's method: column j keeps j with `keep[j]`, else gives `alias[j]`."""
     num_items = len(probability)
@@ -26,7 +27,7 @@ def alias_table(probability: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
     return keep, alias
 
 
-@njit(cache=True)
+@kernel()
 def pack(items: NDArray[np.int32], offsets: NDArray[np.int64], num_items: int) -> NDArray[np.uint8]:
     """(U, ceil(I / 8)): bit i of row u, from the lowest of the first byte, is set if u has i."""
     bits = np.zeros((len(offsets) - 1, (num_items + 7) // 8), np.uint8)
@@ -36,7 +37,7 @@ def pack(items: NDArray[np.int32], offsets: NDArray[np.int64], num_items: int) -
     return bits
 
 
-@njit(cache=True)
+@kernel()
 def draw(
     users: NDArray[np.int64],
     bitmap: NDArray[np.uint8],
@@ -79,7 +80,7 @@ def draw(
             out[row, column] = item
 
 
-@njit(cache=True, inline="always")  # as a call it halves the speed
+@kernel(inline="always")  # as a call it halves the speed
 def _has(item: int, bits: NDArray[np.uint8], items: NDArray[np.int32]) -> bool:
     if len(bits):
         return (bits[item >> 3] >> (item & 7)) & 1 == 1
@@ -93,7 +94,7 @@ def _has(item: int, bits: NDArray[np.uint8], items: NDArray[np.int32]) -> bool:
     return low < len(items) and items[low] == item
 
 
-@njit(cache=True)
+@kernel()
 def _draw_in_one_pass(
     bits: NDArray[np.uint8],
     items: NDArray[np.int32],

@@ -1,11 +1,13 @@
 """Numba kernels behind `pairs`, which states what they compute; CPU only."""
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
+from recsys_lightning.functional.kernels import kernel
 
-@njit(parallel=True, cache=True, fastmath={"reassoc", "contract"})
+
+@kernel(parallel=True, fastmath={"reassoc", "contract"})
 def products(
     users: NDArray[np.floating],
     items: NDArray[np.floating],
@@ -24,7 +26,7 @@ def products(
             out[b, n] = total
 
 
-@njit(parallel=True, cache=True, fastmath={"contract"})
+@kernel(parallel=True, fastmath={"contract"})
 def add_gradients_of_products(
     users: NDArray[np.floating],
     items: NDArray[np.floating],
@@ -53,7 +55,7 @@ def add_gradients_of_products(
                         of_item[d] += g * user[d]
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def sums(
     users: NDArray[np.floating],
     items: NDArray[np.floating],
@@ -70,7 +72,7 @@ def sums(
                 total[d] = user[d] + item[d]
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def add_gradients_of_sums(
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],

@@ -3,11 +3,13 @@
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
+from recsys_lightning.functional.kernels import kernel
 
-@njit(cache=True)
+
+@kernel()
 def add_prefix_grams(
     items: NDArray[np.int32],
     times: NDArray[np.float64],
@@ -58,7 +60,7 @@ def add_prefix_grams(
     )
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def _add_by_item(
     items: NDArray[np.int32],
     times: NDArray[np.float64],

@@ -1,13 +1,15 @@
 """Numba kernels behind `sparse`, which states what they compute; CPU only."""
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
+
+from recsys_lightning.functional.kernels import kernel
 
 _TILE = 512  # columns of the weights that all rows pass before the next: 14 MB at 6,807 items
 
 
-@njit(cache=True)
+@kernel()
 def by_item(
     items: NDArray[np.int32], offsets: NDArray[np.int64], num_items: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
@@ -47,7 +49,7 @@ def by_item(
     return sorted_items, starts, owners, ends
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def add_gram(
     sorted_items: NDArray[np.int32],
     offsets: NDArray[np.int64],
@@ -67,7 +69,7 @@ def add_gram(
                     row[sorted_items[q]] += 1
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def sum_rows(
     items: NDArray[np.int32],
     offsets: NDArray[np.int64],
@@ -101,7 +103,7 @@ def sum_rows(
                 k += 1
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def sum_weighted_rows(
     items: NDArray[np.int32],
     offsets: NDArray[np.int64],

@@ -1,15 +1,17 @@
 """The k best unseen items of many users on a CPU: one pass over the scores, a heap of k keys."""
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
+
+from recsys_lightning.functional.kernels import kernel
 
 _LOWEST = np.int64(-(1 << 63))  # below every key: an unfilled place of the heap
 _HIGHEST = np.int64((1 << 63) - 1)
 _LOW_BITS = np.int64((1 << 32) - 1)
 
 
-@njit(parallel=True, cache=True)
+@kernel(parallel=True)
 def best_unseen(
     scores: NDArray[np.float32],
     seen_items: NDArray[np.int32],
@@ -73,14 +75,14 @@ def best_unseen(
     return lists
 
 
-@njit(cache=True)
+@kernel()
 def _ordered(bits: np.int32) -> np.int64:
     """Float32 bits (sign and magnitude) as an integer of the same order; 0.0 and -0.0 are one."""
     wide = np.int64(bits)
     return wide if wide >= 0 else np.int64(-(1 << 31)) - wide
 
 
-@njit(cache=True)
+@kernel()
 def _replace_smallest(heap: NDArray[np.int64], key: np.int64) -> None:
     """Drop the root of a binary min-heap and sift `key` down from there."""
     size = len(heap)

@@ -1,0 +1,104 @@
+"""Columns of a table as numbers, times and text; ValueError where some value is none.
+
+What Arrow itself raises for a value that it cannot read is a ValueError or a NotImplementedError.
+"""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger(__name__)
+
+_NAMED_ZONE = r"\s*(UTC|GMT)$"
+_DATE = r"^\d{4}-\d\d-\d\d$"
+_ZONE = r":\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?)$"
+_BEYOND_MICROSECONDS = r"(\.\d{6})\d+"
+
+
+def seconds(column: "pa.ChunkedArray") -> NDArray[np.int64]:
+    """(N,) whole seconds since 1970, UTC where no zone is given."""
+    import pyarrow as pa
+
+    if column.null_count:
+        raise ValueError("a time is missing")
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = _parsed(column)
+    if pa.types.is_integer(column.type):
+        return column.cast(pa.int64()).to_numpy()
+    if pa.types.is_floating(column.type):
+        numbers = column.to_numpy()
+        if not np.all(np.abs(numbers) < 2.0**63):  # nor is it where one is NaN
+            raise ValueError("no finite number of seconds")
+        return numbers.astype(np.int64)
+    zone = getattr(column.type, "tz", None)
+    micros = column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
+    return micros.to_numpy() // 1_000_000
+
+
+def _parsed(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    import pyarrow as pa
+
+    for kind in (pa.int64(), pa.float64(), pa.timestamp("us"), pa.timestamp("us", "UTC")):
+        try:
+            return column.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+    return _in_utc(column).cast(pa.timestamp("us", "UTC"))
+
+
+def _in_utc(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    """Times with nanoseconds, a zone by name, or a zone in some only, as Arrow reads them in UTC.
+
+    >>> import pyarrow as pa
+    >>> _in_utc(pa.array(["1970-01-01 00:00:00.123456789 UTC", "1970-01-02"])).to_pylist()
+    ['1970-01-01 00:00:00.123456Z', '1970-01-02 00:00:00Z']
+    """
+    from pyarrow import compute
+
+    column = compute.replace_substring_regex(column, _NAMED_ZONE, "Z")
+    column = compute.replace_substring_regex(column, _BEYOND_MICROSECONDS, r"\1")
+    column = compute.replace_substring_regex(column, _DATE, r"\0 00:00:00")
+    has_zone = compute.match_substring_regex(column, _ZONE)
+    if not compute.all(has_zone).as_py():
+        log.warning("some of the times have a zone and others have none: those are read as UTC")
+    return compute.if_else(has_zone, column, compute.binary_join_element_wise(column, "Z", ""))
+
+
+def numbers(column: "pa.ChunkedArray") -> NDArray[np.float64]:
+    """(N,) float64."""
+    import pyarrow as pa
+
+    found = column.cast(pa.float64()).to_numpy()
+    if np.isnan(found).any():  # what a missing one became
+        raise ValueError("a number is missing")
+    return found
+
+
+def whole(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    """Floats as int64."""
+    import pyarrow as pa
+
+    return column.cast(pa.int64())
+
+
+def whole_decimal(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    """Decimals as the text of integers."""
+    import pyarrow as pa
+
+    return column.cast(pa.decimal256(76, 0)).cast(pa.string())
+
+
+def text(value: Any) -> str:
+    """Stripped, empty where there is none; `2000` for 2000.0, a list joined by `|`."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, list):
+        return "|".join(map(text, value))
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # pandas writes years as floats where one is missing
+    return str(value).strip()
