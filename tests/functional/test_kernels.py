@@ -14,5 +14,5 @@ assert not _ordered.stats.cache_path
 
 def test_kernels_run_where_nothing_can_be_kept():
     """As in a read-only installation of a user without a cache folder."""
-    nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}  # whose folder is not set
+    nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
     subprocess.run([sys.executable, "-c", RUN], env=os.environ | nowhere, check=True)
