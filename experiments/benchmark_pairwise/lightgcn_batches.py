@@ -10,14 +10,14 @@ from experiments.peers.measuring import contest, parser
 from experiments.peers.recall import cells
 
 WITHIN = 0.002
-RUNS = ["2048:0.002", "2048:0.005", "8192:0.005", "8192:0.01", "32768:0.01", "32768:0.02"]
+RUNS = ["2048:0.003", "2048:0.005", "8192:0.01", "8192:0.02", "32768:0.02", "32768:0.03"]
 
 
 def main():
     made = parser(__doc__)
     made.add_argument("--runs", nargs="+", default=RUNS, help="batch:rate; default %(default)s")
     made.add_argument("--epochs", type=int, default=200, help="of a run, at most")
-    made.add_argument("--patience", type=int, default=20, help="epochs")
+    made.add_argument("--patience", type=int, default=10, help="epochs")
     made.add_argument("--curves", help="a CSV to be written")
     made.add_argument("overrides", nargs="*", help="of all runs, such as model.embedding_dim=64")
     options = made.parse_args()

@@ -96,7 +96,8 @@ class Objective:
         for start in range(0, len(new), at_once):
             bases, names = zip(*list(new.values())[start : start + at_once], strict=True)
             sums = self._evaluate(np.array(bases), *changes)  # (n, bases, P)
-            values = sums.reshape(len(sums), -1).T @ self._share
+            # no BLAS: what is equal must be equal to the last bit, wherever it stands in a matrix
+            values = np.einsum("nv,nr->vr", sums.reshape(len(sums), -1), self._share)
             self._known |= zip(chain.from_iterable(names), values, strict=True)
         known = np.array([self._known[key] for key in keys])
         return known.reshape(len(weights), len(which), -1)
