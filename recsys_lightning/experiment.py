@@ -29,6 +29,7 @@ from recsys_lightning.errors import InputError, Interrupted
 from recsys_lightning.fitting import (
     check_epochs,
     check_validated,
+    end_processes,
     fit_callbacks,
     kept,
     leave_process_group,
@@ -110,6 +111,7 @@ class Experiment:
         self._build_model, self._build_trainer, self.options = build_model, build_trainer, options
         self._class = cast(type[Recommender], build_model.func)
         self.outcome = Outcome()
+        self._launcher: Any = None  # of the processes that a fit on several devices starts
 
     def run(self) -> Outcome:
         """Run all stages; the files are complete when this returns.
@@ -127,6 +129,8 @@ class Experiment:
         except Interrupted as interruption:
             interruption.kept = interruption.kept or kept(self.folder, refit=self.options.refit)
             raise
+        finally:
+            end_processes(self._launcher)
         return self.outcome
 
     def _fit_and_recommend(self, data: RecommendationData) -> None:
@@ -229,6 +233,7 @@ class Experiment:
             callbacks=[best, lists, *others], logged=True, first_epoch=data.first_epoch, **overrides
         )
         check_epochs(trainer, model)
+        self._launcher = trainer.strategy.launcher
         try:
             train(trainer, model, data, resumed_from)
         except Interrupted as interruption:
@@ -254,6 +259,7 @@ class Experiment:
             limit_val_batches=0,
             enable_checkpointing=False,
         )
+        self._launcher = self._launcher or trainer.strategy.launcher
         train(trainer, model, everything)
         trainer.save_checkpoint(self.files.final)
         leave_process_group()

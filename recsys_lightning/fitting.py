@@ -1,8 +1,9 @@
 """A fit: its callbacks, its processes, and what an interrupted one has kept."""
 
 import logging
-import signal
 from pathlib import Path
+from subprocess import Popen
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -15,7 +16,7 @@ from recsys_lightning.callbacks.fitting import (
     WholeCheckpoints,
 )
 from recsys_lightning.data.datamodule import RecommendationData
-from recsys_lightning.errors import InputError, Interrupted
+from recsys_lightning.errors import InputError
 from recsys_lightning.options import RESUME
 from recsys_lightning.recommender import Recommender
 from recsys_lightning.runs.folder import RunFolder
@@ -88,14 +89,25 @@ def check_validated(
 def train(
     trainer: pl.Trainer, model: Recommender, data: RecommendationData, path: Path | None = None
 ) -> None:
-    """Fit, from a checkpoint if there is a path; interrupted, end the processes it started."""
+    """Fit, from a checkpoint if there is a path."""
     trainer.strategy.checkpoint_io = WholeCheckpoints()
-    try:
-        trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
-    except Interrupted:
-        if trainer.strategy.launcher is not None:
-            trainer.strategy.launcher.kill(signal.SIGTERM)
-        raise
+    trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
+
+
+def end_processes(launcher: Any) -> None:
+    """End those that a fit on several devices has started: their work is done, or in vain.
+
+    They write nothing. One that waits for this one in a library hears no signal, so all are killed.
+
+    Args:
+        launcher: of the fit's trainer; it need not have started any.
+    """
+    started: list[Popen] = getattr(launcher, "procs", [])
+    for process in started:
+        process.kill()
+    for process in started:
+        process.wait()
+    started.clear()  # else Lightning's observer kills this process, too, within five seconds
 
 
 def leave_process_group() -> None:

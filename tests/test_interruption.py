@@ -5,12 +5,14 @@ import os
 import signal
 from importlib import import_module
 
+import psutil
 import pytest
 
 from recsys_lightning.errors import Interrupted
 from recsys_lightning.interruption import SIGNALS, signals_kill, signals_raise, signals_wait
 from tests.forked import forked_python
 from tests.test_run import SMALL
+from tests.tracking.logs import environment, wandb_runs
 
 
 @pytest.mark.usefixtures("obeyed")
@@ -65,12 +67,12 @@ runpy.run_path("run.py", run_name="__main__")
 """
 
 
-def strike(*overrides, folder, multirun=False, **where):
+def strike(*overrides, folder, multirun=False, env=None, **where):
     command = ["-c", STRIKE.format(**where), *SMALL, *overrides]
     command += [f"hydra.{'sweep' if multirun else 'run'}.dir={folder}"]
     command += [f"split_dir={folder.parent}/s", f"data.cache_dir={folder.parent}/c"]
     command += ["-m"] if multirun else []
-    done = forked_python(*command)
+    done = forked_python(*command, env=env)
     assert "Traceback" not in done.stderr
     return done
 
@@ -124,15 +126,51 @@ STAGES = {
 FIT = ("model=multi_dae", "max_epochs=2", "view.batch_size=100", "refit=true", "logger=csv")
 
 
+DDP = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("multirun", [False, True], ids=["run", "sweep"])
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("stage", STAGES)
 def test_each_signal_at_each_stage_and_the_hint_that_follows(stage, number, multirun, tmp_path):
+    interrupt_and_follow_the_hint(stage, number, FIT, tmp_path, multirun=multirun)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("stage", ["split", "fit", "validation", "refit", "recommend"])
+def test_each_signal_with_two_devices(stage, number, tmp_path):
+    interrupt_and_follow_the_hint(stage, number, (*FIT, *DDP), tmp_path)
+    ours = [p.cmdline() for p in psutil.process_iter() if p.status() != psutil.STATUS_ZOMBIE]
+    assert not [command for command in ours if f"hydra.run.dir={tmp_path}/out" in command]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["fit", "test", "refit", "write"])
+def test_each_tracker_is_told_of_an_interruption(stage, tmp_path):
+    from mlflow import MlflowClient
+
+    folder, database = tmp_path / "out", f"sqlite:///{tmp_path}/mlflow.db"
+    trackers = ("logger=[csv,mlflow,wandb,tensorboard]", f"logger.mlflow.tracking_uri={database}")
+    _, module, place, name = STAGES[stage]
+    where = {"module": module, "place": place, "name": name, "env": environment(tmp_path)}
+    strike(*FIT[:-1], *trackers, folder=folder, number=int(signal.SIGTERM), **where)
+    client = MlflowClient(database)
+    [run] = client.search_runs([one.experiment_id for one in client.search_experiments()])
+    assert run.info.status == "FAILED"
+    assert run.data.tags["status"] == "failed"
+    [logged] = wandb_runs(folder)
+    assert logged.exit_code == 1
+    assert logged.summary["error"].startswith("interrupted by SIGTERM during ")
+
+
+def interrupt_and_follow_the_hint(stage, number, overrides, tmp_path, multirun=False):
+    """What a signal leaves, and that the command which is advised then brings it to its end."""
     called, module, place, name = STAGES[stage]
     folder = tmp_path / "out"
     where = {"module": module, "place": place, "name": name}
-    done = strike(*FIT, folder=folder, multirun=multirun, number=int(number), **where)
+    done = strike(*overrides, folder=folder, multirun=multirun, number=int(number), **where)
     run = folder / "0_multi_dae" if multirun else folder
     result = json.loads((run / "result.json").read_text())
     assert done.returncode == 128 + number
@@ -141,7 +179,7 @@ def test_each_signal_at_each_stage_and_the_hint_that_follows(stage, number, mult
     assert result["error"].partition(": ")[0] in done.stderr
     assert not (run / "submission.csv").exists()
     assert not list(tmp_path.rglob(".*.tmp"))
-    again = [*SMALL, *FIT, f"hydra.{'sweep' if multirun else 'run'}.dir={folder}"]
+    again = [*SMALL, *overrides, f"hydra.{'sweep' if multirun else 'run'}.dir={folder}"]
     again += [f"split_dir={tmp_path}/s", f"data.cache_dir={tmp_path}/c"]
     if multirun:
         assert "skips the jobs that are done" in done.stderr

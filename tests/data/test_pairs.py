@@ -36,17 +36,12 @@ def test_every_interaction_comes_once_an_epoch_with_items_that_its_user_has_not(
 
 
 @pytest.mark.parametrize(("users", "steps"), [(100, 20), (700, 100), (10_000, 123)])
-def test_an_epoch_has_a_hundred_steps_of_512_to_8192_pairs(users, steps):
+def test_a_batch_is_a_hundredth_of_the_pairs_from_512_to_8192(users, steps):
     train = make_interactions([list(range(100))] * users, 101)
     assert len(PairView().loader(train, seed=0, epoch=0, rank=0, world_size=1)) == steps
     lower = PairView(largest_batch=1000)
     expected = max(steps, train.num_interactions // 1000)
     assert len(lower.loader(train, seed=0, epoch=0, rank=0, world_size=1)) == expected
-
-
-def test_the_steps_of_an_epoch_can_be_fewer():
-    train = make_interactions([list(range(100))] * 700, 101)
-    assert len(PairView(steps=25).loader(train, seed=0, epoch=0, rank=0, world_size=1)) == 25
 
 
 def test_the_batches_of_two_processes_are_an_epoch_together():
