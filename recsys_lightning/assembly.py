@@ -19,6 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.devices import check_devices, command_of_the_job
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.instantiate import (
     check_options,
@@ -91,6 +92,7 @@ def run(
     config = resolved(cfg)
     options = _options(config)
     check_trainer(cfg)
+    check_devices(cfg.trainer)
     if cfg.split_dir is None:
         raise InputError("split_dir=null: expected a folder")
     source, holdout = make(cfg.data), make(cfg.holdout)
@@ -122,7 +124,7 @@ def run(
             cfg.trainer, callbacks=callbacks + extra, logger=loggers or False, **overrides
         )
 
-    outcome = Experiment(
+    experiment = Experiment(
         folder=folder,
         split=split,
         view=make(cfg.view),
@@ -131,7 +133,12 @@ def run(
         # the search lets its best do so in the end
         options=replace(options, refit=options.refit and not in_search),
         clock=clock,
-    ).run()
+    )
+    try:
+        with command_of_the_job(folder):
+            outcome = experiment.run()
+    finally:
+        experiment.end_processes()
     if outcome.final is None:
         return {}
     x = split.interactions

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from recsys_lightning.callbacks.candidates import ListCollector
-from recsys_lightning.callbacks.fitting import StopAfter
+from recsys_lightning.callbacks.fitting import OwnSignals, StopAfter
 from recsys_lightning.checkpoints import (
     check_items,
     check_model,
@@ -129,9 +129,14 @@ class Experiment:
         except Interrupted as interruption:
             interruption.kept = interruption.kept or kept(self.folder, refit=self.options.refit)
             raise
-        finally:
-            end_processes(self._launcher)
         return self.outcome
+
+    def end_processes(self) -> None:
+        """End the other processes of a fit on several devices, after `run`, however it ended.
+
+        Until then the next experiment of this process is theirs, too.
+        """
+        end_processes(self._launcher)
 
     def _fit_and_recommend(self, data: RecommendationData) -> None:
         with self.clock("fit"):
@@ -254,7 +259,8 @@ class Experiment:
         everything = self._data(NoHoldout().split(self.split.interactions))
         model = self._starting_model(everything.split, **stored)
         trainer = self._build_trainer(
-            callbacks=[StopAfter(epochs)],  # of as many planned: schedules stay the same
+            # of as many planned: schedules stay the same
+            callbacks=[StopAfter(epochs), OwnSignals()],
             logged=False,
             limit_val_batches=0,
             enable_checkpointing=False,

@@ -1,6 +1,7 @@
 """A fit: its callbacks, its processes, and what an interrupted one has kept."""
 
 import logging
+import os
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -12,6 +13,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from recsys_lightning.callbacks.candidates import ListCollector
 from recsys_lightning.callbacks.fitting import (
     MovableCheckpoint,
+    OwnSignals,
     ValidatedEpochs,
     WholeCheckpoints,
 )
@@ -22,6 +24,9 @@ from recsys_lightning.recommender import Recommender
 from recsys_lightning.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
+
+_OF_SEVERAL = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
+"""What Lightning leaves in the environment where it starts processes."""
 
 
 def fit_callbacks(
@@ -58,7 +63,7 @@ def fit_callbacks(
     if monitor is not None and patience is not None:
         stop = EarlyStopping(monitor, mode="max", patience=patience, check_on_train_epoch_end=False)
         others.append(stop)
-    return best, ListCollector(), [ValidatedEpochs(stop), *others]
+    return best, ListCollector(), [ValidatedEpochs(stop), OwnSignals(), *others]
 
 
 def check_epochs(trainer: pl.Trainer, model: Recommender) -> None:
@@ -107,6 +112,11 @@ def end_processes(launcher: Any) -> None:
         process.kill()
     for process in started:
         process.wait()
+    if started:
+        for name in _OF_SEVERAL:  # else the next fit of this process would wait for these
+            os.environ.pop(name, None)
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
     started.clear()  # else Lightning's observer kills this process, too, within five seconds
 
 

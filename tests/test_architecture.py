@@ -49,10 +49,11 @@ MAY_IMPORT = {
         *("errors", "data", "functional", "processes", "recommender", "checkpoints", "runs"),
         *("callbacks", "fitting", "memory", "options", "starts"),
     },
+    "devices": {"errors"},
     "session": {"errors"},
     "assembly": {
         *("errors", "instantiate", "data", "runs", "tracking", "callbacks", "experiment", "starts"),
-        *("metrics", "options", "recommender"),
+        *("metrics", "options", "recommender", "devices"),
     },
     "job": {
         *("errors", "instantiate", "interruption", "processes", "session", "runs", "sweeps"),
@@ -64,7 +65,7 @@ MAY_IMPORT = {
 }
 
 MAY_USE_HYDRA = {
-    *("instantiate.py", "assembly.py", "job.py", "mistakes.py"),
+    *("instantiate.py", "assembly.py", "devices.py", "job.py", "mistakes.py"),
     *("runs/stored.py", "sweeps/end.py"),
 }
 

@@ -1,6 +1,8 @@
-"""What a fit keeps, and when a refit ends."""
+"""What a fit keeps, what ends it, and when a refit ends."""
 
 import os
+import signal
+import threading
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -123,3 +125,19 @@ class StopAfter(pl.Callback):
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
+
+
+class OwnSignals(pl.Callback):
+    """Leaves SIGTERM to who had it before the fit.
+
+    Lightning's handler tells the other devices of it by a broadcast, in which the process waits for
+    ever where they are in another collective.
+    """
+
+    def __init__(self) -> None:
+        self.handler = signal.getsignal(signal.SIGTERM)
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.handler)
