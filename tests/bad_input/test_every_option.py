@@ -1,6 +1,7 @@
 """Every option of every model with what it may not be, without the command."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -22,15 +23,37 @@ ALLOWED = {  # after all
     *(("deepfm", "score_memory_mb", 0.5), ("ncf", "score_memory_mb", 0.5)),
 }
 
+RANGES = {  # what every number may be; where a model differs from the others, with its name
+    "number in (0, inf)": "lr temperature rho positive_weight tau_train tau_inference pair_l2 "
+    "score_memory_mb ease.l2 easer.l2 multi_ease.l2 tale.l2",
+    "number in [0, inf)": "l2 l1 tolerance weight_decay user_l2 recency gamma beta contrast noise",
+    "number in [0, 1)": "dropout hidden_dropout message_dropout",
+    "number in [0, 1]": "user_dropout floor anneal_share calibration last_share",
+    "number in (0, 1)": "mask_share",
+    "number in (-inf, inf)": "popularity_power",
+    "whole number in [0, inf)": "num_pairs pretrain_epochs lightgcn.num_layers",
+    "whole number in [1, inf)": "embedding_dim hidden_dim latent_dim length num_layers num_heads "
+    "num_negatives max_iterations",
+    "whole number in [1, 200]": "num_masks",  # as many as `length`
+    "whole number in [1, 2]": "contrast_layer",  # as many as `num_layers`
+}
+MODELS = sorted(path.stem for path in Path("conf/model").glob("*.yaml"))
 
-@pytest.mark.parametrize("model", sorted(path.stem for path in Path("conf/model").glob("*.yaml")))
-def test_every_option_of_a_model_is_refused_by_its_name(model):
-    """Each of its own keys with values of each kind that it may not have."""
+
+def options_of(model):
+    """Its part of the configuration, what else it is built from, and the names of its options."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", [f"model={model}"]).model
-    sizes = {"num_users": 5, "num_items": 6}
     features = {"features": ["genre"], "num_values": [2]} if "features" in config else {}
-    for key in set(config) - {"_target_", "features"}:
+    sizes = {"num_users": 5, "num_items": 6} | features
+    return config, sizes, set(config) - {"_target_", "features"}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_option_of_a_model_is_refused_by_its_name(model):
+    """Each of its own keys with values of each kind that it may not have."""
+    config, sizes, keys = options_of(model)
+    for key in keys:
         right = config[key]
         kind = list if OmegaConf.is_list(right) else type(right)
         for wrong in REFUSED[kind]:
@@ -39,4 +62,18 @@ def test_every_option_of_a_model_is_refused_by_its_name(model):
             changed = OmegaConf.create({"model": config}).model
             changed[key] = wrong
             with pytest.raises(InputError, match=rf"^model\.{key}(\[0\])?="):
-                model_builder(changed)(**sizes, **features)
+                model_builder(changed)(**sizes)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_number_of_a_model_has_its_range(model):
+    """Down to whether the ends are in it, as the message says, which `check_range` itself obeys."""
+    config, sizes, keys = options_of(model)
+    of_key = {key: range_ for range_, keys in RANGES.items() for key in keys.split()}
+    for key in keys:
+        if type(config[key]) in (int, float):
+            changed = OmegaConf.create({"model": config}).model
+            changed[key] = "x"
+            range_ = of_key.get(f"{model}.{key}") or of_key[key]
+            with pytest.raises(InputError, match=re.escape(f"{key}=x: expected a {range_}") + "$"):
+                model_builder(changed)(**sizes)

@@ -4,9 +4,11 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from inspect import signature
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from pyarrow import parquet
 
 from recsys_lightning.ensemble.__main__ import main
@@ -86,8 +88,9 @@ def test_the_submission_is_whole_and_in_order(sweep, out):
 
 
 def test_the_submission_is_made_of_the_final_lists_by_these_weights(sweep, out):
-    result = Ensemble(weights={"ease": 2.0, "easer": 0.5})([sweep], out).to_json()
-    assert [(m["name"], m["weight"]) for m in result["members"]] == [("ease", 1), ("easer", 0.25)]
+    result = Ensemble(weights={"ease": 3.0, "easer": 1.0})([sweep], out).to_json()
+    weights = [(m["name"], m["weight"]) for m in result["members"]]
+    assert weights == [("ease", 1), ("easer", 0.3333)]
     assert result["weights"] == "given"
     x = make_split().interactions
     final = {
@@ -98,7 +101,7 @@ def test_the_submission_is_made_of_the_final_lists_by_these_weights(sweep, out):
         rows = [(int(user), int(item)) for user, item in list(csv.reader(file))[1:]]
     for user in range(0, x.num_users, 17):
         scores = {}
-        for name, weight in (("ease", 1), ("easer", 0.25)):
+        for name, weight in weights:
             for place, item in enumerate(final[name][user], start=1):
                 scores[item] = scores.get(item, 0) + weight / np.log2(place + 1)
         best = sorted(scores, key=scores.get, reverse=True)[:K]
@@ -146,7 +149,7 @@ def test_lists_that_are_too_short_go_on_by_popularity(sweep, out):
     for run in sweep.glob("[0-9]*"):
         path = run / "candidates" / "final.parquet"
         table = parquet.read_table(path)
-        parquet.write_table(table.filter(table["rank"].to_numpy() <= 1), path)
+        parquet.write_table(table.filter(table["rank"].to_numpy() <= 2), path)
     Ensemble(weights="equal")([sweep / "0_ease"], out)
     x = make_split().interactions
     assert violations(out / "submission.csv", x, [str(user) for user in x.users], K) == []
@@ -154,10 +157,12 @@ def test_lists_that_are_too_short_go_on_by_popularity(sweep, out):
         rows = [(int(user), int(item)) for user, item in list(csv.reader(file))[1:]]
     history = x.matrix.toarray()
     by_popularity = np.argsort(-x.popularity, kind="stable")
+    own = read_lists(sweep / "0_ease/candidates/final.parquet", x.users, x.items).items
     for user in range(0, x.num_users, 23):
-        first, *rest = [item for u, item in rows if u == x.users[user]]
-        left = [x.items[i] for i in by_popularity if not history[user, i] and x.items[i] != first]
-        assert rest == left[: K - 1]
+        first = own[user, :2].tolist()
+        left = [i for i in by_popularity if not history[user, i] and i not in first]
+        found = [item for u, item in rows if u == x.users[user]]
+        assert found == x.items[[*first, *left[: K - 2]]].tolist()
 
 
 def test_the_best_runs_of_each_model(sweep, out):
@@ -180,6 +185,24 @@ def test_another_metric_and_fusion(sweep, out):
         [sweep], out
     ).to_json()
     assert list(result["gain"]) == [f"val/ndcg@{K}", f"test/ndcg@{K}"]
+
+
+def test_the_command_has_the_defaults_of_the_class_and_of_the_configuration(monkeypatch):
+    given = {}
+
+    def record(**options):
+        given.update(options)
+        raise InputError("enough")
+
+    monkeypatch.setattr("recsys_lightning.ensemble.__main__.Ensemble", record)
+    assert main(["runs", "--out", "out"]) == 2
+    of_class = {name: of.default for name, of in signature(Ensemble).parameters.items()}
+    of_class["by"] = list(of_class["by"])
+    assert of_class | given == of_class
+    assert OmegaConf.load("conf/ensemble/rank.yaml") == {
+        "_target_": "recsys_lightning.ensemble.build.Ensemble",
+        **of_class,
+    }
 
 
 def test_one_member_is_its_own_ensemble(sweep, out, capsys):

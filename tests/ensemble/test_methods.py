@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from recsys_lightning.ensemble.build import Ensemble
+from recsys_lightning.ensemble.members import Member, Stage
 from recsys_lightning.ensemble.methods import Method, Methods
 from recsys_lightning.ensemble.search import draw_folds
 from tests.ensemble.runs import make_split, told, write_run
 from tests.ensemble.test_build import METRIC
+from tests.ensemble.test_search import planted
 
 OPTIONS = {
     "fusion": "rank",
@@ -86,6 +88,45 @@ def test_weights_that_were_asked_for_are_taken_whatever_they_gain():
         .gain.high
         < 0
     )
+
+
+FITTED = ("single", "equal", "coordinate", "greedy", "combination")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"weights": "single"}, ["rank, single"]),
+        ({"weights": "equal"}, ["rank, equal"]),
+        ({"weights": "greedy", "fusion": ["borda", "vote"]}, ["borda, greedy", "vote, greedy"]),
+        ({}, [f"rank, {name}" for name in FITTED]),
+        ({"fusion": ["rank", "vote"]}, [*(f"rank, {n}" for n in FITTED), "vote, coordinate"]),
+    ],
+)
+def test_what_may_be_chosen_is_what_was_asked_for(options, expected):
+    members, held_out = planted(60, [1.0, 0.5], seed=1)
+    stage = Stage(members, held_out, np.arange(held_out.num_items), held_out, [])
+    fold = draw_folds(60, 5, seed=0)
+    named = [Member("a", ()), Member("b", ())]
+    methods = Methods(**(OPTIONS | options)).fit(named, stage, fold, "recall@5", 5, 10)
+    assert [f"{m.fusion}, {m.name}" for m in methods if m.eligible] == expected
+
+
+def test_shared_first_is_of_interleave_alone():
+    members, held_out = planted(60, [1.0, 0.5], seed=1)
+    stage = Stage(members, held_out, np.arange(held_out.num_items), held_out, [])
+    lists = {
+        (rule, shared): Methods(**(OPTIONS | {"shared_first": shared})).apply(
+            [method("equal", np.ones(60))._replace(fusion=rule, weights=np.ones((1, 2)))],
+            stage,
+            5,
+            10,
+        )[0]
+        for rule in ("vote", "interleave")
+        for shared in (True, False)
+    }
+    np.testing.assert_array_equal(lists["vote", True], lists["vote", False])
+    assert (lists["interleave", True] != lists["interleave", False]).any()
 
 
 def test_members_that_are_alike_are_no_better_together_and_the_best_is_submitted(

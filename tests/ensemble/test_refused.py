@@ -1,8 +1,10 @@
 """What an ensemble refuses: one message, and no submission is left."""
 
 import json
+import re
 import shutil
 
+import numpy as np
 import pytest
 from pyarrow import parquet
 
@@ -44,6 +46,17 @@ def test_missing_users(sweep, out, stage):
     table = parquet.read_table(path)
     parquet.write_table(table.filter(table["user"].to_numpy() > 102), path)
     refused([sweep], out, rf"{stage}\.parquet: no list for 3 of 150 users, such as 100")
+
+
+def test_a_user_of_whom_nothing_is_held_out_needs_no_list(tmp_path, out):
+    split = make_split(lengths=(1, 15))
+    idle = split.interactions.users[split.valid.lengths == 0]
+    assert len(idle)
+    for name in ("0_ease", "1_recvae"):
+        path = write_run(tmp_path / "sweep" / name, split, 1.0) / "candidates/valid.parquet"
+        table = parquet.read_table(path)
+        parquet.write_table(table.filter(~np.isin(table["user"].to_numpy(), idle)), path)
+    assert Ensemble(weights="equal")([tmp_path / "sweep"], out).status == "done"
 
 
 @pytest.mark.parametrize("stage", ["valid", "test", "final"])
@@ -107,13 +120,15 @@ def test_the_folder_of_a_run(sweep):
     [
         ({"fusion": "votes"}, "ensemble.fusion=votes: expected one of rank, "),
         ({"weights": "bayes"}, "ensemble.weights=bayes: expected one of best, single"),
-        ({"weights": {"ease": -1}}, "ensemble.weights.ease=-1: expected a number"),
-        ({"depth": 0}, "ensemble.depth=0"),
-        ({"folds": 1}, "ensemble.folds=1"),
-        ({"k0": -1}, "ensemble.k0=-1"),
-        ({"per_model": 0}, "ensemble.per_model=0"),
+        ({"weights": {"ease": -1}}, "ensemble.weights.ease=-1: expected a number in [0, inf)"),
+        ({"depth": 0}, "ensemble.depth=0: expected a whole number in [1, 32767]"),
+        ({"folds": 1}, "ensemble.folds=1: expected a whole number in [2, inf)"),
+        ({"k0": -1}, "ensemble.k0=-1: expected a number in [0, inf)"),
+        ({"max_members": 0}, "ensemble.max_members=0: expected a whole number in [1, inf)"),
+        ({"per_model": 0}, "ensemble.per_model=0: expected a whole number in [1, inf)"),
+        ({"seed": -1}, "ensemble.seed=-1: expected a whole number in [0, inf)"),
     ],
 )
 def test_options(options, match):
-    with pytest.raises(InputError, match=match):
+    with pytest.raises(InputError, match=re.escape(match)):
         Ensemble(**options)

@@ -14,6 +14,7 @@ from recsys_lightning.data.batches import Rows
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.data.views.rows import RowView
 from recsys_lightning.data.views.sampler import bag
+from recsys_lightning.functional.losses import multinomial_nll
 from recsys_lightning.functional.ranking import rank_items
 from recsys_lightning.models.autorec import AutoRec
 from recsys_lightning.models.ease import EASE
@@ -229,6 +230,15 @@ def test_multi_cdae_drops_whole_vectors_and_touches_only_the_batchs_users(rows):
     model.loss(few).backward()
     gradient = model.user_vectors.weight.grad.coalesce()
     assert gradient.indices()[0].tolist() == [5, 6, 7]
+
+
+def test_multi_cdaes_penalty_is_half_the_mean_square_of_the_batchs_vectors(rows):
+    model = MultiCDAE(**SIZES, hidden_dims=[8], user_l2=0.3).eval()
+    torch.nn.init.normal_(model.user_vectors.weight)
+    few = Rows(rows.users[5:8], bag_of(rows, 5, 8))
+    nll = multinomial_nll(model(few.history, few.users), few.history.dense(40))
+    squares = model.user_vectors.weight[5:8].square().sum(1)
+    torch.testing.assert_close(model.loss(few), nll + 0.3 / 2 * squares.mean())
 
 
 def bag_of(rows, first, last):

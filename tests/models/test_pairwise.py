@@ -106,8 +106,8 @@ def test_xsimgcls_noise_has_its_length_and_the_signs_of_the_vectors():
     assert (noise * clean >= 0).all()
 
 
-def test_xsimgcls_loss_is_bpr_and_the_contrast_of_the_batchs_nodes():
-    options = {"loss": "bpr", "contrast": 0.7, "temperature": 0.3, "l2": 0.0}
+def test_xsimgcls_loss_is_bpr_the_contrast_of_the_batchs_nodes_and_l2():
+    options = {"loss": "bpr", "contrast": 0.7, "temperature": 0.3, "l2": 0.4}
     model, x = prepared(XSimGCL, num_layers=2, noise=0.0, **options)
     pairs = batch(x)
     one = laplacian(x) @ nodes_of(model)
@@ -123,6 +123,9 @@ def test_xsimgcls_loss_is_bpr_and_the_contrast_of_the_batchs_nodes():
     others = final[60:][pairs.negatives]
     gap = (user[:, None] * others).sum(2) - (user * item).sum(1)[:, None]
     expected = np.log1p(np.exp(gap)).mean() + 0.7 * (contrast(users) + contrast(60 + positives))
+    squares = (nodes_of(model) ** 2).sum(1)  # of layer 0, a row as often as it is read
+    read = [pairs.users, 60 + pairs.positives, 60 + pairs.negatives.flatten()]
+    expected += 0.4 / len(pairs.users) / 2 * squares[np.concatenate(read)].sum()
     model.log_epoch_mean = lambda **_: None
     assert model.loss(pairs).item() == pytest.approx(expected, rel=1e-5)
 
