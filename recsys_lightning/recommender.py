@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import signature
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -67,7 +68,10 @@ class Recommender(pl.LightningModule):
     def __init__(self, *, num_users: int, num_items: int) -> None:
         super().__init__()
         self.shapes: dict[str, tuple[int | str, ...]] = {}  # of `register_from_data`
-        self.save_hyperparameters(logger=False)  # loggers get the whole configuration
+        # what builds the class again, and not what it gives to its family; loggers get all
+        own = signature(type(self)).parameters
+        passes_on = any(each.kind is each.VAR_KEYWORD for each in own.values())
+        self.save_hyperparameters(*([] if passes_on else own), logger=False)
         self.num_users, self.num_items = num_users, num_items
         self.features: Sequence[str] = self.hparams.get("features") or ()
         self.fitted_on: FittedOn | None = None  # kept in the checkpoint: its users and items

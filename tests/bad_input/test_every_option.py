@@ -74,6 +74,7 @@ def test_every_number_of_a_model_has_its_range(model):
         if type(config[key]) in (int, float):
             changed = OmegaConf.create({"model": config}).model
             changed[key] = "x"
-            range_ = of_key.get(f"{model}.{key}") or of_key[key]
+            range_ = of_key.get(f"{model}.{key}") or of_key.get(key)
+            assert range_, f"say in RANGES what {key} of {model} may be"
             with pytest.raises(InputError, match=re.escape(f"{key}=x: expected a {range_}") + "$"):
                 model_builder(changed)(**sizes)

@@ -100,6 +100,13 @@ def test_a_reloaded_checkpoint_gives_the_same_lists(fitted):
     assert (lists.items.numpy() == experiment.outcome.final).all()
 
 
+def test_its_folder_recommends_the_same_without_fitting(fitted, tmp_path):
+    case, split, folder, experiment = fitted
+    again = fit(case, split, tmp_path, ckpt_path=str(folder)).outcome
+    assert (again.final == experiment.outcome.final).all()
+    assert again.metrics == pytest.approx(experiment.outcome.metrics, abs=1e-6)
+
+
 def test_scores_are_unmasked_finite_and_independent_of_batch_mates(fitted):
     case, split, folder, _ = fitted
     model, x = reload(case, folder / "checkpoints/best.ckpt"), split.train

@@ -64,7 +64,7 @@ def _in_utc(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
     column = compute.replace_substring_regex(column, _BEYOND_MICROSECONDS, r"\1")
     column = compute.replace_substring_regex(column, _DATE, r"\0 00:00:00")
     has_zone = compute.match_substring_regex(column, _ZONE)
-    if not compute.all(has_zone).as_py():
+    if compute.any(has_zone).as_py() and not compute.all(has_zone).as_py():
         log.warning("some of the times have a zone and others have none: those are read as UTC")
     return compute.if_else(has_zone, column, compute.binary_join_element_wise(column, "Z", ""))
 
