@@ -248,10 +248,12 @@ def _refit(cfg: DictConfig, folder: Path, result: RunResult) -> None:
         cfg.ckpt_path = str(folder)
     found = run(cfg, folder, clock, [])
     if found:
+        # of no second is a refit whose model an earlier attempt, killed since, has left
+        again = {stage: clock.seconds.get(stage, 0.0) for stage in ("refit", "recommend")}
         result = replace(
             result,
             submission=found["submission"],
-            seconds={**result.seconds, **{of: clock.seconds[of] for of in ("refit", "recommend")}},
+            seconds={**result.seconds, **again},
             peak_rss_mb=max(result.peak_rss_mb or 0, peak_rss_mb()),
             finished=_now(),
         )

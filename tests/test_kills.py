@@ -85,20 +85,19 @@ def ready(tmp_path_factory):
     done = forked_python(*Command(multirun("model=popularity,ease,easer"), 3).start(folder))
     assert done.returncode == 0, done.stderr
     (folder / "out").rename(folder / "runs")
-    for fresh in ("splits", "cache"):
-        shutil.rmtree(folder / fresh)
     return folder
 
 
 def copy(ready: Path, folder: Path) -> Path:
-    shutil.copytree(ready, folder)
-    return folder
+    """All but its split and cache, which the runs in it name by their own path."""
+    return shutil.copytree(ready, folder, ignore=shutil.ignore_patterns("splits", "cache"))
 
 
 def check_files(folder: Path) -> None:
     """Whatever stands under its name is whole; what is appended to is looked at by its reader."""
     for path in folder.rglob("*"):
-        if path.name.startswith(".") or path.name == RunFolder(path).unfinished.name:
+        unfinished = any(part.endswith(".tmp") for part in path.relative_to(folder).parts)
+        if unfinished or path.name == RunFolder(path).unfinished.name:
             continue
         if path.suffix == ".json" and ".locks" not in path.parts and path.name != "best.json":
             json.loads(path.read_text())
@@ -263,7 +262,7 @@ def test_a_file_that_was_cut_is_made_again_or_named(name, ready, tmp_path, capsy
     if name != "run":
         expected = found(command, made)
     else:
-        whole = copy(made, tmp_path / "whole")
+        whole = shutil.copytree(made, tmp_path / "whole")
         finished(name)(whole)
         expected = found(command, whole)
     files = [
@@ -275,7 +274,7 @@ def test_a_file_that_was_cut_is_made_again_or_named(name, ready, tmp_path, capsy
     wrong = []
     for file in files:
         for tenth in range(10):
-            folder = copy(made, tmp_path / "cut")
+            folder = shutil.copytree(made, tmp_path / "cut")
             os.truncate(folder / file, os.path.getsize(folder / file) * tenth // 10)
             done = forked_python(*command.start(folder))
             try:

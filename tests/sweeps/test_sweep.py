@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -319,6 +320,21 @@ def test_a_refit_that_fails_leaves_the_trials_as_they_were_and_is_said(tmp_path)
     assert after[broken].status == "done"
     assert "refit" not in after[broken].seconds
     assert (tmp_path / "sweep/report.md").exists()
+
+
+def test_a_refit_that_was_killed_before_its_result_was_written_is_ended(tmp_path):
+    options = (*SPACE, "hydra.sweeper.n_trials=1")
+    sweep(tmp_path, *options)
+    [(run, result)] = results(tmp_path / "sweep")
+    replace(result, config={**result.config, "refit": True}).write(RunFolder(run).result)
+    shutil.copy(RunFolder(run).best, RunFolder(run).final)  # the model that it has left
+    sweep(tmp_path, *options)
+    [(_, ended)] = results(tmp_path / "sweep")
+    assert ended.seconds["refit"] == 0
+    assert ended.seconds["fit"] == result.seconds["fit"]
+    written = times(tmp_path)
+    sweep(tmp_path, *options)
+    assert times(tmp_path) == written
 
 
 def test_a_run_that_failed_after_its_fit_is_not_fitted_again(tmp_path):
