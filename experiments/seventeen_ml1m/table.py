@@ -53,8 +53,9 @@ def print_original(runs):
     """The original's table beside ours: as shares of EASE, since the data are not the same."""
     ours = runs.groupby("model")["recall@10"].mean()
     print(
-        "### The original's table\n\nIts HIT@10 on the contest's data, ten random items of every user "
-        "held out (the wrap-up report of\nboostcampaitech3's team 05). The data are not the same, so "
+        "### The original's table\n\n"
+        "Its HIT@10 on the contest's data, ten random items of every user held out (the wrap-up "
+        "report of\nboostcampaitech3's team 05). The data are not the same, so "
         "shares of EASE are compared, ours under `random`.\n\n"
         "| model | its HIT@10 | of its EASE | ours of our EASE |"
     )
