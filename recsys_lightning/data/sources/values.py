@@ -1,6 +1,6 @@
-"""Columns of a table as numbers, times and text; ValueError where some value is none.
+"""Columns of a table as numbers, times and text.
 
-What Arrow itself raises for a value that it cannot read is a ValueError or a NotImplementedError.
+A value that cannot be read raises ValueError, or NotImplementedError where Arrow has no such cast.
 """
 
 import logging
