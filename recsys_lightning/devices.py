@@ -8,17 +8,19 @@ from typing import cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, Node, flag_override
+from omegaconf import DictConfig, ListConfig, Node, flag_override
 
 from recsys_lightning.errors import InputError
 
 
 def check_devices(trainer: DictConfig) -> None:
     """Refuse jobs on several devices where the command line is the launcher's, not ours."""
-    launcher = HydraConfig.get().runtime.choices["hydra/launcher"]
-    if "ddp" in str(trainer.get("strategy")).lower() and launcher != "basic":
+    launcher, devices = HydraConfig.get().runtime.choices["hydra/launcher"], trainer.get("devices")
+    is_one = len(devices) == 1 if isinstance(devices, ListConfig) else devices in (1, "auto", None)
+    if launcher != "basic" and not is_one:
         raise InputError(
-            f"trainer.strategy: a job on several devices needs hydra/launcher=basic, not {launcher}"
+            f"trainer.devices={devices}: a job on several devices needs hydra/launcher=basic, not "
+            f"{launcher}"
         )
 
 
