@@ -32,7 +32,7 @@ def test_a_search_fits_its_best_again_in_the_end_and_no_other_trial(tmp_path):
     (other / "submission.csv").unlink()
     again = sweep(tmp_path, *options)
     assert "best" not in again.stderr
-    changed = {name for name, when in times(tmp_path / "sweep").items() if when != before[name]}
+    changed = {name for name, when in times(tmp_path).items() if when != before[name]}
     assert changed == {other.name}
     assert (other / "submission.csv").read_bytes() == expected
     assert "refit" in dict(results(tmp_path / "sweep"))[other].seconds
