@@ -31,6 +31,7 @@ from recsys_lightning.instantiate import (
     resolved,
 )
 from recsys_lightning.options import Options
+from recsys_lightning.processes import is_first_process
 from recsys_lightning.runs.console import describe, summarise
 from recsys_lightning.runs.examples import examples_of, positions_of
 from recsys_lightning.runs.folder import RunFolder
@@ -81,7 +82,7 @@ def run(
     Returns:
         What a `RunResult` says of it; nothing in any but the first of several processes.
     """
-    console = Terminal(quiet=int(os.environ.get("LOCAL_RANK", 0)) > 0)
+    console = Terminal(quiet=not is_first_process())
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise InputError(f"{missing[0]}=???: a value is missing; give it on the command line")
     if cfg.jobs is not None:

@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "session": {"errors"},
     "assembly": {
         *("errors", "instantiate", "data", "runs", "tracking", "callbacks", "experiment", "starts"),
-        *("metrics", "options", "recommender", "devices"),
+        *("metrics", "options", "recommender", "devices", "processes"),
     },
     "job": {
         *("errors", "instantiate", "interruption", "processes", "session", "runs", "sweeps"),
