@@ -32,11 +32,12 @@ from recsys_lightning.instantiate import (
 )
 from recsys_lightning.options import Options
 from recsys_lightning.processes import is_first_process
+from recsys_lightning.runs import secrets
 from recsys_lightning.runs.console import describe, summarise
 from recsys_lightning.runs.examples import examples_of, positions_of
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.meter import Stopwatch
-from recsys_lightning.runs.parameters import flat, is_neutral
+from recsys_lightning.runs.parameters import flat, is_neutral, keys_of
 from recsys_lightning.runs.terminal import Terminal
 from recsys_lightning.starts import digests
 from recsys_lightning.tracking import base as tracking
@@ -154,6 +155,12 @@ def run(
         "split_files": str(split_folder),
         "threads": _threads(),
     }
+    if outcome.hyper_parameters:  # a checkpoint's, which had its own
+        of_model = {
+            name: outcome.hyper_parameters.get(name, value)
+            for name, value in config["model"].items()
+        }
+        found["config"] = secrets.masked(config | {"model": of_model})
     examples = examples_of(split.interactions, shown, outcome.final[:, : cfg.recommend.k])
     tracking.log_examples(trackers, examples)
     _log_outcome(outcome, folder)
@@ -204,6 +211,7 @@ def _options(config: Mapping[str, Any]) -> Options:
         num_candidates=config["recommend"]["candidates"],
         num_recommended=config["recommend"]["k"],
         settings=_fit_settings(config),
+        given=_given(config["model"]),
     )
 
 
@@ -239,6 +247,12 @@ def model_builder(config: DictConfig) -> Any:
     parameters = resolved(config)
     del parameters["_target_"]
     return partial(made, **parameters)
+
+
+def _given(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's hyper-parameters that the command names."""
+    keys = keys_of(HydraConfig.get().overrides.task)
+    return {name: value for name, value in model.items() if f"model.{name}" in keys}
 
 
 def _fit_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -203,6 +203,26 @@ def check_model(file: Path, checkpoint: Mapping[str, Any], model: Any) -> None:
         raise wrong_model(file, checkpoint)
 
 
+def check_given(file: Path, given: Mapping[str, Any], model: Any) -> None:
+    """Refuse a hyper-parameter that a checkpoint was fitted without.
+
+    Args:
+        file: the checkpoint.
+        given: hyper-parameters that the command names.
+        model: with those of the checkpoint, and what of `given` matters at scoring alone.
+
+    Raises:
+        InputError: names the key, and the value that the fit had.
+    """
+    for name, value in given.items():
+        if name in model.hparams and value is not None and model.hparams[name] != value:
+            free = ", ".join(f"model.{each}" for each in model.at_scoring)
+            raise InputError(
+                f"model.{name}={value}: {file} was fitted with {model.hparams[name]}; leave it "
+                f"out, or fit anew without ckpt_path{f' (free to change: {free})' if free else ''}"
+            )
+
+
 def wrong_model(file: Path, checkpoint: Mapping[str, Any]) -> InputError:
     """What to say of a checkpoint of another model than the one that was chosen."""
     return InputError(f"{file} holds a {checkpoint['model']}: choose it by model=")

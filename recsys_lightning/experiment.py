@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from recsys_lightning.callbacks.candidates import ListCollector
 from recsys_lightning.callbacks.fitting import OwnSignals, StopAfter
 from recsys_lightning.checkpoints import (
+    check_given,
     check_items,
     check_model,
     check_no_leak,
@@ -58,6 +59,7 @@ class Outcome:
         steps: optimiser steps of the fit.
         parameters: numbers that the model holds, parameters and buffers.
         checkpoints: of a run that did not fit, the files that were evaluated and recommended from.
+        hyper_parameters: of such a run's model, the sizes of the data among them.
         final: (U, K) ranked item positions from all interactions.
         submission: users of the submission whom the data does not know, `unknown`, and those with
             fewer unseen items than asked for, `short`.
@@ -70,12 +72,14 @@ class Outcome:
     steps: int = 0
     parameters: int = 0
     checkpoints: dict[str, str] = field(default_factory=dict)
+    hyper_parameters: dict[str, Any] = field(default_factory=dict)
     final: NDArray[np.int32] | None = None
     submission: dict[str, int] = field(default_factory=dict)
 
     def for_result(self) -> dict[str, Any]:
-        """All but the lists, by name."""
-        return {name: value for name, value in vars(self).items() if name != "final"}
+        """All but the lists and the hyper-parameters, by name."""
+        others = ("final", "hyper_parameters")
+        return {name: value for name, value in vars(self).items() if name not in others}
 
 
 class Experiment:
@@ -282,14 +286,18 @@ class Experiment:
         check_items(file, fitted_on, self.split.interactions.items)
         for part in asked:
             check_no_leak(file, fitted_on, self.split.train, part)
+        given, at_scoring = self.options.given, self._class.at_scoring
+        changed = {name: given[name] for name in at_scoring if name in given}
         try:
-            model = self._model(self.split, **checkpoint["hyper_parameters"])
+            model = self._model(self.split, **(checkpoint["hyper_parameters"] | changed))
         except TypeError as error:  # its hyper-parameters are not this model's
             raise wrong_model(file, checkpoint) from error
         check_model(file, checkpoint, model)
+        check_given(file, given, model)
         check_weights(file, checkpoint, model)
         model.load_state_dict(checkpoint["state_dict"])
         model.fitted_on = fitted_on
+        self.outcome.hyper_parameters = dict(model.hparams)
         self.outcome.best_epoch = checkpoint["epoch"] + 1
         return model
 

@@ -32,6 +32,7 @@ class Options:
     num_candidates: int  # recommend.candidates, the K of candidates/*.parquet
     num_recommended: int  # recommend.k, the items a user in submission.csv
     settings: Mapping[str, Any] = field(default_factory=dict)  # that a resumed fit must share
+    given: Mapping[str, Any] = field(default_factory=dict)  # the model's that the command names
 
     def __post_init__(self) -> None:
         check_range("seed", self.seed, low=0, high=LARGEST_SEED, whole=True)

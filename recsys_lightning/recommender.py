@@ -56,6 +56,8 @@ class Recommender(pl.LightningModule):
 
     resumable = True  # whether an interrupted fit can be resumed
     uses_features = False
+    # hyper-parameters that a fit does not read: a checkpoint can be given others
+    at_scoring: ClassVar[Sequence[str]] = ()
     unjudged_epochs = 0  # the first ones, such as pre-training: neither validated nor the best
     learns_from: ClassVar[type | None] = None  # what a batch of its view is; None: anything
     # what another run may be for a fit (`init_from`): by name, the classes; none: of any model

@@ -135,6 +135,15 @@ def test_a_stored_run_recommends_to_chosen_users_without_fitting(small, tmp_path
     assert "metrics.csv" not in done.files()
 
 
+def test_a_stored_run_is_recorded_with_what_it_was_fitted_and_scored_by(tmp_path):
+    fitted = run(*SMALL, "model.l2=30", "refit=false", folder=tmp_path / "a")
+    file = fitted.folder / "checkpoints/best.ckpt"
+    done = run(*SMALL, f"ckpt_path={file}", "model.recency=2", folder=tmp_path / "b")
+    expected = fitted.result["config"]["model"] | {"recency": 2}
+    assert done.result["config"]["model"] == expected
+    assert done.result["metrics"] != fitted.result["metrics"]
+
+
 @pytest.mark.parametrize("model", ["multi_cdae", "recvae"])
 def test_two_processes_train_as_one_with_the_same_batches(model, tmp_path):
     options = (

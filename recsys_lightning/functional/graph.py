@@ -154,13 +154,14 @@ class _MeanOfLayers(torch.autograd.Function):
         spread = first
         for _ in range(num_layers - 1):
             sums = _product(graph, *spread)
-            spread = [
-                torch.addcmul(table, total, root.square())
+            spread = [  # in the place of the sums: what is new has to be fetched from memory
+                torch.addcmul(table, total, root.square(), out=total)
                 for table, total, root in zip(first, sums, roots, strict=True)
             ]
         last = zip((users, items), _product(graph, *spread), roots, strict=True)
         of_users, of_items = (
-            torch.addcmul(table, total, root).div_(num_layers + 1) for table, total, root in last
+            torch.addcmul(table, total, root, out=total).div_(num_layers + 1)
+            for table, total, root in last
         )
         return of_users, of_items
 

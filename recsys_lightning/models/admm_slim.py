@@ -42,6 +42,7 @@ class AdmmSlim(ClosedForm):
             latest 1 + r / k; 0: all alike.
     """
 
+    at_scoring = ("recency",)
     bias: Tensor
 
     def __init__(

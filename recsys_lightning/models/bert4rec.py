@@ -44,6 +44,8 @@ class BERT4Rec(Sequential):
         lr: of Adam.
     """
 
+    at_scoring = ("num_masks",)
+
     def __init__(
         self,
         *,

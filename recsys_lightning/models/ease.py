@@ -38,6 +38,8 @@ class EASE(ClosedForm):
             latest 1 + r / k; 0: all alike.
     """
 
+    at_scoring = ("recency",)
+
     def __init__(
         self,
         *,

@@ -53,6 +53,7 @@ class EASER(ClosedForm):
             latest 1 + r / k; 0: all alike. A pair counts as the geometric mean of its items.
     """
 
+    at_scoring = ("recency",)
     pairs: Tensor
     bias: Tensor
 

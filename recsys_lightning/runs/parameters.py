@@ -120,7 +120,7 @@ def identity(
     kept = of_the_job(config)
     if data is not None:
         kept = {key: value for key, value in kept.items() if key not in ("data", "holdout")}
-    given = {override.partition("=")[0].lstrip("+") for override in overrides}
+    given = keys_of(overrides)
     for group in CLASSES:
         if isinstance(kept.get(group), dict) and f"{group}.{TARGET}" not in given:
             kept[group].pop(TARGET, None)
@@ -129,6 +129,15 @@ def identity(
             del kept["model"][key]
     chosen = {group: choices.get(group) for group in CLASSES}
     return {"version": VERSION, "choices": chosen, "data": data, "config": kept}
+
+
+def keys_of(overrides: Sequence[str]) -> set[str]:
+    """The keys, and groups, that a command gives.
+
+    >>> sorted(keys_of(["model=ease", "++model.l2=3"]))
+    ['model', 'model.l2']
+    """
+    return {override.partition("=")[0].lstrip("+") for override in overrides}
 
 
 def is_neutral(key: str, value: Any) -> bool:

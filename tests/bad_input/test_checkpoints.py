@@ -29,6 +29,10 @@ CASES = {
     "another model of the same options": Case(
         f"{RATINGS} model=tale ckpt_path={FILE}", f"{FILE} holds a EASE"
     ),
+    "a hyper-parameter that the fit had not": Case(
+        f"{FROM} model.l2=3",
+        f"model.l2=3: {FILE} was fitted with 500.0; leave it out|(free to change: model.recency)",
+    ),
     "other items": Case(
         FROM,
         f"{FILE} was fitted on 60 items, and the data has 60: 1 of them it does not know",

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ SMALLER = {  # than the defaults, which are for real data
     **{"hidden_dims": [16], "hidden_dim": 16, "latent_dim": 8, "embedding_dim": 8},
     **{"num_pairs": 30, "lr": 0.03, "pretrain_epochs": 2},
 }
+AT_SCORING = {"recency": 3.0, "num_masks": 2}  # what no fit reads: another value than the default
 EPOCHS = 5
 
 
@@ -105,6 +107,21 @@ def test_its_folder_recommends_the_same_without_fitting(fitted, tmp_path):
     again = fit(case, split, tmp_path, ckpt_path=str(folder)).outcome
     assert (again.final == experiment.outcome.final).all()
     assert again.metrics == pytest.approx(experiment.outcome.metrics, abs=1e-6)
+
+
+def test_what_scoring_alone_reads_can_be_another_without_fitting(fitted, tmp_path):
+    case, split, folder, experiment = fitted
+    own = signature(case.cls).parameters
+    changed = {name: value for name, value in AT_SCORING.items() if name in own}
+    assert set(case.cls.at_scoring) == set(changed)
+    if not changed:
+        pytest.skip("a fit reads all of its hyper-parameters")
+    again = fit(case, split, tmp_path / "a", ckpt_path=str(folder), given=changed).outcome
+    anew = case._replace(model=partial(case.model, **changed))
+    expected = fit(anew, split, tmp_path / "b").outcome
+    assert (again.final == expected.final).all()
+    assert (again.final != experiment.outcome.final).any()
+    assert again.hyper_parameters.items() >= changed.items()
 
 
 def test_scores_are_unmasked_finite_and_independent_of_batch_mates(fitted):
