@@ -84,14 +84,16 @@ class Pairwise(Recommender):
         loss = SAMPLED[self.loss_name]
         return loss(scores[:, 0], scores[:, 1:], pairs.log_probability)
 
-    def penalty(self, pairs: Pairs) -> Tensor | float:
-        """() L2 of the rows that a batch reads."""
+    def penalty(
+        self, pairs: Pairs, tables: Iterable[tuple[Tensor, Tensor]] | None = None
+    ) -> Tensor | float:
+        """() L2 of the rows that a batch reads, of `tables` where they are not given."""
         if not self.l2:
             return 0.0
         total = sum(
             half_squared_norms(users, pairs.users)
             + half_squared_norms(items, pairs.positives, pairs.negatives)
-            for users, items in self.tables()
+            for users, items in (self.tables() if tables is None else tables)
         )
         return self.l2 / len(pairs.users) * total
 

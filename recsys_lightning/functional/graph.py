@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from recsys_lightning.functional.sparse import Ragged, bag_matmul, bag_matmul_torch
+from recsys_lightning.functional.sparse import Ragged, bag_matmul, bag_matmul_torch, product
 
 
 class Nodes(NamedTuple):
@@ -80,18 +80,8 @@ def neighbour_sums(graph: Graph, nodes: Nodes) -> Nodes:
             [20.]]), items=tensor([[1.],
             [3.]]))
     """
-    return Nodes(*_NeighbourSums.apply(graph, *nodes))
-
-
-class _NeighbourSums(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, graph: Graph, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.graph = graph
-        return _product(graph, users, items)
-
-    @staticmethod
-    def backward(ctx: Any, users: Tensor, items: Tensor) -> tuple[None, Tensor, Tensor]:
-        return None, *_product(ctx.graph, users, items)
+    x, transposed = graph
+    return Nodes(product(x, transposed, nodes.items), product(transposed, x, nodes.users))
 
 
 def _product(graph: Graph, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:

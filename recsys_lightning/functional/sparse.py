@@ -6,7 +6,7 @@ dense product), on other devices dense blocks and embedding bags of torch.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import torch
@@ -176,6 +176,33 @@ def bag_matmul(
         return out
     product = bag_matmul_torch(items, offsets, weight, factors)
     return product if out is None else out.copy_(product)
+
+
+def product(x: Ragged, transposed: Ragged, weight: Tensor) -> Tensor:
+    """X W of X (R, C) and W (C, D), whose gradient in W is X^T G; differentiable twice, too.
+
+    With the transpose at hand that is many times faster than the gradient of `bag_matmul`.
+
+    >>> x = Ragged(torch.tensor([2, 0], dtype=torch.int32), torch.tensor([0, 2]), 3)
+    >>> weight = torch.ones(3, 1, requires_grad=True)
+    >>> product(x, x.transpose(), weight).sum().backward()
+    >>> weight.grad.T
+    tensor([[1., 0., 1.]])
+    """
+    out: Tensor = _Product.apply(x, transposed, weight)
+    return out
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Ragged, transposed: Ragged, weight: Tensor) -> Tensor:
+        ctx.both = x, transposed
+        return bag_matmul_torch(x.columns, x.offsets, weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
+        x, transposed = ctx.both
+        return None, None, product(transposed, x, gradient)
 
 
 def bag_matmul_torch(

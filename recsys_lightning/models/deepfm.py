@@ -5,18 +5,19 @@ IJCAI 2017.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import torch
 from scipy.sparse import hstack
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag
 from typing_extensions import override
 
-from recsys_lightning.data.batches import Query
+from recsys_lightning.data.batches import Pairs, Query
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import check_range, check_sizes
 from recsys_lightning.families.pairwise import Pairwise
 from recsys_lightning.functional.pairs import pair_products, pair_sums
+from recsys_lightning.functional.sparse import Ragged, bag_matmul, product
 from recsys_lightning.nn.towers import Tower
 
 
@@ -86,6 +87,7 @@ class DeepFM(Pairwise):
         if hidden_dims:
             item_dim = (1 + len(num_values)) * embedding_dim
             self.tower = Tower(embedding_dim, item_dim, hidden_dims, dropout, score_memory_mb)
+        self.of_values: Ragged | None = None  # the bags that have each value; for gradients
         # the values of an item's features, a bag for each (item, feature)
         self.register_from_data("bags", "values", dtype=torch.int64)
         self.register_from_data("bag_offsets", num_items * len(num_values) + 1, dtype=torch.int64)
@@ -102,13 +104,23 @@ class DeepFM(Pairwise):
             self.bags = torch.from_numpy(hstack(chosen, format="csr").indices).long()
             lengths = torch.stack([torch.from_numpy(x.indptr).diff() for x in chosen], 1)
             self.bag_offsets = nn.functional.pad(lengths.flatten().cumsum(0), (1, 0))
+            bags = Ragged(self.bags, self.bag_offsets, len(self.values))
+            self.of_values = bags.transpose()
 
     @override
     def tables(self) -> Iterable[tuple[Tensor, Tensor]]:
         return [(self.users, self.item_fields().flatten(1))]
 
     @override
+    def loss(self, pairs: Pairs) -> Tensor:
+        fields = self.item_fields()  # once for both
+        ranked = self.ranking_loss(partial(self._score_pairs, fields), pairs)
+        return ranked + self.penalty(pairs, [(self.users, fields.flatten(1))])
+
+    @override
     def on_fit_start(self) -> None:
+        if self.of_values is not None:
+            self.of_values = self.of_values.to(self.device)
         if self.tower is not None:
             self.tower.announce(len(self.datamodule.users("valid")), self.num_items)
 
@@ -117,22 +129,27 @@ class DeepFM(Pairwise):
         own = self.items[:, None]
         if not self.num_features:
             return own
-        means = embedding_bag(
-            self.bags, self.values, self.bag_offsets, mode="mean", include_last_offset=True
-        )
+        bags = Ragged(self.bags, self.bag_offsets, len(self.values))
+        if self.of_values is None:
+            sums = bag_matmul(*bags[:2], self.values)
+        else:
+            sums = product(bags, self.of_values, self.values)
+        means = sums / bags.offsets.diff().clamp(min=1)[:, None]
         return torch.cat([own, means.view(self.num_items, self.num_features, -1)], 1)
 
-    def item_side(self) -> tuple[Tensor, Tensor]:
+    def item_side(self, fields: Tensor) -> tuple[Tensor, Tensor]:
         """Of all items what each has alone, beside its V, (I, 1+D); and all its v, (I, F D)."""
-        fields = self.item_fields()
-        weights, vectors = fields[..., 0], fields[..., 1:]
-        alone = self.bias + weights.sum(1) + second_order(vectors)
-        return torch.cat([alone[:, None], vectors.sum(1)], 1), vectors.flatten(1)
+        weights, vectors = fields.split((1, fields.shape[2] - 1), dim=2)
+        alone = self.bias + weights.sum(1) + second_order(vectors)[:, None]
+        return torch.cat([alone, vectors.sum(1)], 1), vectors.flatten(1)
 
     @override
     def score_pairs(self, users: Tensor, items: Tensor) -> Tensor:
-        matched, vectors = self.item_side()
-        weights, of_users = self.users[:, :1], self.users[:, 1:]
+        return self._score_pairs(self.item_fields(), users, items)
+
+    def _score_pairs(self, fields: Tensor, users: Tensor, items: Tensor) -> Tensor:
+        matched, vectors = self.item_side(fields)
+        weights, of_users = self.users.split((1, self.users.shape[1] - 1), dim=1)
         beside_alone = torch.cat([torch.ones_like(weights), of_users], 1)
         scores = weights[users] + pair_products(beside_alone, matched, users, items)
         if self.tower is not None:
@@ -142,7 +159,8 @@ class DeepFM(Pairwise):
 
     @override
     def score(self, query: Query) -> Tensor:
-        user, (matched, vectors) = self.users[query.users.clamp(min=0)], self.item_side()
+        user = self.users[query.users.clamp(min=0)]
+        matched, vectors = self.item_side(self.item_fields())
         scores = matched[:, 0] + user[:, :1] + user[:, 1:] @ matched[:, 1:].T
         if self.tower is not None:
             of_users, of_items = self.tower.user_part(user[:, 1:]), self.tower.item_part(vectors)

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from recsys_lightning.functional import sparse
 from recsys_lightning.functional.kernels import rows as kernels
-from recsys_lightning.functional.sparse import bag_matmul, dense_blocks, gram
+from recsys_lightning.functional.sparse import Ragged, bag_matmul, dense_blocks, gram, product
 
 
 @st.composite
@@ -138,3 +138,17 @@ def test_bag_matmul_writes_where_it_is_asked_to(many_rows, dtype):
     out = torch.full((250, 5), torch.nan, dtype=dtype)
     assert bag_matmul(items, offsets, weight, out=out) is out
     assert torch.equal(out, bag_matmul(items, offsets, weight))
+
+
+def test_the_gradient_of_a_product_is_the_dense_ones(many_rows):
+    x = Ragged(*many_rows)
+    weight = torch.randn(x.num_columns, 3, dtype=torch.float64, requires_grad=True)
+    made = product(x, x.transpose(), weight)
+    expected = x.dense(torch.float64) @ weight
+    torch.testing.assert_close(made, expected)
+    upstream = torch.randn_like(made)
+    ours, theirs = (torch.autograd.grad(y, weight, upstream) for y in (made, expected))
+    torch.testing.assert_close(ours, theirs)
+    small = Ragged(torch.tensor([2, 0, 2]).int(), torch.tensor([0, 2, 2, 3]), 3)
+    table = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda w: product(small, small.transpose(), w), table)
