@@ -17,7 +17,7 @@ from recsys_lightning.metrics.names import FILES, MetricName
 from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.runs.folder import RunFolder, relative
 from recsys_lightning.runs.lists import read_lists, read_split
-from recsys_lightning.runs.parameters import differing, flat, of_the_job
+from recsys_lightning.runs.parameters import NEUTRAL, differing, flat, of_the_job
 from recsys_lightning.runs.record import Result, RunResult
 from recsys_lightning.sweeps.jobs import Runs, ensembles
 
@@ -243,7 +243,7 @@ def _options(configs: Sequence[Mapping[str, Any]], models: Sequence[str]) -> lis
         for key in differing([configs[number] for number in of_model]):
             if key not in _NO_PARAMETER and not key.startswith("data."):
                 for number in of_model:
-                    options[number][key] = configs[number].get(key)
+                    options[number][key] = configs[number].get(key, NEUTRAL.get(key))
     return options
 
 

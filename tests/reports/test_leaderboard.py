@@ -149,6 +149,13 @@ def test_options_have_as_many_digits_as_tell_them_apart(tmp_path):
     assert options.tolist() == ["1234.56", "1234.61", "0.1", "0.333333", "0.3333", "0.5"]
 
 
+def test_an_option_that_makes_no_other_job_is_shown_all_the_same(tmp_path):
+    for number, recency in enumerate([0, 2]):
+        write_run(tmp_path, number, "ease", 0.1, recency=recency)
+    runs = runs_table([tmp_path], tmp_path)
+    assert runs.options.tolist() == ["model.recency=0", "model.recency=2"]
+
+
 def test_trials_and_standard_errors_of_what_was_watched(tmp_path):
     for number, (watched, trial) in enumerate([("val/a@1", None), ("val/b@1", 0), ("val/b@1", 1)]):
         path = write_run(tmp_path, number, "a", 0.1, l2=trial) / "result.json"
