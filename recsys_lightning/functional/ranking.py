@@ -13,8 +13,6 @@ recall, NDCG); Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR
 import torch
 from torch import Tensor
 
-from recsys_lightning.functional.kernels.topk import best_unseen
-
 _INF = float("inf")
 
 
@@ -97,6 +95,9 @@ def _select_on_cpu(
     by_popularity: Tensor,
 ) -> Tensor:
     """(B, k) items, by numba: about ten times faster than the keys below."""
+    # numba takes half a second to import, and metrics of lists have no need of it
+    from recsys_lightning.functional.kernels.topk import best_unseen
+
     lists = best_unseen(
         scores.numpy(),
         seen_items.numpy(),

@@ -74,8 +74,8 @@ class MetricName:
         return replace(self, stage=stage)
 
 
-def check_cutoffs(cutoffs: Any) -> None:
-    """Refuse anything but a list of different whole numbers from 1 on.
+def check_cutoffs(cutoffs: Any, num_items: int | None = None) -> None:
+    """Refuse anything but a list of different whole numbers from 1 on, or to the number of items.
 
     >>> check_cutoffs([10, 20])
     >>> check_cutoffs([0])
@@ -90,6 +90,10 @@ def check_cutoffs(cutoffs: Any) -> None:
             raise InputError(f"metrics.k={k}: expected a whole number, 1 or more")
     if len(set(cutoffs)) < len(cutoffs):
         raise InputError(f"metrics.k={cutoffs}: expected different numbers, like [10, 20]")
+    if num_items is not None and max(cutoffs) > num_items:
+        raise InputError(
+            f"metrics.k={cutoffs}: {max(cutoffs)} is more than the {num_items} items there are"
+        )
 
 
 def function_of(name: str) -> Callable[..., Any]:

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.split import Split
 from recsys_lightning.errors import InputError
-from recsys_lightning.metrics.names import HIT_METRICS, MetricName, function_of
+from recsys_lightning.metrics.names import (
+    HIT_METRICS,
+    METRICS,
+    MetricName,
+    check_cutoffs,
+    function_of,
+)
 
 
 def user_values(
@@ -73,25 +79,27 @@ def measure(
     """
     import torch
 
-    from recsys_lightning.functional.ranking import hits
-    from recsys_lightning.metrics.ranking import UserMean, ranking_metrics
+    from recsys_lightning.functional.ranking import hits, novelty
 
+    check_cutoffs(cutoffs, held_out.num_items)
     users = np.flatnonzero(held_out.lengths)
     lists = np.pad(lists, ((0, 0), (0, max(0, max(cutoffs) - lists.shape[1]))), constant_values=-1)
     ranked = torch.from_numpy(lists[users].astype(np.int64))
     items, offsets = (torch.from_numpy(array) for array in held_out.gather(users))
-    metrics = ranking_metrics(cutoffs, held_out.num_items)
-    metrics.update(
-        lists=ranked,
-        hits=hits(ranked, items, offsets, held_out.num_items),
-        relevant=offsets.diff(),
-        popularity=torch.from_numpy(split.train.popularity).float(),
-        num_users=held_out.num_users,
-    )
-    values = {f"{stage}/{name}": float(metric.compute()) for name, metric in metrics.items()}
-    errors = {
-        f"{stage}/{name}": float(metric.standard_error())
-        for name, metric in metrics.items()
-        if isinstance(metric, UserMean)
-    }
-    return values, {name: error for name, error in errors.items() if np.isfinite(error)}
+    found = hits(ranked, items, offsets, held_out.num_items)
+    known = torch.from_numpy(split.train.popularity).float(), held_out.num_users
+    values: dict[str, float] = {}
+    errors: dict[str, float] = {}
+    for metric in (MetricName(name, k, stage) for name in sorted(METRICS) for k in cutoffs):
+        if metric.name == "coverage":
+            top = ranked[:, : metric.k]
+            values[str(metric)] = len(top[top >= 0].unique()) / held_out.num_items
+            continue
+        if metric.name == "novelty":
+            of_users = novelty(ranked[ranked[:, 0] >= 0], *known, metric.k)
+        else:
+            of_users = function_of(metric.name)(found, offsets.diff(), metric.k)
+        values[str(metric)] = float(of_users.mean())
+        if len(of_users) > 1:
+            errors[str(metric)] = float(of_users.std() / len(of_users) ** 0.5)
+    return values, errors

@@ -32,7 +32,6 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from recsys_lightning.errors import InputError
 from recsys_lightning.functional import ranking
 from recsys_lightning.metrics.names import METRICS, MetricName, check_cutoffs, function_of
 
@@ -158,12 +157,7 @@ def ranking_metrics(cutoffs: Sequence[int], num_items: int) -> MetricCollection:
     >>> list(ranking_metrics([10], num_items=50))[:3]
     ['coverage@10', 'hit_rate@10', 'map@10']
     """
-    check_cutoffs(cutoffs)
-    for k in cutoffs:
-        if k > num_items:
-            raise InputError(
-                f"metrics.k={cutoffs}: {k} is more than the {num_items} items there are"
-            )
+    check_cutoffs(cutoffs, num_items)
     metrics: dict[str, Metric | MetricCollection] = {}
     for name in METRICS:
         for k in cutoffs:

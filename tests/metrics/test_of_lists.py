@@ -6,7 +6,7 @@ import pytest
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.errors import InputError
 from recsys_lightning.metrics.names import HIT_METRICS
-from recsys_lightning.metrics.of_lists import user_values
+from recsys_lightning.metrics.of_lists import measure, user_values
 from tests.conftest import make_interactions
 
 
@@ -35,3 +35,34 @@ def test_a_metric_that_lists_do_not_have_is_refused(metric):
     x = make_interactions([[0]], 4)
     with pytest.raises(InputError, match=f"{metric}: expected one of recall"):
         user_values(metric, np.zeros((1, 4), np.int32), x)
+
+
+def test_all_metrics_of_lists_are_those_of_a_run(tastes):
+    """With lists that end, one that is empty, and users who have nothing held out."""
+    import torch
+
+    from recsys_lightning.functional.ranking import hits
+    from recsys_lightning.metrics.ranking import UserMean, ranking_metrics
+
+    split = RandomHoldout(valid_items=3, test_items=0).split(tastes)
+    x = split.train
+    lists = np.argsort(np.random.default_rng(0).random((x.num_users, x.num_items)), axis=1)[:, :12]
+    lists[::7, 5:], lists[3] = -1, -1
+    values, errors = measure("val", lists.astype(np.int32), split.valid, split, [5, 10])
+
+    users = np.flatnonzero(split.valid.lengths)
+    ranked = torch.from_numpy(lists[users])
+    target, offsets = (torch.from_numpy(part) for part in split.valid.gather(users))
+    theirs = ranking_metrics([5, 10], x.num_items)
+    theirs.update(
+        lists=ranked,
+        hits=hits(ranked, target, offsets, x.num_items),
+        relevant=offsets.diff(),
+        popularity=torch.from_numpy(x.popularity),
+        num_users=x.num_users,
+    )
+    means = {f"val/{name}": float(value) for name, value in theirs.compute().items()}
+    assert values == pytest.approx(means, abs=1e-12)
+    of_users = {name: each for name, each in theirs.items() if isinstance(each, UserMean)}
+    expected = {f"val/{name}": float(each.standard_error()) for name, each in of_users.items()}
+    assert errors == pytest.approx(expected, rel=1e-9)
