@@ -65,6 +65,15 @@ def test_two_processes_are_an_epoch_together():
 
 
 @pytest.mark.parametrize(
+    ("users", "batch"), [(40, 16), (4_000, 16), (6_040, 32), (10_000, 64), (50_000, 128)]
+)
+def test_a_batch_is_a_two_hundredth_of_the_parts_from_16_to_128(users, batch):
+    train = make_interactions([[0, 1]] * users, 2)
+    loader = SequenceView(None, 3).loader(train, seed=0, epoch=0, rank=0, world_size=1)
+    assert len(loader) == -(-users // batch)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"batch_size": 0}, "view.batch_size=0"),

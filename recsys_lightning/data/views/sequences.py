@@ -1,5 +1,7 @@
 """Sequences: a training batch is parts of histories in time order (sequential)."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -91,7 +93,8 @@ class SequenceView:
     What a position reads is at most `length` items; the one more is what is to be predicted.
 
     Args:
-        batch_size: parts.
+        batch_size: parts; None: a two-hundredth of them, as a power of two from 16 to 128, so that
+            an epoch of little data has many steps as well.
         length: see above.
         windows: an epoch is, of every user with two items or more, `latest`: the latest part;
             `random`: a part of the history drawn anew each time; `sliding`: parts that cover the
@@ -100,9 +103,10 @@ class SequenceView:
     """
 
     def __init__(
-        self, batch_size: int, length: int, windows: str = "latest", negatives: int = 0
+        self, batch_size: int | None, length: int, windows: str = "latest", negatives: int = 0
     ) -> None:
-        check_range("view.batch_size", batch_size, low=1, whole=True)
+        if batch_size is not None:
+            check_range("view.batch_size", batch_size, low=1, whole=True)
         check_range("view.length", length, low=1, whole=True)
         if windows not in WINDOWS:
             raise InputError(f"view.windows={windows}: expected one of {', '.join(WINDOWS)}")
@@ -117,7 +121,7 @@ class SequenceView:
         dataset = SequenceDataset(train, self.length + 1, self.windows, self.negatives)
         batches = EvenBatches(
             len(dataset),
-            self.batch_size,
+            self.batch_size or 2 ** round(math.log2(min(max(len(dataset) / 200, 16), 128))),
             shuffle=True,
             seed=seed,
             epoch=epoch,
