@@ -12,16 +12,16 @@ from recsys_lightning.sweeps.jobs import Runs
 from recsys_lightning.tracking.base import parameters_of, warn
 from recsys_lightning.tracking.wandb import WandB
 
-REPORT_FILES = ("leaderboard.csv", "runs.csv", "report.md", "report.html")
+REPORT_FILES = ("leaderboard.csv", "runs.csv", "differences.csv", "report.md", "report.html")
 
 
 def log_report(folder: Path, runs: Runs) -> None:
     """Log a sweep's report as a W&B run in its group, and as a W&B Report where one can be saved.
 
-    Of these files it logs those that exist: `leaderboard.csv` and `runs.csv` as tables, with
-    the best value of every metric of the first in the summary; `report.html`; `report.md` as the
-    run's notes. Saving a W&B Report takes a login and the extra `report`. What W&B refuses is
-    warned of.
+    Of these files it logs those that exist: `leaderboard.csv`, `runs.csv` and `differences.csv` as
+    tables, with the best value of every metric of the first in the summary; `report.html`;
+    `report.md` as the run's notes. Saving a W&B Report takes a login and the extra `report`. What
+    W&B refuses is warned of.
 
     Args:
         folder: the sweep's. Nothing is done if none of its jobs was logged to W&B.

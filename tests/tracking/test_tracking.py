@@ -114,7 +114,8 @@ def test_the_report_is_a_wandb_run_of_the_same_group(swept):
         if result.status == "done"
     )
     assert told.summary["best/val/recall@10"] == pytest.approx(best)
-    assert told.summary["runs/_type"] == told.summary["leaderboard/_type"] == "table-file"
+    for table in ("runs", "leaderboard", "differences"):
+        assert told.summary[f"{table}/_type"] == "table-file"
     assert told.summary["runs/nrows"] == 3 + 1
     assert told.summary["report/_type"] == "html-file"
     assert told.notes == (swept.folder / "report.md").read_text()
