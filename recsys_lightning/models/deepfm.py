@@ -17,7 +17,7 @@ from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import check_range, check_sizes
 from recsys_lightning.families.pairwise import Pairwise
 from recsys_lightning.functional.pairs import pair_products, pair_sums
-from recsys_lightning.functional.sparse import Ragged, bag_matmul, product
+from recsys_lightning.functional.sparse import Ragged, bag_matmul_torch, product
 from recsys_lightning.nn.towers import Tower
 
 
@@ -131,7 +131,7 @@ class DeepFM(Pairwise):
             return own
         bags = Ragged(self.bags, self.bag_offsets, len(self.values))
         if self.of_values is None:
-            sums = bag_matmul(*bags[:2], self.values)
+            sums = bag_matmul_torch(*bags[:2], self.values)
         else:
             sums = product(bags, self.of_values, self.values)
         means = sums / bags.offsets.diff().clamp(min=1)[:, None]
