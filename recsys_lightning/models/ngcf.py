@@ -57,7 +57,8 @@ class NGCF(Propagated):
     mean over the node and its neighbours in the authors' code. The next layer reads the vectors
     before they get length 1. It scores from the history that it is given: the users' layers are
     made from it and from the items' layers of training, exactly the propagation where the history
-    is the training row. An unknown user begins with zeros.
+    is the training row. An unknown user begins with zeros. Its authors' loss is BPR; the default is
+    the one that ranks best, as in `LightGCN`.
 
     Args:
         num_users: U.
@@ -82,7 +83,7 @@ class NGCF(Propagated):
         layer_dims: Sequence[int] = (64,),
         variant: str = "paper",
         message_dropout: float = 0.0,
-        loss: str = "bpr",
+        loss: str = "sampled_softmax",
         l2: float = 0.003,
         lr: float = 0.003,
     ) -> None:
