@@ -16,18 +16,20 @@ def main() -> None:
         k = result["config"]["metrics"]["k"][0]
         with (folder / "metrics.csv").open() as file:
             epochs = [row for row in csv.DictReader(file) if row["epoch"]]
-        best = max(epochs, key=lambda row: float(row[f"val/recall@{k}"] or 0))
-        seconds, tested = result["seconds"], result["metrics"]
-        test_names = (f"test/recall@{k}", f"test/ndcg@{k}")
+        valid, test = (
+            [f"{stage}/{name}@{k}" for name in ("recall", "ndcg")] for stage in ("val", "test")
+        )
+        validated = [row for row in epochs if row.get(valid[0])]
+        best = max(validated or epochs[-1:], key=lambda row: float(row.get(valid[0]) or 0))
+        seconds, metrics = result["seconds"], result["metrics"]
         writer.writerow(
             [
                 result["model"],
                 " ".join(o for o in result["overrides"] if not o.startswith(ELSEWHERE)),
                 result["data"],
                 k,
-                f"{float(best[f'val/recall@{k}']):.5f}",
-                f"{float(best[f'val/ndcg@{k}']):.5f}",
-                *(f"{tested[name]:.5f}" if name in tested else "" for name in test_names),
+                *(f"{float(best[name]):.5f}" if validated else "" for name in valid),
+                *(f"{metrics[name]:.5f}" if name in metrics else "" for name in test),
                 int(best["epoch"]) + 1,
                 int(epochs[-1]["step"]) + 1,
                 f"{seconds['fit']:.0f}",
