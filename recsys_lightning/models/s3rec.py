@@ -41,8 +41,8 @@ class S3Rec(NextItem):
     Where we differ from the authors' code: logits in MIP and SP (theirs puts a sigmoid in the
     sigmoid, which bounds the gradient), means in place of sums, one part of each history an epoch
     (theirs takes every prefix: as many sequences as interactions), and segments of the batch's
-    training rows (theirs are of all users' sequences, with the held-out items). Theirs is fine-tuned
-    by bce, with length 50, dropout 0.5 and the block post_norm.
+    training rows (theirs are of all users' sequences, with the held-out items). They fine-tune by
+    bce, with length 50, dropout 0.5 and the block post_norm.
 
     Args:
         num_users: U.
