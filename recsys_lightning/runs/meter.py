@@ -1,5 +1,6 @@
 """What a run takes: seconds by stage, and memory."""
 
+import gc
 import platform
 import resource
 import time
@@ -35,7 +36,13 @@ class Stopwatch:
 
 
 def forget_peak_rss() -> None:
-    """Let the peak start anew, where the system can (Linux): a job's, not that of earlier ones."""
+    """Let the peak start anew, where the system can (Linux): a job's, not that of earlier ones.
+
+    These are freed before: a model and its trainer name each other, so Python by itself would keep
+    their memory through some jobs more.
+    """
+    gc.collect()
+    gc.freeze()  # modules, most of what is left: the next collection need not look at them
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

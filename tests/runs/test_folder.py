@@ -1,6 +1,8 @@
 import csv
+import gc
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -44,6 +46,13 @@ def test_ids_that_need_quotes_survive_and_short_lists_are_counted(tmp_path):
     assert rows == [["user", "item"], ["Cé", 'say "hi"'], ["Ann, B.", "x"], ["Ann, B.", "y"]]
 
 
+@pytest.fixture
+def without_collection():
+    gc.disable()
+    yield
+    gc.enable()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak can be reset on Linux only")
 def test_the_peak_is_that_of_a_job_not_of_the_process():
     forget_peak_rss()  # that of earlier tests in this process
@@ -51,5 +60,18 @@ def test_the_peak_is_that_of_a_job_not_of_the_process():
     block = np.ones(40_000_000, dtype=np.int64)  # 305 MiB
     assert peak_rss_mb() > before + 250
     del block
+    forget_peak_rss()
+    assert peak_rss_mb() < before + 100
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak can be reset on Linux only")
+def test_what_an_earlier_job_left_is_freed_before_the_next(without_collection):
+    """A trainer and its model name each other; Python alone frees such pairs some time later."""
+    forget_peak_rss()
+    before = peak_rss_mb()
+    model, trainer = SimpleNamespace(weight=np.ones(40_000_000)), SimpleNamespace()  # 305 MiB
+    model.trainer, trainer.model = trainer, model
+    del model, trainer
+    assert peak_rss_mb() > before + 250
     forget_peak_rss()
     assert peak_rss_mb() < before + 100
