@@ -204,7 +204,7 @@ def check_model(file: Path, checkpoint: Mapping[str, Any], model: Any) -> None:
 
 
 def check_given(file: Path, given: Mapping[str, Any], model: Any) -> None:
-    """Refuse a hyper-parameter that a checkpoint was fitted without.
+    """Refuse another value of a hyper-parameter than a checkpoint was fitted with.
 
     Args:
         file: the checkpoint.

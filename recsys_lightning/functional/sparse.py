@@ -174,8 +174,8 @@ def bag_matmul(
         else:
             kernels.sum_weighted_rows(*rows, factors.numpy(), table, out.numpy())
         return out
-    product = bag_matmul_torch(items, offsets, weight, factors)
-    return product if out is None else out.copy_(product)
+    summed = bag_matmul_torch(items, offsets, weight, factors)
+    return summed if out is None else out.copy_(summed)
 
 
 def product(x: Ragged, transposed: Ragged, weight: Tensor) -> Tensor:
