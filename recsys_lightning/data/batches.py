@@ -141,6 +141,11 @@ class Pairs(NamedTuple):
     negatives: Tensor
     log_probability: Tensor
 
+    @property
+    def items(self) -> Tensor:
+        """(B, 1+m) int64 the positive, then the negatives."""
+        return torch.cat([self.positives[:, None], self.negatives], dim=1)
+
 
 class Sequences(NamedTuple):
     """A training batch of parts of histories in time order (sequential).

@@ -1,7 +1,6 @@
 """Pairwise: what a user has should score above what they have not."""
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 import torch
@@ -75,12 +74,11 @@ class Pairwise(Recommender):
 
     @override
     def loss(self, pairs: Pairs) -> Tensor:
-        return self.ranking_loss(self.score_pairs, pairs) + self.penalty(pairs)
+        scores = self.score_pairs(pairs.users, pairs.items)
+        return self.ranking_loss(scores, pairs) + self.penalty(pairs)
 
-    def ranking_loss(self, score_pairs: Callable[[Tensor, Tensor], Tensor], pairs: Pairs) -> Tensor:
-        """() of the positives and their negatives, without L2."""
-        items = torch.cat([pairs.positives[:, None], pairs.negatives], dim=1)
-        scores = score_pairs(pairs.users, items)
+    def ranking_loss(self, scores: Tensor, pairs: Pairs) -> Tensor:
+        """() of the scores (B, 1+m) of `pairs.items`, without L2."""
         loss = SAMPLED[self.loss_name]
         return loss(scores[:, 0], scores[:, 1:], pairs.log_probability)
 
@@ -143,7 +141,7 @@ class DotProduct(Pairwise):
         if self.loss_name == "softmax":
             users = embedding(pairs.users, vectors.users)
             return linear_cross_entropy(users, vectors.items, pairs.positives)
-        return self.ranking_loss(partial(pair_products, *vectors), pairs)
+        return self.ranking_loss(pair_products(*vectors, pairs.users, pairs.items), pairs)
 
 
 class Propagated(DotProduct):

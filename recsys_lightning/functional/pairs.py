@@ -34,9 +34,32 @@ def pair_products(users: Tensor, items: Tensor, rows: Tensor, columns: Tensor) -
             [6.]])
     """
     if _has_kernel(users, items):
-        products: Tensor = _Products.apply(users, items, rows, columns)
+        products: Tensor = _Products.apply(users, items, rows, columns, False)[0]
         return products
     return (embedding(rows, users)[:, None] * embedding(columns, items)).sum(2)
+
+
+def penalised_products(
+    users: Tensor, items: Tensor, rows: Tensor, columns: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`pair_products`, and (B,) half the squared norms of the rows that each b reads, summed.
+
+    What `half_squared_norms` of both tables adds up to, for models whose vectors are their tables:
+    one pass reads each row for both, and one adds both gradients.
+
+    >>> users, items = torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 1.0], [0.0, 3.0]])
+    >>> penalised_products(users, items, torch.tensor([0, 0]), torch.tensor([[0], [1]]))
+    (tensor([[3.],
+            [6.]]), tensor([3.5000, 7.0000]))
+    """
+    if _has_kernel(users, items):
+        products, norms = _Products.apply(users, items, rows, columns, True)
+        return products, norms
+    squares = [
+        embedding(each, table).float().square() for each, table in ((rows, users), (columns, items))
+    ]
+    norms = 0.5 * (squares[0].sum(1) + squares[1].sum((1, 2)))
+    return pair_products(users, items, rows, columns), norms
 
 
 def pair_sums(users: Tensor, items: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -60,20 +83,25 @@ def _has_kernel(users: Tensor, items: Tensor) -> bool:
 
 class _Products(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, users: Tensor, items: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, users: Tensor, items: Tensor, rows: Tensor, columns: Tensor, with_norms: bool
+    ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(users, items, rows, columns)
         out = users.new_empty(columns.shape)
-        kernels.products(*(_array(x) for x in (users, items, rows, columns, out)))
-        return out
+        norms = users.new_empty(len(rows) if with_norms else 0)
+        kernels.products(*(_array(x) for x in (users, items, rows, columns, out, norms)))
+        return out, norms
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(
+        ctx: Any, gradient: Tensor, of_norms: Tensor
+    ) -> tuple[Tensor, Tensor, None, None, None]:
         users, items, rows, columns = ctx.saved_tensors
         of_users, of_items = torch.zeros_like(users), torch.zeros_like(items)
-        arguments = users, items, rows, columns, gradient, of_users, of_items
+        arguments = users, items, rows, columns, gradient, of_norms, of_users, of_items
         kernels.add_gradients_of_products(*(_array(x) for x in arguments))
-        return of_users, of_items, None, None
+        return of_users, of_items, None, None, None
 
 
 class _Sums(torch.autograd.Function):

@@ -5,7 +5,6 @@ IJCAI 2017.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 
 import torch
 from scipy.sparse import hstack
@@ -114,8 +113,9 @@ class DeepFM(Pairwise):
     @override
     def loss(self, pairs: Pairs) -> Tensor:
         fields = self.item_fields()  # once for both
-        ranked = self.ranking_loss(partial(self._score_pairs, fields), pairs)
-        return ranked + self.penalty(pairs, [(self.users, fields.flatten(1))])
+        scores = self._score_pairs(fields, pairs.users, pairs.items)
+        penalty = self.penalty(pairs, [(self.users, fields.flatten(1))])
+        return self.ranking_loss(scores, pairs) + penalty
 
     @override
     def on_fit_start(self) -> None:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from recsys_lightning.data.batches import Query
+from recsys_lightning.data.batches import Pairs, Query
 from recsys_lightning.families.pairwise import DotProduct
 from recsys_lightning.functional.graph import Nodes
+from recsys_lightning.functional.pairs import penalised_products
 
 
 class MFBPR(DotProduct):
@@ -51,6 +52,17 @@ class MFBPR(DotProduct):
         return Nodes(
             torch.cat([self.users, ones], 1), torch.cat([self.items, self.bias[:, None]], 1)
         )
+
+    @override
+    def loss(self, pairs: Pairs) -> Tensor:
+        if self.loss_name == "softmax":
+            return super().loss(pairs)
+        # the tables are the vectors: without copies of them, and the penalty in the same pass
+        items = pairs.items
+        scores, norms = penalised_products(self.users, self.items, pairs.users, items)
+        if self.bias is not None:
+            scores = scores + self.bias.gather(0, items.flatten()).view_as(scores)
+        return self.ranking_loss(scores, pairs) + self.l2 * norms.mean()
 
     @override
     def score(self, query: Query) -> Tensor:

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from recsys_lightning.functional.pairs import half_squared_norms, pair_products, pair_sums
+from recsys_lightning.functional.pairs import (
+    half_squared_norms,
+    pair_products,
+    pair_sums,
+    penalised_products,
+)
 
 ROWS = torch.tensor([3, 0, 3, 1, 3])
 COLUMNS = torch.tensor([[0, 2], [2, 2], [1, 5], [0, 0], [2, 0]])
@@ -28,6 +33,24 @@ def test_products_and_their_gradients_are_those_of_the_gathered_rows(dim):
 
 
 @pytest.mark.parametrize("dim", [1, 7, 64])
+def test_norms_beside_products_are_those_of_the_rows_that_a_pair_reads(dim):
+    users, items = tables(dim)
+    weight, of_norms = torch.linspace(-1, 2, 15, dtype=torch.float64).split((10, 5))
+    products = torch.einsum("bd,bnd->bn", users[ROWS], items[COLUMNS])
+    norms = 0.5 * (users[ROWS].square().sum(1) + items[COLUMNS].square().sum((1, 2)))
+    found = penalised_products(users, items, ROWS, COLUMNS)
+    torch.testing.assert_close(found, (products, norms))
+
+    def gradients(products, norms):
+        total = (products.flatten() * weight).sum() + (norms * of_norms).sum()
+        return torch.autograd.grad(total, (users, items))
+
+    torch.testing.assert_close(gradients(*found), gradients(products, norms))
+    both = (half_squared_norms(users, ROWS) + half_squared_norms(items, COLUMNS)).double()
+    torch.testing.assert_close(found[1].sum(), both, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("dim", [1, 7, 64])
 def test_sums_and_their_gradients_are_those_of_the_gathered_rows(dim):
     users, items = tables(dim)
     weight = torch.linspace(-1, 2, 10 * dim, dtype=torch.float64).view(5, 2, dim)
@@ -48,6 +71,10 @@ def test_other_devices_and_types_go_by_torch():
     torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.05)
     expected = users[ROWS][:, None] + items[COLUMNS]
     torch.testing.assert_close(pair_sums(users, items, ROWS, COLUMNS), expected)
+    products, norms = penalised_products(users, items, ROWS, COLUMNS)
+    torch.testing.assert_close(products, found)
+    squares = users[ROWS].float().square().sum(1) + items[COLUMNS].float().square().sum((1, 2))
+    torch.testing.assert_close(norms, 0.5 * squares)
 
 
 def test_tables_may_be_views():

@@ -14,16 +14,29 @@ def products(
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],
     out: NDArray[np.floating],
+    norms: NDArray[np.floating],
 ) -> None:
-    """Write `<users[rows[b]], items[columns[b, n]]>` to `out` (B, n)."""
+    """Write `<users[rows[b]], items[columns[b, n]]>` to `out` (B, n).
+
+    And half the sum of the squares of the rows that b reads to `norms` (B,), if it is not empty.
+    """
+    zero, half = out.dtype.type(0), out.dtype.type(0.5)
     for b in prange(len(rows)):
         user = users[rows[b]]
+        squares = zero
         for n in range(columns.shape[1]):
             item = items[columns[b, n]]
-            total = out.dtype.type(0)
+            total = zero
             for d in range(len(user)):
                 total += user[d] * item[d]
             out[b, n] = total
+            if len(norms):
+                for d in range(len(user)):
+                    squares += item[d] * item[d]
+        if len(norms):
+            for d in range(len(user)):
+                squares += user[d] * user[d]
+            norms[b] = half * squares
 
 
 @kernel(parallel=True, fastmath={"contract"})
@@ -33,26 +46,30 @@ def add_gradients_of_products(
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],
     gradient: NDArray[np.floating],
+    of_norms: NDArray[np.floating],
     of_users: NDArray[np.floating],
     of_items: NDArray[np.floating],
 ) -> None:
-    """Add the gradients of the products to the tables', given that of the products (B, n).
+    """Add to the tables' gradients, given those of the products (B, n) and the norms (B,) or (0,).
 
     One thread a table, so that the sums have one order whatever the number of threads.
     """
     for side in prange(2):
         for b in range(len(rows)):
             user, of_user = users[rows[b]], of_users[rows[b]]
+            weight = of_norms[b] if len(of_norms) else gradient.dtype.type(0)
+            if side == 0 and weight != 0:
+                for d in range(len(user)):
+                    of_user[d] += weight * user[d]
             for n in range(columns.shape[1]):
-                g = gradient[b, n]
+                g, item = gradient[b, n], items[columns[b, n]]
                 if side == 0:
-                    item = items[columns[b, n]]
                     for d in range(len(user)):
                         of_user[d] += g * item[d]
                 else:
                     of_item = of_items[columns[b, n]]
                     for d in range(len(user)):
-                        of_item[d] += g * user[d]
+                        of_item[d] += g * user[d] + weight * item[d]
 
 
 @kernel(parallel=True)
