@@ -66,6 +66,13 @@ def test_an_epoch_has_an_order_of_its_own_that_a_seed_repeats():
     assert (next(iter(again)).positions == first).all()
 
 
+@pytest.mark.parametrize(("users", "batch"), [(40, 32), (671, 55), (6040, 500)])
+def test_a_batch_of_rows_is_a_twelfth_of_the_users_from_32_to_500(users, batch):
+    train = make_interactions([[0]] * users, 2)
+    loader = RowView(None, shuffle=True).loader(train, seed=0, epoch=0, rank=0, world_size=1)
+    assert len(loader) == -(-users // batch)
+
+
 def test_row_batches_carry_the_rows_of_the_users_who_have_one():
     x = make_interactions([[3, 1], [], [0, 2, 4], []], 5)
     loader = RowView(batch_size=1, shuffle=False).loader(x, seed=0, epoch=0, rank=0, world_size=1)

@@ -23,7 +23,7 @@ from recsys_lightning.models.multi_dae import MultiDAE
 from recsys_lightning.models.multi_ease import MultiEASE
 from recsys_lightning.models.multi_vae import MultiVAE
 from recsys_lightning.models.recvae import RecVAE, log_composite_prior
-from tests.conftest import run_experiment
+from tests.conftest import make_interactions, run_experiment
 
 SIZES = {"num_users": 60, "num_items": 40}
 
@@ -124,6 +124,15 @@ def test_the_kl_weighs_by_the_clean_history(rows):
     lengths = torch.full((60,), 14.0)
     expected = (0.1 * lengths * ratio.sum(1)).mean().item()
     assert logged[0] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("of_an_item", "gamma"), [(4, 0.03), (144, 0.01), (10_000, 0.005)])
+def test_recvaes_kl_weighs_more_the_less_is_known_of_an_item(of_an_item, gamma):
+    train = make_interactions([[0, 1]] * of_an_item, 2)
+    for given, expected in ((None, gamma), (0.2, 0.2)):
+        model = RecVAE(num_users=of_an_item, num_items=2, gamma=given)
+        model.prepare(train)
+        assert model.gamma == pytest.approx(expected)
 
 
 @pytest.fixture

@@ -24,10 +24,18 @@ class RowDataset(Dataset[Rows]):
 
 
 class RowView:
-    """A training batch is `batch_size` users with their rows, an epoch `passes` over all users."""
+    """A training batch is `batch_size` users with their rows, an epoch `passes` over all users.
 
-    def __init__(self, batch_size: int, shuffle: bool, passes: int = 1) -> None:
-        check_range("view.batch_size", batch_size, low=1, whole=True)
+    Args:
+        batch_size: users; None: a twelfth of them, from 32 to 500, so that a pass over few users
+            has as many steps as one over MovieLens-1M's.
+        shuffle: whether each pass has an order of its own.
+        passes: see above.
+    """
+
+    def __init__(self, batch_size: int | None, shuffle: bool, passes: int = 1) -> None:
+        if batch_size is not None:
+            check_range("view.batch_size", batch_size, low=1, whole=True)
         check_range("view.passes", passes, low=1, whole=True)
         self.batch_size, self.shuffle, self.passes = batch_size, shuffle, passes
 
@@ -38,7 +46,7 @@ class RowView:
         dataset = RowDataset(train)
         batches = EvenBatches(
             len(dataset),
-            self.batch_size,
+            self.batch_size or min(max(len(dataset) // 12, 32), 500),
             shuffle=self.shuffle,
             passes=self.passes,
             seed=seed,
