@@ -39,7 +39,7 @@ class MFBPR(DotProduct):
         item_bias: bool = True,
         loss: str = "bpr",
         l2: float = 0.005,
-        lr: float = 0.0015,
+        lr: float = 0.001,
     ) -> None:
         super().__init__(num_users, num_items, embedding_dim, loss, l2, lr)
         self.bias = nn.Parameter(torch.zeros(num_items)) if item_bias else None
