@@ -80,7 +80,7 @@ class NGCF(Propagated):
         num_users: int,
         num_items: int,
         embedding_dim: int = 64,
-        layer_dims: Sequence[int] = (64,),
+        layer_dims: Sequence[int] = (64, 64, 64),
         variant: str = "paper",
         message_dropout: float = 0.0,
         loss: str = "sampled_softmax",
