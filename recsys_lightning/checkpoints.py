@@ -310,6 +310,7 @@ def check_resumes(
     )
     for key in earlier | now:
         if (was := earlier.get(key)) != (new := now.get(key)):
+            was, new = ("null" if each is None else each for each in (was, new))
             raise InputError(
                 f"ckpt_path=last: the interrupted run had {key}={was}, not {new}; resume with the "
                 f"same, {instead}"

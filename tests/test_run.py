@@ -236,7 +236,7 @@ def test_ctrl_c_keeps_the_best_so_far_says_so_and_can_be_resumed(tmp_path):
     other = run(*(*options, "ckpt_path=last", "model.lr=0.1"), folder=folder, code=2)
     assert "the interrupted run had model.lr=0.001" in other.err
     other = run(*(*options, "ckpt_path=last", "view.batch_size=7"), folder=folder, code=2)
-    assert "the interrupted run had view.batch_size=500, not 7" in other.err
+    assert "the interrupted run had view.batch_size=null, not 7" in other.err
 
 
 def test_the_configuration_is_told_without_a_run():

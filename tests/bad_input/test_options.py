@@ -124,7 +124,6 @@ CASES = {
     "no row": Case(
         f"{DAE} view.batch_size=0", "view.batch_size=0: expected a whole number in [1, inf)"
     ),
-    "rows of null": Case(f"{DAE} view.batch_size=null", "view.batch_size=None"),
     "a shuffle of text": Case(
         f"{DAE} view.shuffle=maybe", "view.shuffle=maybe: expected true or false"
     ),

@@ -111,7 +111,10 @@ def test_a_move_of_code_changes_no_job():
     ("overrides", "recorded"),
     [
         ((), "11c82b22c8adfd40"),
-        (("model=recvae", "trainer=ddp"), "0efddd0b31c16cbf"),
+        (
+            ("model=recvae", "model.gamma=0.0075", "view.batch_size=500", "trainer=ddp"),
+            "0efddd0b31c16cbf",
+        ),
         (("model=ease", "ckpt_path=a", "seed=3"), "75bca660dfe92966"),
         (("model=easer",), "6c80f1ebbbe2f6ea"),
         (("model=admm_slim",), "55bd3e910ca0f5fc"),
