@@ -166,7 +166,7 @@ def test_a_moved_folder_resumes_with_its_best_epoch(tastes, tmp_path):
     [
         ({"settings": {"seed": 2, "view.batch_size": 16}}, "seed=1, not 2"),
         ({"settings": {"seed": 1, "view.batch_size": 8}}, "view.batch_size=16, not 8"),
-        ({"settings": {"seed": 1, "view.batch_size": 16, "trainer.x": 1}}, "trainer.x=None, not 1"),
+        ({"settings": {"seed": 1, "view.batch_size": 16, "trainer.x": 1}}, "trainer.x=null, not 1"),
     ],
 )
 def test_a_fit_is_resumed_with_the_same_settings_only(change, key, tastes, tmp_path):
