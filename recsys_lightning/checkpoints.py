@@ -218,9 +218,15 @@ def check_given(file: Path, given: Mapping[str, Any], model: Any) -> None:
         if name in model.hparams and value is not None and model.hparams[name] != value:
             free = ", ".join(f"model.{each}" for each in model.at_scoring)
             raise InputError(
-                f"model.{name}={value}: {file} was fitted with {model.hparams[name]}; leave it "
-                f"out, or fit anew without ckpt_path{f' (free to change: {free})' if free else ''}"
+                f"model.{name}={value}: {file} was fitted with {_written(model.hparams[name])}; "
+                "leave it out, or fit anew without ckpt_path"
+                f"{f' (free to change: {free})' if free else ''}"
             )
+
+
+def _written(value: Any) -> Any:
+    """As a command line has it."""
+    return "null" if value is None else value
 
 
 def wrong_model(file: Path, checkpoint: Mapping[str, Any]) -> InputError:
@@ -310,8 +316,7 @@ def check_resumes(
     )
     for key in earlier | now:
         if (was := earlier.get(key)) != (new := now.get(key)):
-            was, new = ("null" if each is None else each for each in (was, new))
             raise InputError(
-                f"ckpt_path=last: the interrupted run had {key}={was}, not {new}; resume with the "
-                f"same, {instead}"
+                f"ckpt_path=last: the interrupted run had {key}={_written(was)}, not "
+                f"{_written(new)}; resume with the same, {instead}"
             )

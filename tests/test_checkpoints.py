@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from pyarrow import parquet
 
-from recsys_lightning.checkpoints import FittedOn, open_checkpoint
+from recsys_lightning.checkpoints import FittedOn, check_given, open_checkpoint
 from recsys_lightning.data.datamodule import RecommendationData
 from recsys_lightning.data.holdout import NoHoldout, RandomHoldout, Split
 from recsys_lightning.data.views.rows import RowView
@@ -16,6 +17,7 @@ from recsys_lightning.errors import InputError
 from recsys_lightning.models.ease import EASE
 from recsys_lightning.models.multi_cdae import MultiCDAE
 from recsys_lightning.models.multi_dae import MultiDAE
+from recsys_lightning.models.recvae import RecVAE
 from tests.conftest import make_interactions, run_experiment, two_tastes
 
 cdae = partial(MultiCDAE, hidden_dims=[8], lr=0.05, user_dropout=0.1)
@@ -182,3 +184,9 @@ def test_a_fit_is_resumed_on_the_same_training_interactions_only(tastes, tmp_pat
     run_experiment(tmp_path, splits[0], dae)
     with pytest.raises(InputError, match="the interrupted run had other training interactions"):
         run_experiment(tmp_path, splits[1], dae, ckpt_path="last")
+
+
+def test_a_value_that_a_rule_has_set_is_named_as_a_command_line_has_it():
+    model = RecVAE(num_users=2, num_items=3, hidden_dim=4, latent_dim=2)
+    with pytest.raises(InputError, match="gamma=0.1: a.ckpt was fitted with null; leave it out"):
+        check_given(Path("a.ckpt"), {"gamma": 0.1}, model)

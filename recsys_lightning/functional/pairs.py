@@ -55,11 +55,9 @@ def penalised_products(
     if _has_kernel(users, items):
         products, norms = _Products.apply(users, items, rows, columns, True)
         return products, norms
-    squares = [
-        embedding(each, table).float().square() for each, table in ((rows, users), (columns, items))
-    ]
-    norms = 0.5 * (squares[0].sum(1) + squares[1].sum((1, 2)))
-    return pair_products(users, items, rows, columns), norms
+    read, others = embedding(rows, users), embedding(columns, items)  # once for both
+    squares = read.float().square().sum(1) + others.float().square().sum((1, 2))
+    return (read[:, None] * others).sum(2), 0.5 * squares
 
 
 def pair_sums(users: Tensor, items: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
