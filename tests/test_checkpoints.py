@@ -188,5 +188,5 @@ def test_a_fit_is_resumed_on_the_same_training_interactions_only(tastes, tmp_pat
 
 def test_a_value_that_a_rule_has_set_is_named_as_a_command_line_has_it():
     model = RecVAE(num_users=2, num_items=3, hidden_dim=4, latent_dim=2)
-    with pytest.raises(InputError, match="gamma=0.1: a.ckpt was fitted with null; leave it out"):
+    with pytest.raises(InputError, match=r"gamma=0\.1: a\.ckpt was fitted with null; leave it out"):
         check_given(Path("a.ckpt"), {"gamma": 0.1}, model)
