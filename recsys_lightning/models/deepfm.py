@@ -48,6 +48,9 @@ class DeepFM(Pairwise):
         dropout: of the MLP's layers in training.
         loss: bpr, bce or sampled_softmax; see `Pairwise`.
         l2: of the w and v of all fields that a batch reads, see `Pairwise`.
+        mlp_l2: of the MLP's matrices. Without it the MLP grows while `l2` holds the v small, and
+            the product of two of them in FM has no say: with few interactions a user, a worse
+            model than FM alone.
         lr: of Adam.
         score_memory_mb: of a block of pairs, see `Tower`.
     """
@@ -68,6 +71,7 @@ class DeepFM(Pairwise):
         dropout: float = 0.2,
         loss: str = "bpr",
         l2: float = 0.002,
+        mlp_l2: float = 0.1,
         lr: float = 0.002,
         score_memory_mb: float = 4,
     ) -> None:
@@ -75,8 +79,9 @@ class DeepFM(Pairwise):
         check_range("model.embedding_dim", embedding_dim, low=1, whole=True)
         check_sizes("model.hidden_dims", hidden_dims, empty=True)
         check_range("model.dropout", dropout, low=0, high=1, open_high=True)
+        check_range("model.mlp_l2", mlp_l2, low=0)
         check_range("model.score_memory_mb", score_memory_mb, low=0, open_low=True)
-        self.num_features = len(num_values)
+        self.num_features, self.mlp_l2 = len(num_values), mlp_l2
         self.bias = nn.Parameter(torch.zeros(()))
         self.users = self._table(num_users, embedding_dim)
         self.items = self._table(num_items, embedding_dim)
@@ -115,6 +120,8 @@ class DeepFM(Pairwise):
         fields = self.item_fields()  # once for both
         scores = self._score_pairs(fields, pairs.users, pairs.items)
         penalty = self.penalty(pairs, [(self.users, fields.flatten(1))])
+        if self.tower is not None:
+            penalty = penalty + self.mlp_l2 * self.tower.half_squared_norm()
         return self.ranking_loss(scores, pairs) + penalty
 
     @override

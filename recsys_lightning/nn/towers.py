@@ -101,6 +101,11 @@ class Tower(nn.Module):
                 scores[rows, columns] = self(users[rows, None] + items[columns])
         return scores
 
+    def half_squared_norm(self) -> Tensor:
+        """() 1/2 (sum_l ||W_l||² + ||h||²)."""
+        matrices = (p for p in self.parameters() if p.ndim > 1)
+        return 0.5 * torch.stack([m.square().sum() for m in matrices]).sum()
+
     @property
     def block(self) -> int:
         """Users, and items, of a block: of two layers of its pairs one is made from the other."""

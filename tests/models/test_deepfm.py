@@ -119,6 +119,13 @@ def test_l2_is_of_all_the_fields_that_a_batch_reads():
     assert model(l2=0.0).penalty(BATCH) == 0
 
 
+def test_mlp_l2_is_of_its_matrices_and_not_of_its_biases():
+    with_it, without = (model(l2=0.0, mlp_l2=weight) for weight in (0.3, 0.0))
+    squares = sum(p.square().sum() for p in without.tower.parameters() if p.ndim == 2)
+    torch.testing.assert_close(with_it.loss(BATCH) - without.loss(BATCH), 0.3 * squares / 2)
+    assert model(hidden_dims=[], mlp_l2=0.3).loss(BATCH).isfinite()
+
+
 def test_values_learn_from_the_items_that_have_them_only():
     built = model()
     built.score_pairs(torch.tensor([0]), torch.tensor([[10, 39]])).sum().backward()
@@ -166,6 +173,7 @@ def test_the_scores_are_the_same_whatever_the_memory():
         ({"embedding_dim": 0}, "model.embedding_dim=0"),
         ({"score_memory_mb": 0}, "model.score_memory_mb=0"),
         ({"dropout": 1.0}, "model.dropout=1.0"),
+        ({"mlp_l2": -0.1}, "model.mlp_l2=-0.1"),
         ({"loss": "softmax"}, "model.loss=softmax"),
         ({"l2": -1}, "model.l2=-1"),
     ],
