@@ -37,15 +37,18 @@ class Pruned(Exception):
 
 def check_range(
     key: str,
-    value: float,
+    value: float | None,
     *,
     low: float = float("-inf"),
     high: float = float("inf"),
     open_low: bool = False,
     open_high: bool = False,
     whole: bool = False,
+    or_null: bool = False,
 ) -> None:
     """Refuse a number outside its range, an infinite one or none at all, naming its config key.
+
+    `or_null`: None passes, for an option that sets itself.
 
     >>> check_range("model.l2", 500.0, low=0, open_low=True)
     >>> check_range("view.batch_size", 1, low=1, whole=True)
@@ -53,7 +56,13 @@ def check_range(
     Traceback (most recent call last):
         ...
     recsys_lightning.errors.InputError: model.dropout=1.0: expected a number in [0, 1)
+    >>> check_range("patience", 0, low=1, whole=True, or_null=True)
+    Traceback (most recent call last):
+        ...
+    recsys_lightning.errors.InputError: patience=0: expected a whole number in [1, inf) or null
     """
+    if value is None and or_null:
+        return
     inside = (
         isinstance(value, int if whole else int | float)
         and not isinstance(value, bool)
@@ -65,7 +74,10 @@ def check_range(
         left = "(" if open_low or low == float("-inf") else "["
         kind = "whole number" if whole else "number"
         right = ")" if open_high or high == float("inf") else "]"
-        raise InputError(f"{key}={value}: expected a {kind} in {left}{low:g}, {high:g}{right}")
+        null = " or null" if or_null else ""
+        raise InputError(
+            f"{key}={value}: expected a {kind} in {left}{low:g}, {high:g}{right}{null}"
+        )
 
 
 def check_sizes(key: str, sizes: Any, *, empty: bool = False) -> None:

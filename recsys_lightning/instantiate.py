@@ -108,8 +108,7 @@ def check_trainer(config: DictConfig) -> None:
             "+trainer.max_steps or +trainer.max_time"
         )
     for key, limits in TRAINER_RANGES.items():
-        if (value := trainer.get(key)) is not None:
-            check_range(f"trainer.{key}", value, **limits)
+        check_range(f"trainer.{key}", trainer.get(key), or_null=True, **limits)
 
 
 def make(config: DictConfig, **overrides: Any) -> Any:

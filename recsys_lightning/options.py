@@ -40,8 +40,7 @@ class Options:
         names = [str(MetricName(name, k, "val")) for name in METRICS for k in self.cutoffs]
         if self.monitor not in names:
             raise InputError(f"monitor={self.monitor}: expected one of {', '.join(names)}")
-        if self.patience is not None:
-            check_range("patience", self.patience, low=1, whole=True)
+        check_range("patience", self.patience, low=1, whole=True, or_null=True)
         if not isinstance(self.refit, bool):
             raise InputError(f"refit={self.refit}: expected true or false")
         check_range("eval_batch_size", self.eval_batch_size, low=1, whole=True)

@@ -105,8 +105,7 @@ class RecVAE(Autoencoder):
         super().__init__(num_users, num_items, dropout, lr, weight_decay)
         check_range("model.hidden_dim", hidden_dim, low=1, whole=True)
         check_range("model.latent_dim", latent_dim, low=1, whole=True)
-        if gamma is not None:
-            check_range("model.gamma", gamma, low=0)
+        check_range("model.gamma", gamma, low=0, or_null=True)
         self.gamma = math.nan if gamma is None else gamma  # until `prepare`
         self.encoder = Encoder(num_items, hidden_dim, latent_dim)
         self.old_encoder = copy.deepcopy(self.encoder).requires_grad_(False)

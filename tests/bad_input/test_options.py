@@ -38,7 +38,9 @@ CASES = {
     "half an epoch": Case(f"{DAE} max_epochs=1.5", "max_epochs=1.5"),
     "epochs of null": Case(f"{DAE} max_epochs=null", "max_epochs"),
     "epochs without end": Case(f"{DAE} max_epochs=-1 patience=null", "max_epochs=-1"),
-    "no patience": Case(f"{DAE} patience=0", "patience=0: expected a whole number in [1, inf)"),
+    "no patience": Case(
+        f"{DAE} patience=0", "patience=0: expected a whole number in [1, inf) or null"
+    ),
     "a refit of text": Case(f"{DAE} refit=maybe", "refit=maybe: expected true or false"),
     "no cut-off": Case(f"{RATINGS} metrics.k=[]", "metrics.k"),
     "a cut-off of 0": Case(
@@ -122,7 +124,7 @@ CASES = {
     ),
     "a trainer's logger": Case(f"{DAE} +trainer.logger=csv", "trainer.logger"),
     "no row": Case(
-        f"{DAE} view.batch_size=0", "view.batch_size=0: expected a whole number in [1, inf)"
+        f"{DAE} view.batch_size=0", "view.batch_size=0: expected a whole number in [1, inf) or null"
     ),
     "a shuffle of text": Case(
         f"{DAE} view.shuffle=maybe", "view.shuffle=maybe: expected true or false"

@@ -88,8 +88,7 @@ class PairView:
         pairs: str = "interactions",
         largest_batch: int = 8192,
     ) -> None:
-        if batch_size is not None:
-            check_range("view.batch_size", batch_size, low=1, whole=True)
+        check_range("view.batch_size", batch_size, low=1, whole=True, or_null=True)
         check_range("view.largest_batch", largest_batch, low=512, whole=True)
         check_range("view.negatives", negatives, low=1, whole=True)
         check_range("view.negative_power", negative_power, low=0)

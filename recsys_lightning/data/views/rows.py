@@ -34,8 +34,7 @@ class RowView:
     """
 
     def __init__(self, batch_size: int | None, shuffle: bool, passes: int = 1) -> None:
-        if batch_size is not None:
-            check_range("view.batch_size", batch_size, low=1, whole=True)
+        check_range("view.batch_size", batch_size, low=1, whole=True, or_null=True)
         check_range("view.passes", passes, low=1, whole=True)
         self.batch_size, self.shuffle, self.passes = batch_size, shuffle, passes
 

@@ -105,8 +105,7 @@ class SequenceView:
     def __init__(
         self, batch_size: int | None, length: int, windows: str = "latest", negatives: int = 0
     ) -> None:
-        if batch_size is not None:
-            check_range("view.batch_size", batch_size, low=1, whole=True)
+        check_range("view.batch_size", batch_size, low=1, whole=True, or_null=True)
         check_range("view.length", length, low=1, whole=True)
         if windows not in WINDOWS:
             raise InputError(f"view.windows={windows}: expected one of {', '.join(WINDOWS)}")
