@@ -18,12 +18,12 @@ SETTINGS = {  # the first is the one whose epochs are timed
     "ours": [
         f"model.lr={rate} model.l2={l2} view.batch_size={batch}"
         for rate, l2, batch in (
+            (0.01, 0.005, 131072),
             (0.01, 0.005, 65536),
             (0.01, 0.005, 32768),
             (0.005, 0.005, 32768),
             (0.005, 0.005, 16384),
             (0.003, 0.005, 8192),
-            (0.005, 0.005, 8192),
         )
     ],
     "implicit": [
