@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep
 from hydra.errors import ConfigCompositionException
 from hydra.utils import get_class
+from omegaconf import OmegaConf
 
 CONF = Path(__file__).parent.parent / "conf"
 GIVEN_AT_RUN = {"num_users", "num_items", "num_values"}
@@ -88,3 +91,45 @@ def test_every_experiment_composes(experiment):
 @pytest.mark.parametrize("model", sorted({*choices("sweep")} & {*choices("model")}))
 def test_a_search_composes_with_its_model_so_that_its_keys_can_be_given(model):
     assert chosen("sweep", model).hydra.runtime.choices["model"] == model
+
+
+SPACES = sorted(path.stem for path in (CONF / "wandb_sweep").glob("*.yaml"))
+
+
+def spaces(model):
+    """{key: its space, as Hydra reads it}"""
+    params = OmegaConf.load(CONF / f"sweep/{model}.yaml").hydra.sweeper.params
+    parser = OverridesParser.create()
+    return {
+        key: parser.parse_override(f"{key}={space}").value()
+        for key, space in OmegaConf.to_container(params).items()
+        if key != "model"
+    }
+
+
+def of_wandb(space):
+    if isinstance(space, ChoiceSweep):  # W&B hands a list on as text
+        return {
+            "values": [str(v).replace(" ", "") if isinstance(v, list) else v for v in space.list]
+        }
+    name = "log_uniform_values" if "log" in space.tags else "uniform"
+    return {"distribution": name, "min": space.start, "max": space.end}
+
+
+@pytest.mark.parametrize("model", SPACES)
+def test_the_server_of_wandb_searches_the_same_space(model):
+    sweep = yaml.safe_load((CONF / f"wandb_sweep/{model}.yaml").read_text())
+    assert sweep["parameters"] == {key: of_wandb(space) for key, space in spaces(model).items()}
+
+
+@pytest.mark.parametrize("model", SPACES)
+def test_a_default_lies_in_its_space(model):
+    """But for null, which a rule sets."""
+    config = OmegaConf.to_container(composed(f"model={model}"))
+    for key, space in spaces(model).items():
+        group, _, name = key.partition(".")
+        default = config[group][name]
+        if isinstance(space, IntervalSweep) and default is not None:
+            assert space.start <= default <= space.end, key
+        elif default is not None:
+            assert default in space.list, key

@@ -29,8 +29,8 @@ _DENSE_SPEED = 16  # dense operations in the time of one sparse addition (160 an
 def few_users(num_users: int, num_items: int, num_ones: int) -> bool:
     """Whether the form of users x users is the faster one.
 
-    Its cost U³ + 16 N (2U + I) against I³: always where 2U <= I unless more than a tenth of X is
-    ones; and for many catalogues of the literature whose users are almost as many as the items.
+    Its cost U³ + 16 N (2U + I) against I³: always where 2U <= I unless more than a twentieth of X
+    is ones; and for many catalogues of the literature whose users are almost as many as the items.
 
     >>> few_users(671, 9066, 100_004), few_users(6040, 3706, 1_000_209)
     (True, False)

@@ -31,8 +31,8 @@ class XSimGCL(Propagated):
     of the batch in E from the others in E^(l), l = `contrast_layer`. There is no noise in scoring,
     which is from the history alone: a user has no vector of their own.
 
-    Where we differ from the authors' code: their loss is BPR, of which this is the stable form, and
-    they take the L2 of norms that are not squared.
+    Where we differ from the authors' code: their loss is BPR (`loss="bpr"`), and they take the L2
+    of norms that are not squared.
 
     Args:
         num_users: U.
