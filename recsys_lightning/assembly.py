@@ -6,7 +6,7 @@ Nothing heavy is imported before the data is read and split, so that bad input i
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -76,9 +76,13 @@ def load(overrides: Sequence[str]) -> Interactions:
 
 
 def run(
-    cfg: DictConfig, folder: Path, clock: Stopwatch, trackers: Sequence[tracking.Tracker]
+    cfg: DictConfig,
+    folder: Path,
+    clock: Stopwatch,
+    trackers: Sequence[tracking.Tracker],
+    begin: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Load, split, and run the Experiment.
+    """Load, split, and run the Experiment, which calls `begin`.
 
     Returns:
         What a `RunResult` says of it; nothing in any but the first of several processes.
@@ -135,6 +139,7 @@ def run(
         # the search lets its best do so in the end
         options=replace(options, refit=options.refit and not in_search),
         clock=clock,
+        begin=begin,
     )
     try:
         with command_of_the_job(folder):
@@ -212,6 +217,7 @@ def _options(config: Mapping[str, Any]) -> Options:
         num_recommended=config["recommend"]["k"],
         settings=_fit_settings(config),
         given=_given(config["model"]),
+        named=sorted(keys_of(HydraConfig.get().overrides.task)),
     )
 
 
@@ -257,7 +263,7 @@ def _given(model: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fit_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """What decides, beside data and model, on what a fit does: seed, batches, precision, ..."""
-    chosen = {key: config[key] for key in ("seed", "view", "trainer")}
+    chosen = {key: config[key] for key in ("seed", "monitor", "view", "trainer")}
     named = flat(chosen | {"init_from": digests(config["init_from"])}).items()
     return {
         key: value

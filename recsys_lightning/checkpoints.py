@@ -5,7 +5,7 @@ tables stand for, so that it can be asked about other users, and never about oth
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -215,12 +215,36 @@ def check_given(file: Path, given: Mapping[str, Any], model: Any) -> None:
         InputError: names the key, and the value that the fit had.
     """
     for name, value in given.items():
-        if name in model.hparams and value is not None and model.hparams[name] != value:
+        resolved = name == "features" and value is None  # to their names
+        if name in model.hparams and model.hparams[name] != value and not resolved:
             free = ", ".join(f"model.{each}" for each in model.at_scoring)
+            was, new = _written(model.hparams[name]), _written(value)
             raise InputError(
-                f"model.{name}={value}: {file} was fitted with {_written(model.hparams[name])}; "
-                "leave it out, or fit anew without ckpt_path"
+                f"model.{name}={new}: {file} was fitted with {was}; leave it out, or fit anew "
+                "without ckpt_path"
                 f"{f' (free to change: {free})' if free else ''}"
+            )
+
+
+def check_fit_settings(
+    file: Path, fitted: Mapping[str, Any], given: Mapping[str, Any], keys: Iterable[str]
+) -> None:
+    """Refuse other settings than a checkpoint's fit had, such as the seed.
+
+    Args:
+        file: the checkpoint.
+        fitted: the settings of its fit.
+        given: those of the command.
+        keys: that are to be alike.
+
+    Raises:
+        InputError: names the key, and the value that the fit had.
+    """
+    for key in keys:
+        if (was := fitted.get(key)) != (new := given.get(key)):
+            raise InputError(
+                f"{key}={_written(new)}: {file} was fitted with {_written(was)}; give the same, or "
+                "fit anew without ckpt_path"
             )
 
 
@@ -315,6 +339,8 @@ def check_resumes(
         )
     )
     for key in earlier | now:
+        if key == "monitor" and key not in earlier:  # earlier versions did not keep it
+            continue
         if (was := earlier.get(key)) != (new := now.get(key)):
             raise InputError(
                 f"ckpt_path=last: the interrupted run had {key}={_written(was)}, not "

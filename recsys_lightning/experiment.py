@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from recsys_lightning.callbacks.candidates import ListCollector
 from recsys_lightning.callbacks.fitting import OwnSignals, StopAfter
 from recsys_lightning.checkpoints import (
+    check_fit_settings,
     check_given,
     check_items,
     check_model,
@@ -97,6 +98,7 @@ class Experiment:
             if `logged`, which keep what they have of the epochs before `first_epoch`.
         options: the rest.
         clock: times the stages.
+        begin: called once all is known to fit, before anything is written.
     """
 
     def __init__(
@@ -109,7 +111,9 @@ class Experiment:
         build_trainer: Callable[..., pl.Trainer],
         options: Options,
         clock: Stopwatch,
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
+        self.begin = begin
         self.folder, self.split, self.view, self.clock = folder, split, view, clock
         self.files = RunFolder(folder)
         self._build_model, self._build_trainer, self.options = build_model, build_trainer, options
@@ -172,7 +176,8 @@ class Experiment:
         model = None
         asked = [part for part in (self.split.valid, self.split.test) if part.num_interactions]
         if asked or refit:
-            model = self._load(best, asked)
+            model = self._load(best, asked, refit)
+        self.begin()
         if model and asked:
             self.outcome.checkpoints["evaluate"] = str(best)
             self._evaluate(model, data)
@@ -184,7 +189,10 @@ class Experiment:
             final = self.files.final
         elif model is None or best != final:
             del model
+            evaluated = self.outcome.best_epoch
             model = self._load(final)
+            if final != best:  # saved after its fit, when an epoch more is counted
+                self.outcome.best_epoch = evaluated or self.outcome.best_epoch - 1
         self.outcome.checkpoints["recommend"] = str(final)
         self._recommend(model, data)
 
@@ -243,6 +251,7 @@ class Experiment:
         )
         check_epochs(trainer, model)
         self._launcher = trainer.strategy.launcher
+        self.begin()
         try:
             train(trainer, model, data, resumed_from)
         except Interrupted as interruption:
@@ -275,12 +284,15 @@ class Experiment:
         leave_process_group()
         return model
 
-    def _load(self, file: Path, asked: Sequence[Interactions] = ()) -> Recommender:
+    def _load(
+        self, file: Path, asked: Sequence[Interactions] = (), refit: bool = False
+    ) -> Recommender:
         """A fitted model from a checkpoint.
 
         Args:
             file: the checkpoint.
             asked: what it will be evaluated on.
+            refit: whether it will be fitted again, as it was.
         """
         checkpoint, fitted_on = open_checkpoint(file)
         check_items(file, fitted_on, self.split.interactions.items)
@@ -294,6 +306,10 @@ class Experiment:
             raise wrong_model(file, checkpoint) from error
         check_model(file, checkpoint, model)
         check_given(file, given, model)
+        fitted, now = checkpoint["settings"], self.options.settings
+        named = [key for key in self.options.named if key == "seed" or key.startswith("view.")]
+        alike = (fitted.keys() | now.keys()) - {"monitor"} if refit else named
+        check_fit_settings(file, fitted, now, alike)
         check_weights(file, checkpoint, model)
         model.load_state_dict(checkpoint["state_dict"])
         model.fitted_on = fitted_on

@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from recsys_lightning.callbacks.candidates import ListCollector
 from recsys_lightning.callbacks.fitting import (
@@ -94,9 +95,16 @@ def check_validated(
 def train(
     trainer: pl.Trainer, model: Recommender, data: RecommendationData, path: Path | None = None
 ) -> None:
-    """Fit, from a checkpoint if there is a path."""
+    """Fit, from a checkpoint if there is a path.
+
+    Raises:
+        InputError: Lightning refuses an option for this model, such as clipping for two optimisers.
+    """
     trainer.strategy.checkpoint_io = WholeCheckpoints()
-    trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
+    except MisconfigurationException as error:
+        raise InputError(f"trainer, with {type(model).__name__}: {error}") from None
 
 
 def end_processes(launcher: Any) -> None:

@@ -17,6 +17,7 @@ DECIDED = (
 )
 
 
+HALF = "16-true", "bf16-true", "transformer-engine", "transformer-engine-float16"
 TRAINER_RANGES: dict[str, dict[str, Any]] = {
     "check_val_every_n_epoch": {"low": 1, "whole": True},
     "log_every_n_steps": {"low": 0, "whole": True},
@@ -106,6 +107,11 @@ def check_trainer(config: DictConfig) -> None:
         raise InputError(
             "max_epochs=-1: the fit would have no end; give a number, or patience, "
             "+trainer.max_steps or +trainer.max_time"
+        )
+    if trainer.get("precision") in HALF:
+        raise InputError(
+            f"trainer.precision={trainer.precision}: counts and metrics need 32 bits; expected "
+            "32-true or 64-true, or on a GPU 16-mixed or bf16-mixed"
         )
     for key, limits in TRAINER_RANGES.items():
         check_range(f"trainer.{key}", trainer.get(key), or_null=True, **limits)

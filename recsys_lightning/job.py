@@ -70,6 +70,11 @@ def run_job(cfg: DictConfig) -> float | None:
         return None
     word = leaving_word(folder, result) if is_first_process() else nullcontext()
     if hydra_config.mode != RunMode.MULTIRUN:
+        if cfg.ckpt_path not in (None, "last") and Path(cfg.ckpt_path).resolve() == folder:
+            wrong = InputError(
+                f"ckpt_path={cfg.ckpt_path}: this run would take its place; name another folder by "
+                "hydra.run.dir=, or resume it by ckpt_path=last"
+            )
         with word:
             return record(cfg, folder, result, None, wrong)
     sweep_folder = Path(hydra_config.sweep.dir)
@@ -132,6 +137,14 @@ def _head(cfg: DictConfig) -> tuple[RunResult, dict[str, Any] | None, InputError
     return result, data, wrong
 
 
+def _is_done(folder: Path) -> bool:
+    """Whether a run in the folder has ended well."""
+    try:
+        return RunResult.read(RunFolder(folder).result).status == "done"
+    except (OSError, InputError):
+        return False
+
+
 _made: dict[str, tuple[Any, Any]] = {}  # source and holdout by their configurations
 
 
@@ -172,11 +185,19 @@ def record(
         sweep_folder: of the multirun it is in, if any.
         wrong: what is wrong with its data, if that is known already.
     """
-    if is_first_process():  # what an earlier run left must not pass for this one's
-        files = RunFolder(folder)
-        left = [files.result, files.submission, *map(files.candidates, STAGES)]
-        for earlier in left + ([] if cfg.ckpt_path == "last" else [files.metrics]):
-            earlier.unlink(missing_ok=True)
+    spared = _is_done(folder)  # what is there, until the data of this run is
+
+    def begin() -> None:
+        nonlocal spared
+        spared = False
+        if is_first_process():  # what an earlier run left must not pass for this one's
+            files = RunFolder(folder)
+            left = [files.result, files.submission, *map(files.candidates, STAGES)]
+            for earlier in left + ([] if cfg.ckpt_path == "last" else [files.metrics]):
+                earlier.unlink(missing_ok=True)
+
+    if not spared:
+        begin()
     result = replace(result, git_commit=git_commit(Path(__file__).parent))
     clock = Stopwatch()
     forget_peak_rss()
@@ -188,7 +209,7 @@ def record(
             tracking.begin(chosen, trackers, folder, sweep_folder, result)
         if wrong:
             raise wrong
-        found = run(cfg, folder, clock, trackers)
+        found = run(cfg, folder, clock, trackers, begin)
         if not found:
             return None
         result = replace(result, **found)
@@ -217,7 +238,8 @@ def record(
         finished=_now(),
     )
     try:
-        result.write(RunFolder(folder).result)
+        if not spared:
+            result.write(RunFolder(folder).result)
     except OSError as error:  # a full disk, most likely; said once is enough
         if result.status == "done":
             result = _failed(result, str(error), BAD_INPUT)

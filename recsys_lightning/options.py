@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from recsys_lightning.errors import InputError, check_range
@@ -9,6 +10,7 @@ from recsys_lightning.metrics.names import METRICS, MetricName, check_cutoffs
 from recsys_lightning.starts import InitFrom
 
 RESUME = "last"  # as ckpt_path: resume the interrupted run in this folder
+LONGEST_LIST = 2**15 - 1  # ranks are kept in 16 bits
 LARGEST_SEED = 2**32 - 1  # of numpy's global generator
 
 
@@ -33,6 +35,7 @@ class Options:
     num_recommended: int  # recommend.k, the items a user in submission.csv
     settings: Mapping[str, Any] = field(default_factory=dict)  # that a resumed fit must share
     given: Mapping[str, Any] = field(default_factory=dict)  # the model's that the command names
+    named: Sequence[str] = ()  # keys of `settings` that the command names
 
     def __post_init__(self) -> None:
         check_range("seed", self.seed, low=0, high=LARGEST_SEED, whole=True)
@@ -48,9 +51,14 @@ class Options:
             raise InputError(f"test_history={self.test_history}: expected train or train_valid")
         check_range("recommend.k", self.num_recommended, low=1, whole=True)
         check_range(
-            "recommend.candidates", self.num_candidates, low=self.num_recommended, whole=True
+            "recommend.candidates",
+            self.num_candidates,
+            low=self.num_recommended,
+            high=LONGEST_LIST,
+            whole=True,
         )
-        if self.init_from and self.ckpt_path not in (None, RESUME):
+        stored = self.ckpt_path not in (None, RESUME)
+        if stored and self.init_from and not (self.refit and Path(str(self.ckpt_path)).is_dir()):
             raise InputError(
                 "init_from and ckpt_path: a checkpoint is not fitted; give one of them"
             )

@@ -214,7 +214,7 @@ class Recommender(pl.LightningModule):
     def adam(self, parameters: Iterable[nn.Parameter]) -> Adam:
         """Adam whose weight decay (L2 in the gradient) spares biases, norms and other vectors.
 
-        And tables of embeddings: their L2 belongs in the loss, on the rows of the batch.
+        And every `nn.Embedding`: its L2 belongs in the loss, on the rows of the batch.
         """
         tables = {id(m.weight) for m in self.modules() if isinstance(m, nn.Embedding)}
         decayed: list[nn.Parameter] = []
@@ -258,9 +258,14 @@ class Recommender(pl.LightningModule):
 
     @torch.no_grad()
     def recommend(self, query: Query, k: int) -> Lists:
-        """The k best unseen items of every user; see `functional.ranking.rank_items`."""
+        """The k best unseen items of every user; see `functional.ranking.rank_items`.
+
+        In full precision: half of it has too few digits to rank thousands of items.
+        """
+        with torch.autocast(self.device.type, enabled=False):
+            scores = self.score(query)
         items, scores = rank_items(
-            self.score(query),
+            scores,
             query.history.items,
             query.history.offsets,
             k,

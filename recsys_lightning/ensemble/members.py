@@ -290,7 +290,18 @@ def _configurations(runs: Iterable[Run]) -> list[list[Run]]:
 
 
 def _best(runs: Sequence[Run], metric: str | None, per_model: int) -> list[Run]:
-    """All runs of the best configurations of each model; a job that was run twice counts once."""
+    """All runs of the best configurations of each model; a job that was run twice counts once.
+
+    Raises:
+        InputError: they would be ranked by different metrics.
+    """
+    by = {str(result.config["monitor"]): folder for folder, result in sorted(runs, key=in_order)}
+    if len(by) > 1 and metric is None:
+        (one, first), (other, second), *_ = by.items()
+        raise InputError(
+            f"{first} has monitor={one} and {second} monitor={other}, by which members are chosen: "
+            "give runs of one, or another folder"
+        )
     kept, count = [], Counter[str]()
     for of_one in sorted(
         _configurations(once_each(runs)),

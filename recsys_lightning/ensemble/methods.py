@@ -299,4 +299,5 @@ class Methods:
                 f"ensemble.weights.{unknown[0]}: no member of this name; there are "
                 f"{', '.join(names)}"
             )
-        return normalised(np.array([[self.weights.get(name, 0.0) for name in names]]))[0]
+        given = np.array([[self.weights.get(name, 0.0) for name in names]])
+        return normalised(given, digits=9)[0]  # all that float32 has

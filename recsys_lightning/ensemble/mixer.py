@@ -4,11 +4,11 @@ Burges, From RankNet to LambdaRank to LambdaMART, MSR-TR-2010-82. What it sees o
 is in `features`. Extra `rank`.
 """
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -120,7 +120,7 @@ def cross_fit(
 def apply(model: Any, stage: Stage, length: int) -> NDArray[np.int32]:
     """(U, length) lists of a stage by a fitted LightGBM booster."""
     candidates = Candidates(stage.members, stage.tie_order, stage.history)
-    parts = np.array_split(candidates.features, os.cpu_count() or 1)
+    parts = np.array_split(candidates.features, _processors())
     with _threads(len(parts)) as pool:
         scores = np.concatenate(list(pool.map(model.predict, parts)))
     return candidates.lists(scores, length)
@@ -128,7 +128,12 @@ def apply(model: Any, stage: Stage, length: int) -> NDArray[np.int32]:
 
 def _threads(most: int) -> ThreadPoolExecutor:
     """Threads of ours: LightGBM's own spin as they wait, and crawl on a busy machine."""
-    return ThreadPoolExecutor(min(most, os.cpu_count() or 1))
+    return ThreadPoolExecutor(min(most, _processors()))
+
+
+def _processors() -> int:
+    """As many as this process may use."""
+    return numba.get_num_threads()
 
 
 def _fit(

@@ -84,7 +84,7 @@ def describe_members(
             "seed": one_or_all([result.seed for _, result in member.runs]),
             "weight": None
             if weights is None
-            else one_or_all([round(float(weight), 4) for weight in weights[:, n]]),
+            else one_or_all([float(f"{weight:.4g}") for weight in weights[:, n]]),
         }
         for n, member in enumerate(members)
         if weights is None or weights[:, n].any()

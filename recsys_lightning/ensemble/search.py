@@ -103,8 +103,8 @@ class Objective:
         return known.reshape(len(weights), len(which), -1)
 
 
-def normalised(weights: NDArray[np.floating]) -> Weights:
-    """(G, M) weights with a largest of 1; lists do not change by it.
+def normalised(weights: NDArray[np.floating], digits: int = 4) -> Weights:
+    """(G, M) weights with a largest of 1, rounded; of so few digits, those of a search are legible.
 
     >>> normalised(np.array([[2.0, 1.0], [0.0, 0.0]]))
     array([[1. , 0.5],
@@ -112,7 +112,7 @@ def normalised(weights: NDArray[np.floating]) -> Weights:
     """
     largest = weights.max(axis=1, keepdims=True)
     scaled = weights / np.where(largest > 0, largest, 1)
-    return scaled.round(4).astype(np.float32)
+    return scaled.round(digits).astype(np.float32)
 
 
 def draw_folds(num_users: int, num_folds: int, seed: int) -> NDArray[np.int64]:

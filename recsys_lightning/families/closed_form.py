@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Rows
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.errors import InputError
 from recsys_lightning.functional.recency import recency_factors
 from recsys_lightning.functional.ridge import (
     DenseInverse,
@@ -131,7 +132,8 @@ class ClosedForm(Recommender):
             rows = self.rows.to(self.device)
             return FewUsers(rows, self.ridges, self.solver_dtype, center, inverse_dtype)
         if center:
-            center_(self.gram, self.rows.column_sums() / self.rows.num_rows, self.rows.num_rows)
+            mean = self.rows.column_sums().double() / self.rows.num_rows
+            center_(self.gram, mean, self.rows.num_rows)
         return DenseInverse(self.gram, self.ridges, inverse_dtype)
 
     def factors(self, history: Bag) -> Tensor | None:
@@ -175,6 +177,10 @@ class ClosedForm(Recommender):
 
     @override
     def on_train_start(self) -> None:
+        if (passes := getattr(self.datamodule.view, "passes", 1)) != 1:
+            raise InputError(
+                f"view.passes={passes}: {type(self).__name__} sees every row once: leave it out"
+            )
         self.begin()
 
     @override
@@ -195,8 +201,20 @@ class ClosedForm(Recommender):
             del self.rows
 
     @override
+    def on_validation_start(self) -> None:
+        self._require_solved("was to be validated before: leave out trainer.val_check_interval")
+
+    @override
     def on_train_epoch_end(self) -> None:
+        self._require_solved("ended before: leave out trainer.max_steps and trainer.max_time")
         self.trainer.should_stop = True  # solved, whatever max_epochs the models beside it need
+
+    def _require_solved(self, otherwise: str) -> None:
+        if hasattr(self, "rows"):
+            raise InputError(
+                f"{type(self).__name__} is solved after its last batch of rows, and the fit "
+                f"{otherwise}"
+            )
 
     def _require_memory(self, needed: int, what: str, device: torch.device) -> None:
         """Refuse what does not fit, with the number and the remedies."""

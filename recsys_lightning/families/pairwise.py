@@ -97,13 +97,13 @@ class Pairwise(Recommender):
 
     def or_popularity(self, scores: Tensor, users: Tensor) -> Tensor:
         """Scores (B, I), with the items' popularity in place of an unknown user's (-1)."""
-        return torch.where((users >= 0)[:, None], scores, self.popularity.to(scores.dtype))
+        return torch.where((users >= 0)[:, None], scores, self.popularity)
 
 
 class DotProduct(Pairwise):
     """A model author writes `vectors`; a score is the product of a user's and an item's.
 
-    One loss more: `softmax` over all items, in which negatives play no part.
+    One loss more: `softmax` over all items. Its only use of negatives is that L2 reads them, too.
 
     Args:
         num_users: U.
@@ -147,11 +147,12 @@ class DotProduct(Pairwise):
 class Propagated(DotProduct):
     """Vectors spread over the graph of training: a model author writes `vectors` and `keep`, too.
 
-    `self.graph` is there in a fit only. After an epoch's last batch `keep` puts what `score` needs
-    into buffers.
+    `self.graph` is there in a fit only. Before a validation, and at the end of an epoch, `keep`
+    puts what `score` needs into buffers.
     """
 
     graph: Graph
+    kept = True  # by `keep`, since the tables have changed
 
     # What a model author writes
 
@@ -164,7 +165,7 @@ class Propagated(DotProduct):
     @override
     def prepare(self, interactions: Interactions) -> None:
         items, offsets = map(torch.from_numpy, (interactions.indices, interactions.indptr))
-        self.graph = Graph.from_rows(items, offsets, self.num_items)
+        self.graph, self.kept = Graph.from_rows(items, offsets, self.num_items), False
 
     @override
     def on_fit_start(self) -> None:
@@ -172,9 +173,22 @@ class Propagated(DotProduct):
 
     @override
     def on_train_batch_end(self, *_: Any) -> None:
-        if self.trainer.is_last_batch:  # the validation comes before `on_train_epoch_end`
+        self.kept = False
+
+    @override
+    def on_validation_start(self) -> None:  # comes before `on_train_epoch_end`
+        self._keep()
+
+    @override
+    def on_train_epoch_end(self) -> None:
+        super().on_train_epoch_end()
+        self._keep()
+
+    def _keep(self) -> None:
+        if not self.kept:
             with torch.no_grad():
                 self.keep()
+            self.kept = True
 
     def own(self, query: Query) -> Tensor:
         """(B, D) of the table `users`; zeros for an unknown user."""

@@ -76,7 +76,10 @@ def pair_gram(items: Tensor, offsets: Tensor, pairs: Tensor, out: Tensor) -> Ten
     """
     num_pairs, num_features = out.shape
     product = torch.empty_like(out)
-    for x in dense_blocks(items, offsets, num_features - num_pairs, out.dtype):
+    # beside x there are z, and both once more in one
+    num_items = num_features - num_pairs
+    beside = num_features + num_pairs
+    for x in dense_blocks(items, offsets, num_items, out.dtype, beside):
         z = pair_features(x, pairs)
         out += matmul(z.T, torch.cat([x, z], dim=1), out=product)
     return out
@@ -95,7 +98,7 @@ def pair_rows(x: Ragged, pairs: Tensor) -> Ragged:
             [0., 1., 0.]])
     """
     users, features, before = [x.row_of_each()], [x.columns.long()], 0
-    for block in dense_blocks(x.columns, x.offsets, x.num_columns):
+    for block in dense_blocks(x.columns, x.offsets, x.num_columns, beside=len(pairs)):
         row, pair = pair_features(block, pairs).nonzero(as_tuple=True)
         users.append(row + before)
         features.append(pair + x.num_columns)

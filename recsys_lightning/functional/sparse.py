@@ -223,16 +223,22 @@ def bag_matmul_torch(
 
 
 def dense_blocks(
-    items: Tensor, offsets: Tensor, num_items: int, dtype: torch.dtype = torch.float32
+    items: Tensor,
+    offsets: Tensor,
+    num_items: int,
+    dtype: torch.dtype = torch.float32,
+    beside: int = 0,
 ) -> Iterator[Tensor]:
     """The rows as dense blocks (b, I) of zeros and ones, at most 16 M numbers a block.
+
+    Counted with `beside` numbers a row, which the caller makes of them.
 
     >>> items = torch.tensor([2, 0], dtype=torch.int32)
     >>> next(dense_blocks(items, torch.tensor([0, 2, 2]), num_items=3))
     tensor([[1., 0., 1.],
             [0., 0., 0.]])
     """
-    step = max(_BLOCK // num_items, 1)
+    step = max(_BLOCK // (num_items + beside), 1)
     for row in range(0, len(offsets) - 1, step):
         bounds = offsets[row : row + step + 1]
         first, last = int(bounds[0]), int(bounds[-1])

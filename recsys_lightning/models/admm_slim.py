@@ -72,7 +72,8 @@ class AdmmSlim(ClosedForm):
         self.max_iterations, self.tolerance = max_iterations, tolerance
         self.nonnegative, self.center, self.popularity_power = nonnegative, center, popularity_power
         self.register_weight(num_items)
-        self.register_buffer("bias", torch.zeros(num_items))
+        self.register_from_data("bias", num_items)  # or solved in float64
+        self.bias.zero_()
 
     @override
     def ridge(self, popularity: Tensor, num_users: int) -> Tensor:

@@ -28,6 +28,9 @@ class BERT4Rec(Sequential):
     next item, masks stand at the ends of m equal parts of the history, the last of them after all
     of it, and a score is the log-mean-exp of theirs.
 
+    Where we differ from the authors' code: vectors are scaled by sqrt(D), positions are counted
+    from the newest item, and their sum is not normed before the first block.
+
     Args:
         num_users: U.
         num_items: I.

@@ -78,7 +78,7 @@ class EASER(ClosedForm):
         self.register_weight(num_items + num_pairs)
         self.register_buffer("pairs", torch.zeros(num_pairs, 2, dtype=torch.int64))
         if center:  # a checkpoint without it has none
-            self.register_buffer("bias", torch.zeros(num_items))
+            self.register_from_data("bias", num_items)  # or solved in float64
 
     @override
     def ridge(self, popularity: Tensor, num_users: int) -> Tensor:
@@ -125,7 +125,7 @@ class EASER(ClosedForm):
         ridges = torch.full((self.num_items + len(pairs),), self.l2, dtype=torch.float64)
         ridges[self.num_items :] = self.pair_l2
         if self.gram is None:
-            mean = self.rows.column_sums() / self.rows.num_rows
+            mean = self.rows.column_sums().double() / self.rows.num_rows
             rows = self.rows.to(self.device)
             s = FewUsers(rows, ridges, torch.float64, self.center).dense()
         else:

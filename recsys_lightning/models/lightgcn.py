@@ -75,4 +75,6 @@ class LightGCN(Propagated):
     @override
     def score(self, query: Query) -> Tensor:
         users = user_vectors(*query.history, self.from_history, self.num_layers, self.own(query))
-        return users @ self.matched.T
+        scores = users @ self.matched.T
+        # without layers nothing of a history is in `users`
+        return scores if self.num_layers else self.or_popularity(scores, query.users)

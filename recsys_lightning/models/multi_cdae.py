@@ -58,7 +58,7 @@ class MultiCDAE(Autoencoder):
         # a batch touches few users: sparse gradients, and zeros where a user is never trained on
         self.user_vectors = nn.Embedding(num_users, hidden_dims[0], sparse=True)
         nn.init.zeros_(self.user_vectors.weight)
-        self.automatic_optimization = False  # two optimisers
+        self.automatic_optimization = False  # two optimisers: no clipping, no accumulation
 
     @override
     def forward(self, history: Bag, users: Tensor) -> Tensor:
@@ -87,6 +87,8 @@ class MultiCDAE(Autoencoder):
         for optimiser in optimisers:
             optimiser.zero_grad()
         self.manual_backward(loss)
+        # Lightning counts a step of each optimiser as one of `global_step`: of a batch it is one
+        optimisers[1]._on_before_step = optimisers[1]._on_after_step = lambda: None
         for optimiser in optimisers:
             optimiser.step()
         return loss

@@ -31,7 +31,8 @@ class MultiVAE(Autoencoder):
             them in reverse.
         latent_dim: of z.
         beta: weight of the KL after annealing, >= 0.
-        anneal_share: of the planned optimiser steps, in [0, 1]; 0 is no annealing.
+        anneal_share: of the planned optimiser steps, in [0, 1]; 0 is no annealing. The plan is
+            `max_epochs`: a fit whose best epoch comes early has a smaller beta there.
         dropout: of the input, in [0, 1).
         lr: of Adam.
         weight_decay: L2 of the weight matrices.

@@ -5,10 +5,11 @@ recommendation with mutual information maximization, CIKM 2020 (RUCAIBox/CIKM202
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
-from scipy.sparse import hstack
+from scipy.sparse import csr_array, hstack
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 from typing_extensions import override
@@ -123,11 +124,23 @@ class S3Rec(NextItem):
         self.bags = torch.from_numpy(joint.indices).int()
         self.bag_offsets = torch.from_numpy(joint.indptr).long()
         if start := self.starts.get("s3rec"):
+            self._require_same_values(joint, start)
             start.copy_items("items", into=self.items)
             self.items.data[self.mask] = start.tensors["items"][-1]
             for name, parameter in self.named_parameters():
                 if name != "items":
                     start.copy(name, into=parameter)
+
+    def _require_same_values(self, ours: csr_array, start: Any) -> None:
+        """Refuse another run's vectors of values where they stand for other values."""
+        arrays = [start.tensors[name].numpy() for name in ("bags", "bag_offsets")]
+        theirs = csr_array((np.ones(len(arrays[0]), ours.dtype), *arrays), ours.shape)
+        known = start.item_rows >= 0
+        if (theirs[start.item_rows[known]] != ours[known]).nnz:
+            raise InputError(
+                f"init_from: {start.file}: its items have other values of "
+                f"{', '.join(self.features)}: pre-train with this table of items"
+            )
 
     @override
     def on_train_epoch_start(self) -> None:

@@ -76,5 +76,7 @@ def examples_of(
 
 
 def _names(interactions: Interactions, items: NDArray[np.integer]) -> list[str]:
-    names = interactions.items if interactions.titles is None else interactions.titles
-    return [str(name) for name in names[items]]
+    ids, titles = interactions.items[items], interactions.titles
+    if titles is None:
+        return [str(name) for name in ids]
+    return [str(title) or str(name) for title, name in zip(titles[items], ids, strict=True)]

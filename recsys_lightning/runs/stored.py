@@ -1,4 +1,4 @@
-"""A run's folder knows its data, holdout and model: `ckpt_path=<folder>` composes them again.
+"""A run's folder knows what it was made of: `ckpt_path=<folder>` composes it again.
 
 Choices and values are taken from its result.json as overrides of the command line, which compose
 like any other; a `_target_` that stands there is never used.
@@ -15,8 +15,8 @@ from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.parameters import TARGET, dotted
 from recsys_lightning.runs.record import RunResult
 
-GROUPS = ("data", "holdout", "model")
-KEYS = ("test_history",)  # it decides on what is asked, too
+GROUPS = ("data", "holdout", "model", "view")
+KEYS = ("test_history", "seed", "max_epochs")  # what is asked; and what a refit needs
 
 
 def with_stored_run(arguments: Sequence[str]) -> list[str]:

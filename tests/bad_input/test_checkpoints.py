@@ -171,7 +171,7 @@ RESULTS = {
     "no configuration": ({"config": None}, "done/result.json: cannot be used"),
     "no choices": ({"choices": {}}, "done/result.json: cannot be used (KeyError: 'data')"),
     "a path as choice": (
-        {"choices": {"data": "../x", "holdout": "random", "model": "ease"}},
+        {"choices": dict.fromkeys(("data", "holdout", "model", "view"), "../x")},
         "choices.data is '../x': expected a name",
     ),
 }

@@ -26,7 +26,8 @@ ALLOWED = {  # after all
 RANGES = {  # what every number may be; where a model differs from the others, with its name
     "number in (0, inf)": "lr temperature rho positive_weight tau_train tau_inference pair_l2 "
     "score_memory_mb ease.l2 easer.l2 multi_ease.l2 tale.l2",
-    "number in [0, inf)": "l2 l1 tolerance weight_decay user_l2 recency gamma beta contrast noise",
+    "number in [0, inf)": "l2 l1 mlp_l2 tolerance weight_decay user_l2 recency gamma beta "
+    "contrast noise",
     "number in [0, 1)": "dropout hidden_dropout message_dropout",
     "number in [0, 1]": "user_dropout floor anneal_share calibration last_share",
     "number in (0, 1)": "mask_share",
@@ -79,5 +80,6 @@ def test_every_number_of_a_model_has_its_range(model):
             changed[key] = "x"
             range_ = of_key.get(f"{model}.{key}") or of_key.get(key)
             assert range_, f"say in RANGES what {key} of {model} may be"
-            with pytest.raises(InputError, match=re.escape(f"{key}=x: expected a {range_}") + "$"):
+            message = f"{key}=x: expected a {range_}{' or null' if key in BY_A_RULE else ''}"
+            with pytest.raises(InputError, match=re.escape(message) + "$"):
                 model_builder(changed)(**sizes)

@@ -63,7 +63,7 @@ CASES = {
     ),
     "fewer candidates": Case(
         f"{RATINGS} recommend.candidates=5",
-        "recommend.candidates=5: expected a whole number in [10, inf)",
+        "recommend.candidates=5: expected a whole number in [10, 32767]",
     ),
     "more than there are items": Case(f"{RATINGS} recommend.k=100", "recommend.k=100"),
     "an unknown user to show": Case(f"{RATINGS} recommend.users=[99999]", "recommend.users|99999"),
@@ -87,6 +87,17 @@ CASES = {
     "a precision": Case(
         f"{RATINGS} trainer.precision=17",
         "trainer: Lightning refuses its options: Precision 17 is invalid",
+    ),
+    "a half precision of everything": Case(
+        f"{RATINGS} trainer.precision=bf16-true",
+        "trainer.precision=bf16-true: counts and metrics need 32 bits; expected 32-true",
+    ),
+    "more candidates than a rank can count": Case(
+        f"{RATINGS} recommend.candidates=40000", "recommend.candidates=40000: expected a whole"
+    ),
+    "clipping for two optimisers": Case(
+        f"{RATINGS} model=multi_cdae max_epochs=1 trainer.gradient_clip_val=1",
+        "trainer, with MultiCDAE: Automatic gradient clipping is not supported",
     ),
     "no device": Case(f"{RATINGS} trainer.devices=0", "`Trainer(devices=0)`"),
     "a device of text": Case(

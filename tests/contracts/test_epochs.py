@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from recsys_lightning.data.holdout import RandomHoldout
+from recsys_lightning.data.views import pairs
+from recsys_lightning.data.views.rows import RowView
 from recsys_lightning.errors import InputError
+from recsys_lightning.models.ease import EASE
+from recsys_lightning.models.lightgcn import LightGCN
+from recsys_lightning.models.ngcf import NGCF
+from recsys_lightning.models.xsimgcl import XSimGCL
 from tests.conftest import pressing_ctrl_c, run_experiment, two_tastes, with_features
 from tests.models.toys import PairView, ToyFeatures, ToyPairs
 
@@ -118,3 +124,49 @@ def test_a_pruner_hears_of_judged_epochs_only(split, tmp_path):
         trainer={"max_epochs": 6, "check_val_every_n_epoch": 2, "callbacks": [callback]},
     )
     assert sorted(study.trials[0].intermediate_values) == [3, 5]
+
+
+MIDDLE = {"max_epochs": 4, "max_steps": 8, "val_check_interval": 2}  # of three steps an epoch
+
+
+@pytest.mark.parametrize("judged", [True, False])
+@pytest.mark.parametrize("model", [LightGCN, NGCF, XSimGCL])
+def test_a_graphs_scores_are_of_its_tables_in_the_middle_of_an_epoch_too(model, judged, tmp_path):
+    compared = []
+    split = RandomHoldout(valid_items=2 if judged else 0, test_items=2).split(two_tastes())
+
+    class Watched(model):
+        def score(self, query):
+            found = super().score(query)
+            if hasattr(self, "graph"):  # in a fit
+                with torch.no_grad():
+                    self.keep()
+                compared.append(torch.equal(super().score(query), found))
+            return found
+
+    view = pairs.PairView(split.train.num_interactions // 3)
+    trainer = MIDDLE if judged else {"max_epochs": 4, "max_steps": 8}
+    fit(tmp_path, split, partial(Watched, embedding_dim=4), 4, view=view, trainer=trainer)
+    assert compared
+    assert all(compared)
+
+
+def test_a_closed_form_is_neither_validated_nor_ended_before_it_is_solved(split, tmp_path):
+    rows = RowView(20, shuffle=False)
+    with pytest.raises(InputError, match=r"was to be validated before.*val_check_interval"):
+        fit(
+            tmp_path,
+            split,
+            EASE,
+            1,
+            view=rows,
+            trainer={"max_epochs": 1} | {"val_check_interval": 2},
+        )
+    trainer = {"max_epochs": 1, "max_steps": 1}
+    with pytest.raises(InputError, match=r"ended before: leave out trainer\.max_steps"):
+        fit(tmp_path, split, EASE, 1, view=rows, trainer=trainer)
+
+
+def test_a_closed_form_sees_every_row_once(split, tmp_path):
+    with pytest.raises(InputError, match=r"view\.passes=2: EASE sees every row once"):
+        fit(tmp_path, split, EASE, 1, view=RowView(20, shuffle=False, passes=2))

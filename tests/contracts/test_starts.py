@@ -110,7 +110,7 @@ def test_what_does_not_fit_is_one_line(what, message, earlier, split, tmp_path):
     elif what == "size":
         model = partial(STILL, embedding_dim=4)
     elif what == "both":
-        options = {"ckpt_path": path}
+        options = {"ckpt_path": path, "refit": False}
     else:
         path = str(earlier / "checkpoints/final.ckpt")
     with pytest.raises(InputError, match=message) as error:

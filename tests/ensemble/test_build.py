@@ -240,6 +240,11 @@ def test_weights_of_zero(sweep, out):
     )
 
 
+def test_a_given_weight_is_not_rounded_away(sweep, out):
+    result = Ensemble(weights={"ease": 3.0, "easer": 1e-4})([sweep], out).to_json()
+    assert [m["weight"] for m in result["members"]] == pytest.approx([1.0, 1e-4 / 3], rel=1e-3)
+
+
 def test_without_a_test_set_there_is_nothing_to_confirm(tmp_path, out):
     split = make_split(test_items=0)
     for name in ("0_ease", "1_easer"):

@@ -27,6 +27,16 @@ def test_the_better_runs_of_an_earlier_split(sweep, out):
     refused([sweep], out, "the runs have 2 different splits")
 
 
+def test_runs_that_are_ranked_by_different_metrics(sweep, out):
+    """An earlier start of the sweep had another: a value at 10 is larger than one at 5."""
+    earlier = write_run(sweep / "0_ease-before", make_split(), 2.0, model="ease")
+    config = json.loads((earlier / "result.json").read_text())["config"]
+    edit(earlier, job="earlier", config=config | {"monitor": "val/hit_rate@5"})
+    refused(
+        [sweep], out, r"monitor=val/\w+@5 and .* monitor=val/\w+@5, by which members are chosen"
+    )
+
+
 def test_candidates_of_other_data(sweep, out):
     path = sweep / "0_ease/candidates/valid.parquet"
     table = parquet.read_table(path)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from recsys_lightning.functional import dense
+from recsys_lightning.functional import dense, sparse
+from recsys_lightning.functional import higher_order_ease as higher_order_ease_module
 from recsys_lightning.functional.ease import ease
 from recsys_lightning.functional.higher_order_ease import (
     choose_pairs,
@@ -15,7 +16,7 @@ from recsys_lightning.functional.higher_order_ease import (
     pair_rows,
 )
 from recsys_lightning.functional.ridge import DenseInverse, FewUsers
-from recsys_lightning.functional.sparse import gram
+from recsys_lightning.functional.sparse import Ragged, gram
 from tests.functional.references import (
     ITEMS,
     TOLERANCE,
@@ -59,6 +60,25 @@ def higher_order(x, pairs, dtype, l2=3.0, pair_l2=7.0):
     z = pair_features(torch.from_numpy(x), pairs)
     weight = higher_order_ease(s, pairs, out=torch.empty(len(s), ITEMS, dtype=dtype))
     return weight, np.hstack([x, z])
+
+
+def test_the_blocks_of_rows_are_bounded_with_all_that_is_made_of_them(x, monkeypatch):
+    made = []
+
+    def watched(block, pairs):
+        z = pair_features(block, pairs)
+        made.append(block.numel() + z.numel())
+        return z
+
+    monkeypatch.setattr(higher_order_ease_module, "pair_features", watched)
+    monkeypatch.setattr(sparse, "_BLOCK", 40 * ITEMS)
+    items, offsets, _ = ragged(x)
+    pairs = torch.combinations(torch.arange(ITEMS))  # many times the items
+    pair_rows(Ragged(items, offsets, ITEMS), pairs)
+    assert max(made) <= 40 * ITEMS
+    made.clear()
+    pair_gram(items, offsets, pairs, torch.zeros(len(pairs), ITEMS + len(pairs)))
+    assert 2 * max(made) <= 40 * ITEMS  # once more beside each other
 
 
 def forbidden_features(pairs):

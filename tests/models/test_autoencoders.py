@@ -24,6 +24,7 @@ from recsys_lightning.models.multi_ease import MultiEASE
 from recsys_lightning.models.multi_vae import MultiVAE
 from recsys_lightning.models.recvae import RecVAE, log_composite_prior
 from tests.conftest import make_interactions, run_experiment
+from tests.models.test_contract import query
 
 SIZES = {"num_users": 60, "num_items": 40}
 
@@ -280,6 +281,30 @@ def test_bfloat16_works_and_warns_on_a_cpu(model, tastes, tmp_path, caplog):
     assert dtypes == {torch.float32}
     assert 0 < experiment.outcome.metrics["val/recall@5"] <= 1
     assert "is for GPUs" in caplog.text
+
+
+@pytest.mark.parametrize("model", [MultiDAE, MultiCDAE])
+def test_lists_are_ranked_in_full_precision(model, tastes):
+    built = model(num_users=tastes.num_users, num_items=tastes.num_items).eval()
+    asked = query(tastes, np.arange(20))
+    expected = built.recommend(asked, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert built.score(asked).dtype == torch.bfloat16
+        found = built.recommend(asked, 5)
+    assert found.scores.dtype == torch.float32
+    assert torch.equal(found.items, expected.items)
+
+
+def test_multi_cdaes_two_optimisers_make_one_step_of_a_batch(tastes, tmp_path):
+    run = run_experiment(
+        tmp_path,
+        RandomHoldout(valid_items=2, test_items=0).split(tastes),
+        MultiCDAE,
+        view=RowView(20, shuffle=True),
+        trainer={"max_epochs": 2},
+        refit=False,
+    )
+    assert run.outcome.steps == 2 * -(-tastes.num_users // 20)
 
 
 @pytest.mark.parametrize("make", [recvae, lambda **k: MultiVAE(**SIZES, **k)])

@@ -74,6 +74,14 @@ def test_lightgcn_answers_an_unknown_user_from_the_history():
     assert unknown == pytest.approx(known - own.numpy(), abs=1e-12)
 
 
+def test_lightgcn_without_layers_gives_an_unknown_user_the_popular_items():
+    model, x = prepared(LightGCN, num_layers=0)
+    model.popularity = torch.arange(40.0)
+    assert np.array_equal(
+        scores_of(model, x, torch.full((60,), -1)), np.tile(np.arange(40.0), (60, 1))
+    )
+
+
 def test_lightgcn_without_layers_is_mf_bpr():
     """Equal weights, losses and gradients."""
     x = two_tastes()

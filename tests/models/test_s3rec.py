@@ -1,12 +1,14 @@
 """S3-Rec's four objectives against direct computations, and its two stages."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from recsys_lightning.data.holdout import LastHoldout
+from recsys_lightning.data.holdout import LastHoldout, NoHoldout
+from recsys_lightning.data.interactions import Feature
 from recsys_lightning.data.views.sequences import SequenceView
 from recsys_lightning.errors import InputError
 from recsys_lightning.models.s3rec import WEIGHTS, S3Rec
@@ -180,6 +182,23 @@ def test_it_starts_from_a_pretrained_run(tmp_path):
     )
     before = torch.load(tmp_path / "before/checkpoints/best.ckpt", weights_only=True)
     assert all(torch.equal(of, before["state_dict"][name]) for name, of in started[0].items())
+
+
+def test_a_run_with_other_values_of_the_items_is_no_start(tmp_path):
+    fit(tmp_path / "before", 3, model={"pretrain_epochs": 2})
+    other = data()
+    taste = other.features["taste"]
+    swapped = Feature(taste.values, taste.matrix[:, ::-1])  # of the same shape
+    other = replace(other, features=dict(other.features) | {"taste": swapped})
+    with pytest.raises(InputError, match=r"before.*other values of shelf, taste: pre-train"):
+        run_experiment(
+            tmp_path / "after",
+            NoHoldout().split(other),
+            partial(S3Rec, embedding_dim=8, length=LENGTH, pretrain_epochs=0),
+            view=SequenceView(16, LENGTH, negatives=1),
+            trainer={"max_epochs": 1},
+            init_from=str(tmp_path / "before"),
+        )
 
 
 def test_without_features_or_negatives_it_says_so():

@@ -22,7 +22,10 @@ def stored(folder, **changes):
         },
         "holdout": {"_target_": "a.C", "valid_items": 3},
         "model": {"_target_": "a.D", "l2": 2.5, "hidden_dims": [3, 4], "nested": {"x": True}},
+        "view": {"_target_": "a.E", "batch_size": 7},
         "test_history": "train",
+        "seed": 8,
+        "max_epochs": 9,
     }
     choices = {"data": "files", "holdout": "random", "model": "ease", "view": "rows"}
     result = {"choices": choices, "config": config} | changes
@@ -44,7 +47,11 @@ def test_choices_and_values_come_first_so_that_the_command_line_wins(tmp_path):
         "model.l2=2.5",
         "model.hidden_dims=[3,4]",
         "model.nested.x=true",
+        "view=rows",
+        "view.batch_size=7",
         "test_history='train'",
+        "seed=8",
+        "max_epochs=9",
         "refit=false",
         path,
         "data.path=b",
@@ -70,7 +77,7 @@ def test_other_command_lines_stay_as_they_are(arguments):
         ({"choices": {"data": "a"}}, "cannot be used .KeyError: 'holdout'"),
         ({"config": None}, "cannot be used"),
         (
-            {"choices": {"data": "../x", "holdout": "none", "model": "ease"}},
+            {"choices": {"data": "../x", "holdout": "none", "model": "ease", "view": "rows"}},
             "choices.data is '../x'",
         ),
         (
@@ -79,7 +86,10 @@ def test_other_command_lines_stay_as_they_are(arguments):
                     "data": {"path": "${oc.env:HOME}"},
                     "holdout": {},
                     "model": {},
+                    "view": {},
                     "test_history": "",
+                    "seed": 1,
+                    "max_epochs": 1,
                 }
             },
             "refers to something outside",
