@@ -36,6 +36,7 @@ DEFAULTS_SINCE = {
     ("sasrec", "view.batch_size=32 ckpt_path=last"),
     ("bert4rec", "view.batch_size=32"),
     ("ngcf", "model.layer_dims=[64,64,64]"),
+    ("multi_bert4rec", "ckpt_path=last"),
     (
         "s3rec",
         "view.batch_size=32 model.loss=cross_entropy model.length=200 model.dropout=0.1 "
