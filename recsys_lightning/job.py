@@ -71,10 +71,12 @@ def run_job(cfg: DictConfig) -> float | None:
     word = leaving_word(folder, result) if is_first_process() else nullcontext()
     if hydra_config.mode != RunMode.MULTIRUN:
         if cfg.ckpt_path not in (None, "last") and Path(cfg.ckpt_path).resolve() == folder:
-            wrong = InputError(
+            _fail(
                 f"ckpt_path={cfg.ckpt_path}: this run would take its place; name another folder by "
-                "hydra.run.dir=, or resume it by ckpt_path=last"
+                "hydra.run.dir=, or resume it by ckpt_path=last",
+                BAD_INPUT,
             )
+            return None
         with word:
             return record(cfg, folder, result, None, wrong)
     sweep_folder = Path(hydra_config.sweep.dir)

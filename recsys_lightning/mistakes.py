@@ -73,6 +73,10 @@ def _unknown_key(key: str, overrides: Iterable[str], conf: str) -> str:
     except (HydraException, OmegaConfBaseException):  # a sweep's commas
         return message
     group = OmegaConf.select(config, parent) if parent else config
+    above, _, name = parent.rpartition(".")
+    beside = OmegaConf.select(config, above) if above else config
+    if group is None and name not in (beside or ()):
+        return _unknown_key(parent, overrides, conf)
     if not isinstance(group, DictConfig):
         return f"{message}: {parent} is {group}"
     names = ", ".join(sorted(str(name) for name in group if not str(name).startswith("_")))

@@ -24,8 +24,7 @@ def invert_spd_(matrix: Tensor) -> Tensor:
 
     Half the work of a general inverse, and symmetric to the last bit. On a CPU nothing else is
     allocated up to 16,384 rows; above, block after block is eliminated, which needs
-    `blocked_numbers` more. A GPU needs two squares more, and its
-    solver some workspace.
+    `blocked_numbers` more. A GPU needs two squares more, and its solver some workspace.
 
     Args:
         matrix: (I, I) float32 or float64, contiguous; the lower triangle is read, all is written.

@@ -14,6 +14,10 @@ CASES = {
     "an unknown key below": Case(
         "recommend.n=3", "recommend.n: no such key; recommend has candidates, k, users"
     ),
+    "an unknown group of keys": Case(
+        "a.b.c=3", "a: no such key; the configuration has callbacks, ckpt_path, data, "
+    ),
+    "a key below none": Case("jobs.x=3", "jobs.x: no such key: jobs is None"),
     "a plus too much": Case("+seed=3", "+seed: there is such a key; leave out the +"),
     "a dash": Case("--seed=3", "--seed=3: options have no dashes: seed=3"),
     "two dashes and a model": Case(
