@@ -74,6 +74,9 @@ def _show_chosen(console: Console, result: EnsembleResult) -> None:
         )
     for key, gain in result.gain.items():
         line = f"{key} {result.metrics[key]:.4f}"
+        alone = single["metrics"].get(key)
+        if result.weights == "single" and alone != result.metrics[key]:
+            line += f" (cross-fitted; {single['name']} has {alone:.4f})"  # another in some folds
         if result.weights != "single":
             of = "cross-fitted" if MetricName.parse(key).stage == "val" else "confirmed"
             line += (

@@ -1,5 +1,7 @@
 """What the command prints of an ensemble."""
 
+from dataclasses import replace
+
 from recsys_lightning.ensemble.build import Ensemble
 from recsys_lightning.ensemble.show import _methods_table, show
 from recsys_lightning.runs.terminal import Terminal
@@ -18,3 +20,16 @@ def test_the_chosen_row_and_how_sure_its_gain_is(sweep, out):
         key = next(key for key in result.gain if key.startswith(f"{stage}/"))
         start = f"{key} {result.metrics[key]:.4f} ({how}), {result.gain[key]['mean']:+.4f} ["
         assert [line for line in lines if line.startswith(start)]
+
+
+def test_a_cross_fitted_value_of_the_best_single_is_beside_its_own(sweep, out):
+    """In some folds another member may have been the best."""
+    result = Ensemble(weights="single")([sweep], out)
+    key = next(iter(result.gain))
+    own = result.best_single["metrics"][key]
+    for value, said in ((own, f"{key} {own:.4f}"), (0.25, f"{key} 0.2500 (cross-fitted; ease has")):
+        console = Terminal(record=True, width=200)
+        show(console, replace(result, metrics={**result.metrics, key: value}), out)
+        [line] = [each for each in console.export_text().splitlines() if each.startswith(key)]
+        assert line.startswith(said)
+        assert ("cross-fitted" in line) == (value != own)
