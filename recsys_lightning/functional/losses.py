@@ -27,7 +27,7 @@ def multinomial_nll(logits: Tensor, target: Tensor) -> Tensor:
     >>> multinomial_nll(torch.zeros(1, 4), torch.tensor([[1.0, 0, 1, 0]]))  # 2 log 4
     tensor(2.7726)
     """
-    return -target.flatten().dot(logits.float().log_softmax(1).flatten()) / len(logits)
+    return -target.flatten().dot(logits.float().log_softmax(1).flatten()) / max(len(logits), 1)
 
 
 def squared_error(scores: Tensor, target: Tensor, positive_weight: float) -> Tensor:
@@ -45,7 +45,7 @@ def squared_error(scores: Tensor, target: Tensor, positive_weight: float) -> Ten
     tensor(1.)
     """
     weight = target * (positive_weight - 1) + 1
-    return (weight * (target - scores.float()).square()).sum() / len(scores)
+    return (weight * (target - scores.float()).square()).sum() / max(len(scores), 1)
 
 
 def bpr(positive: Tensor, negative: Tensor) -> Tensor:

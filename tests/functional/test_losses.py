@@ -1,6 +1,7 @@
 """Losses against dense formulas written out, and their gradients against autograd's."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -34,6 +35,14 @@ def test_multinomial_nll_sums_over_items_and_averages_over_users(scores):
     log_p = scores.double().log_softmax(1)
     expected = -(log_p[0, 0] + log_p[0, 3] + log_p[2, 1] + log_p[2, 2] + log_p[2, 4]) / 3
     torch.testing.assert_close(multinomial_nll(scores, DENSE), expected.float())
+
+
+@pytest.mark.parametrize("loss", [multinomial_nll, partial(squared_error, positive_weight=2.0)])
+def test_no_user_has_no_loss(loss):
+    scores = torch.empty(0, 5, requires_grad=True)
+    value = loss(scores, torch.empty(0, 5))
+    value.backward()
+    assert value == 0
 
 
 def test_multinomial_nll_of_large_logits_is_finite():
