@@ -4,6 +4,7 @@ What notebooks and scripts use of it stands here. Each function imports what it 
 called, so that `python run.py --help` stays quick.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from recsys_lightning.data.interactions import Interactions
     from recsys_lightning.runs.lists import Lists
     from recsys_lightning.runs.record import EnsembleResult, RunResult
+
+
+# Numba does not ask for OpenMP's variable, and is imported after this
+if threads := os.environ.get("OMP_NUM_THREADS"):
+    os.environ.setdefault("NUMBA_NUM_THREADS", threads.partition(",")[0])  # "4,2": of inner levels
 
 
 def load_data(*overrides: str) -> "Interactions":

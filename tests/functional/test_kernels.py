@@ -1,4 +1,4 @@
-"""Where the kernels are kept."""
+"""Where the kernels are kept, and how many threads they have."""
 
 import os
 import subprocess
@@ -10,6 +10,17 @@ from recsys_lightning.functional.kernels.topk import _ordered
 assert _ordered(np.int32(-1)) < _ordered(np.int32(0)) < _ordered(np.int32(1))
 assert not _ordered.stats.cache_path
 """
+
+
+def test_kernels_have_the_threads_that_openmp_is_given():
+    """Outside of `run.py`, too."""
+    told = "import recsys_lightning.functional.sparse, numba; print(numba.get_num_threads())"
+    left = {key: value for key, value in os.environ.items() if key != "NUMBA_NUM_THREADS"}
+    command = [sys.executable, "-c", told]
+    done = subprocess.run(
+        command, env=left | {"OMP_NUM_THREADS": "1"}, check=True, capture_output=True
+    )
+    assert done.stdout.strip() == b"1"
 
 
 def test_kernels_run_where_nothing_can_be_kept():
