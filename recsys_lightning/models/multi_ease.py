@@ -7,6 +7,7 @@ trained, from EASE, with a temperature and item biases, on inputs with dropout.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -111,6 +112,11 @@ class MultiEASE(Autoencoder):
             scores = bag_matmul(history.items, history.offsets, self._total)
         scores = scores * (-self.log_temperature).exp() / (1 - self.input_dropout)
         return log_softplus(scores) + self.bias
+
+    @override
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:  # behind .to(), .double() and so on
+        self._total = None
+        return super()._apply(*args, **kwargs)
 
     def _require_memory(self, needed: int, what: str) -> None:
         described = f"MultiEASE of {self.num_items:,} items needs for {what}"

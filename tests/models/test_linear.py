@@ -351,6 +351,9 @@ def test_multi_ease_evaluates_with_one_product_of_the_weights_as_they_are(
     assert not torch.equal(scores(model.eval(), interactions), first)
     model.load_state_dict(other.state_dict())
     assert torch.equal(scores(model, interactions), scores(other.eval(), interactions))
+    fresh = MultiEASE(**options).double().eval()  # as `.to(device)` does
+    fresh.load_state_dict(model.state_dict())
+    assert torch.equal(scores(model.double(), interactions), scores(fresh, interactions))
 
 
 def rows_of(interactions):
