@@ -157,7 +157,7 @@ class Propagated(DotProduct):
     # What a model author writes
 
     def keep(self) -> None:
-        """Put what `score` needs into buffers."""
+        """Put what `score` needs into buffers; called in evaluation mode."""
         raise NotImplementedError(f"{type(self).__name__} has no keep(): write it")
 
     # What is given
@@ -186,8 +186,11 @@ class Propagated(DotProduct):
 
     def _keep(self) -> None:
         if not self.kept:
+            training = self.training
+            self.eval()
             with torch.no_grad():
                 self.keep()
+            self.train(training)
             self.kept = True
 
     def own(self, query: Query) -> Tensor:

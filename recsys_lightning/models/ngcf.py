@@ -123,9 +123,7 @@ class NGCF(Propagated):
 
     @override
     def keep(self) -> None:
-        self.eval()  # no dropout
         items = [nodes.items for nodes in self.propagated()]
-        self.train()
         scale = self.graph.inverse_roots(self.items.dtype).items if self.variant == "paper" else 1
         for number, layer in enumerate(items[:-1]):
             setattr(self, f"spread_{number}", layer * scale)

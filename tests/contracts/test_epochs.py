@@ -137,6 +137,7 @@ def test_a_graphs_scores_are_of_its_tables_in_the_middle_of_an_epoch_too(model, 
 
     class Watched(model):
         def score(self, query):
+            assert not self.training
             found = super().score(query)
             if hasattr(self, "graph"):  # in a fit
                 with torch.no_grad():

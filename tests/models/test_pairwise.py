@@ -26,9 +26,10 @@ def prepared(cls, **options):
     model = cls(**SIZES, embedding_dim=5, **options).double()
     x = two_tastes()
     model.prepare(x)
+    model.eval()
     with torch.no_grad():
         model.keep()
-    return model.eval(), x
+    return model, x
 
 
 def laplacian(x):
@@ -183,8 +184,8 @@ def test_ngcfs_dropout_is_in_training_only_and_not_in_what_is_kept():
     before = scores_of(model, x)
     model.train()
     assert (model.vectors().users[:, 5:] == 0).any()
-    with torch.no_grad():
-        model.keep()
+    model.on_train_batch_end()
+    model.on_validation_start()
     assert model.training
     assert (scores_of(model.eval(), x) == before).all()
 
