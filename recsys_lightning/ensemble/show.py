@@ -74,15 +74,15 @@ def _show_chosen(console: Console, result: EnsembleResult) -> None:
         )
     for key, gain in result.gain.items():
         line = f"{key} {result.metrics[key]:.4f}"
-        alone = single["metrics"].get(key)
-        if result.weights == "single" and alone != result.metrics[key]:
-            line += f" (cross-fitted; {single['name']} has {alone:.4f})"  # another in some folds
+        alone = single["metrics"][key]
         if result.weights != "single":
             of = "cross-fitted" if MetricName.parse(key).stage == "val" else "confirmed"
             line += (
-                f" ({of}), {_difference(gain)} over {single['name']}'s {single['metrics'][key]:.4f}"
+                f" ({of}), {_difference(gain)} over {single['name']}'s {alone:.4f}"
                 f", p = {gain['p']:.2g}" + ("" if gain["low"] > 0 else ": no more than chance")
             )
+        elif alone != result.metrics[key]:  # in some folds another member was the best
+            line += f" (cross-fitted; {single['name']} has {alone:.4f})"
         console.print(line, highlight=False, soft_wrap=True)
 
 

@@ -154,15 +154,9 @@ def test_a_graphs_scores_are_of_its_tables_in_the_middle_of_an_epoch_too(model, 
 
 def test_a_closed_form_is_neither_validated_nor_ended_before_it_is_solved(split, tmp_path):
     rows = RowView(20, shuffle=False)
+    trainer = {"max_epochs": 1, "val_check_interval": 2}
     with pytest.raises(InputError, match=r"was to be validated before.*val_check_interval"):
-        fit(
-            tmp_path,
-            split,
-            EASE,
-            1,
-            view=rows,
-            trainer={"max_epochs": 1} | {"val_check_interval": 2},
-        )
+        fit(tmp_path, split, EASE, 1, view=rows, trainer=trainer)
     trainer = {"max_epochs": 1, "max_steps": 1}
     with pytest.raises(InputError, match=r"ended before: leave out trainer\.max_steps"):
         fit(tmp_path, split, EASE, 1, view=rows, trainer=trainer)

@@ -14,12 +14,11 @@ assert not _ordered.stats.cache_path
 
 def test_kernels_have_the_threads_that_openmp_is_given():
     """Outside of `run.py`, too."""
-    told = "import recsys_lightning.functional.sparse, numba; print(numba.get_num_threads())"
-    left = {key: value for key, value in os.environ.items() if key != "NUMBA_NUM_THREADS"}
-    command = [sys.executable, "-c", told]
-    done = subprocess.run(
-        command, env=left | {"OMP_NUM_THREADS": "1"}, check=True, capture_output=True
-    )
+    code = "import recsys_lightning.functional.sparse, numba; print(numba.get_num_threads())"
+    others = {key: value for key, value in os.environ.items() if key != "NUMBA_NUM_THREADS"}
+    environment = others | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True)
     assert done.stdout.strip() == b"1"
 
 

@@ -24,8 +24,10 @@ def fitted(tmp_path_factory):
 
 
 def contents(done):
-    return {name: (done.folder / name).read_bytes() for name in done.files() - {"run.log"}} | {
-        name: b"" for name in done.files() if name.startswith(".hydra")
+    """Of its files; empty of those that Hydra writes before a command begins."""
+    return {
+        name: b"" if name.startswith(".hydra") else (done.folder / name).read_bytes()
+        for name in done.files() - {"run.log"}
     }
 
 
