@@ -253,8 +253,17 @@ class Recommender(pl.LightningModule):
 
     @override
     def on_train_epoch_end(self) -> None:
-        for name, (total, count) in self._sums.items():
-            self.log(f"train/{name}", total / count, prog_bar=name == "loss", sync_dist=True)
+        names = [f"train/{name}" for name in self._sums]
+        for name, (total, count) in zip(names, self._sums.values(), strict=True):
+            shown = name == "train/loss"
+            self.log(name, total / count, prog_bar=shown, logger=False, sync_dist=True)
+        means = {name: float(self.trainer.callback_metrics[name]) for name in names}
+        # Lightning would do this after the epoch's checkpoint: a fit that is interrupted between
+        # the two, and resumed, would lack them
+        for logger in self.trainer.loggers if means else ():
+            step = self.global_step - 1  # as of the epoch's validation
+            logger.log_metrics({**means, "epoch": self.current_epoch}, step)
+            logger.save()
 
     @torch.no_grad()
     def recommend(self, query: Query, k: int) -> Lists:

@@ -1,19 +1,24 @@
 """Which epochs are validated, and what waits for them."""
 
 import re
+import signal
 from functools import partial
 
+import pandas as pd
 import pytest
 import torch
+from pytorch_lightning.callbacks import Checkpoint
 
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.data.views import pairs
 from recsys_lightning.data.views.rows import RowView
 from recsys_lightning.errors import InputError
+from recsys_lightning.interruption import Interrupted
 from recsys_lightning.models.ease import EASE
 from recsys_lightning.models.lightgcn import LightGCN
 from recsys_lightning.models.ngcf import NGCF
 from recsys_lightning.models.xsimgcl import XSimGCL
+from recsys_lightning.tracking.csv import CSV
 from tests.conftest import pressing_ctrl_c, run_experiment, two_tastes, with_features
 from tests.models.toys import PairView, ToyFeatures, ToyPairs
 
@@ -89,6 +94,27 @@ def test_a_fit_interrupted_before_it_was_judged_resumes(split, tmp_path, monkeyp
     assert ours["epoch"] == theirs["epoch"] >= 4
     for key, tensor in ours["state_dict"].items():
         assert torch.equal(tensor, theirs["state_dict"][key]), key
+
+
+def test_what_an_epoch_logs_is_written_before_its_checkpoint(split, tmp_path):
+    """Else a fit that is interrupted between the two, and resumed, would lack it."""
+
+    class Interrupting(Checkpoint):  # Lightning calls checkpoints last, in their order
+        def on_train_epoch_end(self, trainer, module):
+            if trainer.current_epoch == 1:
+                raise Interrupted(signal.SIGINT)
+
+    tracker = CSV()
+    tracker.begin(tmp_path, None, {})
+    trainer = {"logger": tracker.logger(0), "callbacks": [Interrupting()], "max_epochs": 4}
+    with pytest.raises(Interrupted):
+        fit(tmp_path, split, ToyPairs, 4, trainer=trainer)
+    assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["epoch"] == 1
+    rows = pd.read_csv(tmp_path / "metrics.csv")
+    assert list(rows["epoch"][rows["train/loss"].notna()]) == [0, 1]
+    assert list(rows["step"][rows["train/loss"].notna()]) == list(
+        rows["step"][rows["val/recall@5"].notna()]
+    )
 
 
 def test_a_fit_without_a_judged_epoch_is_refused(split, tmp_path):
