@@ -88,6 +88,7 @@ def print_recbole(here, steps):
         "n_layers": 2,
         "n_heads": 1,
         "loss_type": "CE",
+        "train_neg_sample_args": None,  # which RecBole wants said
         "MAX_ITEM_LIST_LENGTH": 200,
         "train_batch_size": 128,
     }

@@ -27,9 +27,10 @@ LOSSES = ("cross_entropy", "sampled_softmax", "gbce", "bce", "bpr")
 class Sequential(Recommender):
     """An encoder over the latest items; a model author writes `loss` and `score` with `encode`.
 
-    And sets `self.encoder`, (N, D) of packed rows to (N, D), which is called as a `Transformer` is.
-    Items have one table, to be read and to be matched with what comes out. Positions count from the
-    end, in training as in scoring. Vectors begin as N(0, 0.02²).
+    And sets `self.encoder`, (N, D) of packed rows to (N, D) or to the outputs that are wanted,
+    which is called as a `Transformer` is. Items have one table, to be read and to be matched with
+    what comes out. Positions count from the end, in training as in scoring. Vectors begin as
+    N(0, 0.02²).
 
     Args:
         num_users: U.
@@ -72,16 +73,19 @@ class Sequential(Recommender):
         """(I, D) the table without the mask's row: what can be recommended."""
         return self.items[: self.num_items]
 
-    def encode(self, items: Tensor, offsets: Tensor, causal: bool) -> Tensor:
+    def encode(
+        self, items: Tensor, offsets: Tensor, causal: bool, wanted: Tensor | None = None
+    ) -> Tensor:
         """(N, D) what the encoder makes of packed rows (N,) of at most L, see `Bag`.
 
-        Causal: a position sees none that comes after it.
+        Causal: a position sees none that comes after it. With `wanted` (n,), ascending positions,
+        (n, D) of these.
         """
         read = embedding(items, self.items) * self.items.shape[1] ** 0.5
         if not len(items):  # an encoder gets at least one
             return read
         places = embedding(positions_from_the_end(offsets), self.positions)
-        encoded: Tensor = self.encoder(read + places, offsets, causal)
+        encoded: Tensor = self.encoder(read + places, offsets, causal, wanted)
         return encoded
 
     def encode_newest(self, history: Bag, causal: bool) -> Tensor:
@@ -90,7 +94,7 @@ class Sequential(Recommender):
         out = self.items.new_zeros(len(order), self.items.shape[1])
         some = order[: int((rows.lengths > 0).sum())]
         newest = rows.offsets[1 : len(some) + 1] - 1
-        return out.index_copy(0, some, self.encode(rows.items, rows.offsets, causal)[newest])
+        return out.index_copy(0, some, self.encode(rows.items, rows.offsets, causal, newest))
 
     def match(self, vectors: Tensor) -> Tensor:
         """(B, I) scores of all items."""

@@ -104,8 +104,8 @@ class BERT4Rec(Sequential):
     def loss(self, batch: Sequences) -> Tensor:
         items, offsets = batch.items
         masked = self.masked(batch.items)
-        encoded = self.encode(items.long().masked_fill(masked, self.mask), offsets, causal=False)
-        vectors = self.head(encoded[masked])
+        read, wanted = items.long().masked_fill(masked, self.mask), masked.nonzero().squeeze(1)
+        vectors = self.head(self.encode(read, offsets, causal=False, wanted=wanted))
         return linear_cross_entropy(vectors, self.real_items, items[masked].long(), self.bias)
 
     def head(self, encoded: Tensor) -> Tensor:
@@ -118,8 +118,9 @@ class BERT4Rec(Sequential):
         m = self.num_masks
         rows, order = query.history.latest(self.length + 1 - m).longest_first()
         items, offsets = with_masks(rows, m, self.mask)
-        encoded = self.encode(items, offsets, causal=False)
-        scores = self.match(self.head(encoded[items == self.mask])) + self.bias
+        masks = (items == self.mask).nonzero().squeeze(1)
+        encoded = self.encode(items, offsets, causal=False, wanted=masks)
+        scores = self.match(self.head(encoded)) + self.bias
         mixed = scores.view(len(order), m, -1).logsumexp(1) - math.log(m)
         return torch.zeros_like(mixed).index_copy(0, order, mixed)
 

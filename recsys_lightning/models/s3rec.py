@@ -194,7 +194,7 @@ class S3Rec(NextItem):
         elsewhere = (drawn[2] * len(items)).long() - first
         others = items[(place + elsewhere[rows]) % len(items)]  # the first row follows the last
         rest, segment, wrong = (
-            self.encode(sequence, offsets, causal=False)[offsets[1:] - 1]
+            self.encode(sequence, offsets, causal=False, wanted=offsets[1:] - 1)
             for sequence in (
                 items.masked_fill(inside, self.mask),
                 items.masked_fill(~inside, self.mask),

@@ -20,44 +20,97 @@ from recsys_lightning.errors import InputError, check_range
 GROUP = 16  # rows that are padded to the longest among them
 
 
+class Padded(NamedTuple):
+    """Where packed vectors stand in rows of one length.
+
+    Attributes:
+        places: (n,) int64 of each vector among the b l of the rows, pads to the right.
+        real: (b, l) whether a place has one.
+    """
+
+    places: Tensor
+    real: Tensor
+
+    @classmethod
+    def of(cls, lengths: Tensor) -> "Padded":
+        """Rows of the lengths (b,)."""
+        real = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
+        return cls(real.flatten().nonzero().squeeze(1), real)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """(b, l, W) of the vectors (n, W)."""
+        padded: Tensor = _Pad.apply(x, self.places, self.real.numel())
+        return padded.view(*self.real.shape, x.shape[1])
+
+    def unpad(self, x: Tensor) -> Tensor:
+        """(n, W) of padded rows (b, l, W)."""
+        unpadded: Tensor = _Unpad.apply(x.flatten(0, 1), self.places)
+        return unpadded
+
+
 class Group(NamedTuple):
     """Some consecutive rows.
 
     Attributes:
-        shape: b, l: how many rows, and how long the longest is.
-        places: (n,) int64 of each position among the b l of the padded rows, pads to the right.
-        real: (b, 1, 1, l) whether a place is a position; None where all are.
+        asking: the positions whose outputs are wanted.
+        seen: all positions.
+        mask: (b, 1, 1 or places that ask, places that are seen) which may see which; None: each all
+            of its row, or all up to itself where the layout is causal.
     """
 
-    shape: tuple[int, int]
-    places: Tensor
-    real: Tensor | None
+    asking: Padded
+    seen: Padded
+    mask: Tensor | None
 
 
 class Layout(NamedTuple):
-    """What the blocks need to know of the sequences of a batch.
+    """What a block needs to know of the sequences of a batch.
 
     Attributes:
         groups: that have a position, in order.
-        causal: whether a position sees none that comes after it.
+        wanted: (n,) int64 the positions whose outputs are; None: all are.
+        causal: whether a position sees none that comes after it, where no mask says so.
     """
 
     groups: list[Group]
+    wanted: Tensor | None
     causal: bool
 
     @classmethod
     def of(cls, offsets: Tensor, causal: bool) -> "Layout":
-        """Of packed sequences with the offsets (B+1,)."""
+        """Of packed sequences with the offsets (B+1,), all of whose outputs are wanted."""
         found = []
-        for some in offsets.diff().split(GROUP):
-            length = int(some.max()) if len(some) else 0
-            if not length:
-                continue
-            real = torch.arange(length, device=offsets.device) < some[:, None]
-            places = real.flatten().nonzero().squeeze(1)
-            mask = None if len(places) == real.numel() else real[:, None, None]
-            found.append(Group((len(some), length), places, mask))
-        return cls(found, causal)
+        for lengths in offsets.diff().split(GROUP):
+            if lengths.any():
+                seen = Padded.of(lengths)
+                # pads come after all that is real
+                mask = None if causal or seen.real.all() else seen.real[:, None, None]
+                found.append(Group(seen, seen, mask))
+        return cls(found, None, causal)
+
+    @classmethod
+    def of_some(cls, offsets: Tensor, causal: bool, wanted: Tensor) -> "Layout":
+        """Whose outputs at `wanted` (n,), ascending, are alone computed."""
+        counts = torch.searchsorted(wanted, offsets).diff()
+        places = wanted - torch.repeat_interleave(offsets[:-1], counts)  # in its row
+        found = []
+        for lengths, asked in zip(offsets.diff().split(GROUP), counts.split(GROUP), strict=True):
+            if lengths.any():
+                seen, asking = Padded.of(lengths), Padded.of(asked)
+                mask = seen.real[:, None, None]
+                if causal:
+                    newest, places = places.tensor_split([len(asking.places)])
+                    each = torch.arange(seen.real.shape[1], device=offsets.device)
+                    mask = (each <= asking.pad(newest[:, None]))[:, None]
+                found.append(Group(asking, seen, mask))
+        return cls(found, wanted, False)
+
+    def asking(self, x: Tensor) -> Tensor:
+        """(n, D) of all vectors (N, D) those whose outputs are wanted."""
+        if self.wanted is None:
+            return x
+        some: Tensor = _Unpad.apply(x, self.wanted)
+        return some
 
 
 class _Pad(torch.autograd.Function):
@@ -106,33 +159,35 @@ class Attention(nn.Module):
         self.key_value = nn.Linear(dim, 2 * dim)
         self.output = nn.Linear(dim, dim)
 
-    def forward(self, queries: Tensor, others: Tensor, layout: Layout) -> Tensor:
-        """(N, D) from the vectors that ask and those that are looked at, both (N, D)."""
-        projected = torch.cat([self.query(queries), self.key_value(others)], 1)
-        parts = projected.split([len(group.places) for group in layout.groups])
+    def forward(self, asking: Tensor, seen: Tensor, layout: Layout) -> Tensor:
+        """(n, D) from the vectors (n, D) that ask and those (N, D) that are looked at."""
+        queries = self.query(asking).split([len(group.asking.places) for group in layout.groups])
+        others = self.key_value(seen).split([len(group.seen.places) for group in layout.groups])
         found = [
-            self._within(part, group, layout.causal)
-            for part, group in zip(parts, layout.groups, strict=True)
+            self._within(group, query, key_value, layout.causal)
+            for group, query, key_value in zip(layout.groups, queries, others, strict=True)
         ]
         attended: Tensor = self.output(torch.cat(found))
         return attended
 
-    def _within(self, projected: Tensor, group: Group, causal: bool) -> Tensor:
-        rows, length = group.shape
-        padded = _Pad.apply(projected, group.places, rows * length)
-        # three of (b, heads, l, D / heads)
-        q, k, v = padded.view(rows, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+    def _within(self, group: Group, query: Tensor, key_value: Tensor, causal: bool) -> Tensor:
+        [q] = self._heads(group.asking.pad(query), 1)
+        k, v = self._heads(group.seen.pad(key_value), 2)
         attended = scaled_dot_product_attention(
             q,
             k,
             v,
-            attn_mask=None if causal else group.real,  # pads come after all that is real
+            attn_mask=group.mask,
             is_causal=causal,
             dropout_p=self.dropout if self.training else 0.0,
         )
-        flat = attended.transpose(1, 2).reshape(rows * length, -1)
-        unpadded: Tensor = _Unpad.apply(flat, group.places)
-        return unpadded
+        return group.asking.unpad(attended.transpose(1, 2).flatten(2))
+
+    def _heads(self, padded: Tensor, parts: int) -> Tensor:
+        """(parts, b, heads, l, D / heads) of padded rows (b, l, parts D)."""
+        rows, length, width = padded.shape
+        each = width // parts // self.num_heads
+        return padded.view(rows, length, parts, self.num_heads, each).permute(2, 0, 3, 1, 4)
 
 
 class FeedForward(nn.Sequential):
@@ -178,8 +233,8 @@ class SASRecBlock(nn.Module):
 
     @override
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
-        asked = self.before(x)
-        z = self.between(asked + self.attention(asked, x, layout))
+        asking = self.before(layout.asking(x))
+        z = self.between(asking + self.attention(asking, x, layout))
         out: Tensor = z + self.dropout(self.feed_forward(z))
         return out
 
@@ -196,7 +251,8 @@ class PostNormBlock(nn.Module):
 
     @override
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
-        y = self.between(x + self.dropout(self.attention(x, x, layout)))
+        asking = layout.asking(x)
+        y = self.between(asking + self.dropout(self.attention(asking, x, layout)))
         out: Tensor = self.after(y + self.dropout(self.feed_forward(y)))
         return out
 
@@ -214,7 +270,8 @@ class PreNormBlock(nn.Module):
     @override
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
         a = self.before(x)
-        y = x + self.dropout(self.attention(a, a, layout))
+        attended = self.attention(layout.asking(a), a, layout)
+        y = layout.asking(x) + self.dropout(attended)
         out: Tensor = y + self.dropout(self.feed_forward(self.between(y)))
         return out
 
@@ -237,8 +294,9 @@ class LiGRBlock(nn.Module):
     @override
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
         of_attention, of_feed_forward = self.gates
-        a = self.before(x)
-        y = x + of_attention(x).sigmoid() * self.dropout(self.attention(a, a, layout))
+        a, asking = self.before(x), layout.asking(x)
+        attended = self.dropout(self.attention(layout.asking(a), a, layout))
+        y = asking + of_attention(asking).sigmoid() * attended
         b = self.dropout(self.feed_forward(self.between(y)))
         out: Tensor = y + of_feed_forward(y).sigmoid() * b
         return out
@@ -306,18 +364,22 @@ class Transformer(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.apply(_initialise)
 
-    def forward(self, x: Tensor, offsets: Tensor, causal: bool) -> Tensor:
+    def forward(
+        self, x: Tensor, offsets: Tensor, causal: bool, wanted: Tensor | None = None
+    ) -> Tensor:
         """(N, D) of the vectors (N, D) of packed sequences with the offsets (B+1,).
 
-        Causal: a position sees none that comes after it.
+        Causal: a position sees none that comes after it. With `wanted` (n,), ascending positions,
+        the outputs (n, D) there: the last block computes no others.
         """
         layout = Layout.of(offsets, causal)
         if not layout.groups:
             return x
+        final = layout if wanted is None else Layout.of_some(offsets, causal, wanted)
         x = self.dropout(x)
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x, layout)
-        out: Tensor = self.last(x)
+        out: Tensor = self.last(self.blocks[-1](x, final))
         return out
 
 

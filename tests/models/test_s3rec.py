@@ -87,10 +87,10 @@ def test_a_segment_against_one_from_elsewhere(monkeypatch):
     seen = []
     encode = model.encode
 
-    def recorded(items, offsets, causal):
+    def recorded(items, offsets, causal, wanted=None):
         assert not causal
         seen.append(items.split(offsets.diff().tolist()))
-        return encode(items, offsets, causal)
+        return encode(items, offsets, causal, wanted)
 
     monkeypatch.setattr(model, "encode", recorded)
     loss = model._of_segments(parts.items)

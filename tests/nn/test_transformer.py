@@ -80,9 +80,39 @@ def test_packed_rows_are_each_sequence_alone(name, causal, rows, monkeypatch):
     torch.testing.assert_close(built(x, OFFSETS, causal), torch.cat(expected))
 
 
-def test_gradients_are_numerically_right():
+WANTED = {
+    "newest": [6, 11, 16, 18, 19],
+    "some": [0, 3, 4, 13, 16, 18],
+    "one": [8],
+    "none": [],
+}
+
+
+@pytest.mark.parametrize("rows", [1, 2, 16])
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize("wanted", WANTED)
+def test_the_outputs_that_are_wanted_are_those_of_all(wanted, name, causal, rows, monkeypatch):
+    monkeypatch.setattr(transformer, "GROUP", rows)
+    built, x, places = encoder(name), packed(), torch.tensor(WANTED[wanted], dtype=torch.int64)
+    some = built(x, OFFSETS, causal, places)
+    torch.testing.assert_close(some, built(x, OFFSETS, causal)[places])
+
+
+def test_the_last_block_computes_nothing_else():
+    built, x = encoder(), packed()
+    computed = []
+    for block in built.blocks:
+        block.feed_forward.register_forward_hook(lambda *args: computed.append(len(args[-1])))
+    built(x, OFFSETS, True, torch.tensor([6, 18]))
+    assert computed == [len(x), 2]
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("wanted", [None, torch.tensor(WANTED["some"])])
+def test_gradients_are_numerically_right(wanted, causal):
     built, x = encoder(), packed().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: built(x, OFFSETS, causal=False), x)
+    assert torch.autograd.gradcheck(lambda x: built(x, OFFSETS, causal, wanted), x)
 
 
 @pytest.mark.parametrize("name", BLOCKS)
