@@ -99,9 +99,9 @@ class Layout(NamedTuple):
                 seen, asking = Padded.of(lengths), Padded.of(asked)
                 mask = seen.real[:, None, None]
                 if causal:
-                    newest, places = places.tensor_split([len(asking.places)])
+                    own, places = places.tensor_split([len(asking.places)])
                     each = torch.arange(seen.real.shape[1], device=offsets.device)
-                    mask = (each <= asking.pad(newest[:, None]))[:, None]
+                    mask = (each <= asking.pad(own[:, None]))[:, None]
                 found.append(Group(asking, seen, mask))
         return cls(found, wanted, False)
 
