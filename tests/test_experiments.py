@@ -77,6 +77,9 @@ def test_the_contests_recipe_fuses_one_voice_a_model_and_starts_again_where_it_w
         *("max_epochs=1", "logger=none", f"hydra.sweep.dir={tmp_path}/sweep"),
         *(f"data.cache_dir={tmp_path}/cache", f"split_dir={tmp_path}/splits"),
     ]
+    alone = forked_python(*arguments, "ensemble=none")
+    assert alone.returncode == 0, alone.stderr
+    assert not (tmp_path / "sweep/ensemble.json").exists()
     first = forked_python(*arguments)
     assert first.returncode == 0, first.stderr
     said = json.loads((tmp_path / "sweep/ensemble.json").read_text())

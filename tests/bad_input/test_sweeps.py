@@ -100,7 +100,8 @@ CASES = {
         "ensemble.mixer=maybe: expected true or false",
     ),
     "an unknown ensemble": Case(
-        f"{POP},ease ensemble=stack", "ensemble=stack: expected one of bag, none, rank"
+        f"{POP},ease ensemble=stack",
+        "ensemble=stack: expected one of bag, contest, none, rank",
     ),
     "a fusion of a bag": Case(
         f"{POP} ensemble=bag holdout.seed=0,1 ensemble.fusion=votes", "ensemble.fusion=votes"
