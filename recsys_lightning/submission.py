@@ -5,11 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from recsys_lightning.data.sources.encoding import plain
-from recsys_lightning.errors import BAD_INPUT, InputError
+from recsys_lightning.data.sources.tables import format_of, read_table
+from recsys_lightning.errors import BAD_INPUT, InputError, check_range
 from recsys_lightning.runs.folder import ENSEMBLE, RESULT, RunFolder
-from recsys_lightning.runs.record import read_result
-from recsys_lightning.runs.submission import as_text, read_order, violations
+from recsys_lightning.runs.record import RunResult, read_result
+from recsys_lightning.runs.submission import as_text, violations
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,11 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-k", type=int, default=10, help="items a user (10)")
     chosen = parser.parse_args(arguments)
     try:
+        check_range("-k", chosen.k, low=1, whole=True)
         folder, sha256 = (chosen.split, None) if chosen.split else _split_beside(chosen.file)
         split = read_split(folder, sha256).interactions
         users = None
-        if chosen.template is not None:  # `7.0` is the run's user 7
-            users = list(dict.fromkeys(plain(read_order(chosen.template))))
+        if chosen.template is not None:
+            users = _users_of(chosen.template, chosen.file.parent)
         found = violations(chosen.file, split, users, chosen.k)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -45,6 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     order = "in the template's order" if users else "in any order (--template checks it)"
     print(f"{chosen.file}: {chosen.k} distinct unseen items for every user, {order}")
     return 0
+
+
+def _users_of(template: Path, folder: Path) -> list[str]:
+    """The users of a template, in its order, read as the run in the folder reads its data."""
+    is_run = RunFolder(folder).result.is_file()
+    data = RunResult.read(RunFolder(folder).result).config.get("data", {}) if is_run else {}
+    column = data.get("user_column", "user")
+    format = format_of(template, data.get("separator"), encoding=data.get("encoding"))
+    keys = {column: "data.user_column"} if is_run else {}
+    return read_table(template, [column], format=format, keys=keys).ids(column).values
 
 
 def _split_beside(file: Path) -> tuple[Path, str | None]:

@@ -272,15 +272,16 @@ def quota(
 def min_max(lists: Lists) -> NDArray[np.float32]:
     """(U, K) scores of every list from just above 0 to 1; all 1 if equal; 0 where there is none.
 
-    An item without a score (-inf: the model had no opinion) counts as the lowest.
+    An item without a score (-inf: the model had no opinion) counts as the lowest, and beside equal
+    scores as less than they.
 
     >>> lists = Lists(np.int32([[4, 2, 3, -1]]), np.float32([[5, 2, 1, -np.inf]]))
     >>> min_max(lists).round(3)
     array([[1.  , 0.25, 0.  , 0.  ]], dtype=float32)
     """
-    shifted, low, high = _shifted(lists)
-    span = high - low
-    scaled = np.where(span > 0, shifted / np.where(span > 0, span, 1), 1)
+    shifted, scored = _shifted(lists)
+    span = shifted.max(axis=1, keepdims=True, initial=0)
+    scaled = np.where(span > 0, shifted / np.where(span > 0, span, 1), scored)
     return np.where(lists.items >= 0, np.maximum(scaled, _TINY), 0).astype(np.float32)
 
 
@@ -291,12 +292,12 @@ def standardised(lists: Lists) -> NDArray[np.float32]:
     >>> standardised(lists).round(3)
     array([[2.449, 1.225, 0.   , 0.   ]], dtype=float32)
     """
-    shifted, *_ = _shifted(lists)
+    shifted, scored = _shifted(lists)
     there = lists.items >= 0
     count = np.maximum(there.sum(axis=1, keepdims=True), 1)
     mean = np.where(there, shifted, 0).sum(axis=1, keepdims=True) / count
     std = np.sqrt((np.where(there, shifted - mean, 0) ** 2).sum(axis=1, keepdims=True) / count)
-    scaled = np.where(std > 0, shifted / np.where(std > 0, std, 1), 1)
+    scaled = np.where(std > 0, shifted / np.where(std > 0, std, 1), scored)
     return np.where(there, np.maximum(scaled, _TINY), 0).astype(np.float32)
 
 
@@ -328,15 +329,13 @@ def average(runs: Sequence[Lists], tie_order: NDArray[np.integer]) -> Lists:
     return Lists(np.take_along_axis(items, best, axis=1), np.take_along_axis(scores, best, axis=1))
 
 
-def _shifted(lists: Lists) -> tuple[NDArray, NDArray, NDArray]:
-    """(U, K) float64 scores above the lowest of the list; (U, 1) the lowest, the highest."""
+def _shifted(lists: Lists) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(U, K) scores above the lowest of the list, and which items have one: all where none has."""
     scores = lists.scores.astype(np.float64)
     known = (lists.items >= 0) & np.isfinite(scores)
     low = np.where(known, scores, np.inf).min(axis=1, keepdims=True, initial=np.inf)
-    high = np.where(known, scores, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
     none = ~np.isfinite(low)
-    low, high = np.where(none, 0, low), np.where(none, 0, high)
-    return np.where(known, scores - low, 0), low, high
+    return np.where(known, scores - np.where(none, 0, low), 0), known | none
 
 
 def _stack(members: Sequence[Lists]) -> NDArray[np.int32]:

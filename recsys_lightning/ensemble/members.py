@@ -381,6 +381,8 @@ def _check_alike(runs: Sequence[Run], metric: str | None) -> None:
             "monitor": lambda config: metric or config["monitor"],
             "test_history": lambda config: config["test_history"],
             "recommend.k": lambda config: config["recommend"]["k"],
+            # the last of a list counts as the lowest, which is another item in a longer one
+            "recommend.candidates": lambda config: config["recommend"].get("candidates"),
         }.items():
             here, there = get(result.config), get(reference.config)
             if here != there:

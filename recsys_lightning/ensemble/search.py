@@ -240,7 +240,10 @@ SEARCHES: dict[str, Search] = {
 
 
 def oracle(members: Sequence[Lists], held_out: Interactions, metric: str) -> float:
-    """The metric, at k, of who picks all hits out of the first k of every member's list."""
+    """The metric, at k, of who picks all hits out of the first k of every member's list.
+
+    A fusion that looks further down the lists can be above it.
+    """
     users = np.flatnonzero(held_out.lengths)
     gains, worth = _gains(metric, held_out.lengths[users])
     union = Sum(members, np.arange(held_out.num_items), "rank", depth=len(gains))
@@ -294,6 +297,6 @@ def _gains(
     if parsed.name not in known:
         raise InputError(
             f"ensemble.metric={metric}: weights can be searched for {', '.join(known)} at a "
-            "cut-off, such as recall@10"
+            "cut-off, such as recall@10; where it is not set it is monitor's"
         )
     return known[parsed.name]()

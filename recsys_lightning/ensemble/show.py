@@ -79,7 +79,7 @@ def _show_chosen(console: Console, result: EnsembleResult) -> None:
             of = "cross-fitted" if MetricName.parse(key).stage == "val" else "confirmed"
             line += (
                 f" ({of}), {_difference(gain)} over {single['name']}'s {alone:.4f}"
-                f", p = {gain['p']:.2g}" + ("" if gain["low"] > 0 else ": no more than chance")
+                f", p {_p(gain['p'])}" + ("" if gain["low"] > 0 else ": no more than chance")
             )
         elif alone != result.metrics[key]:  # in some folds another member was the best
             line += f" (cross-fitted; {single['name']} has {alone:.4f})"
@@ -109,7 +109,7 @@ def _show_draws(console: Console, result: EnsembleResult) -> None:
 
 
 def _methods_table(result: EnsembleResult) -> Table:
-    """One row per method, the chosen one bold; after them what nobody can reach."""
+    """One row per method, the chosen one bold; after them all hits of the members' first k."""
     keys = list(result.oracle)
     metric = MetricName.parse(keys[0]).plain
     title = f"ensemble by {metric}; gains are over {result.best_single['name']}"
@@ -134,6 +134,10 @@ def _methods_table(result: EnsembleResult) -> Table:
     reach = [cell for key in keys for cell in (f"{result.oracle[key]:.4f}", "")]
     table.add_row("oracle", "", *reach)
     return table
+
+
+def _p(value: float) -> str:
+    return f"= {value:.2g}" if value > 0 else "< 1e-15"  # what a double can tell from 0
 
 
 def _difference(gain: Mapping[str, float]) -> str:

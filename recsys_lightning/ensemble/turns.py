@@ -157,9 +157,9 @@ def interleave_values(
         taken, wanted = np.zeros(num_items, np.bool_), np.zeros(num_items, np.bool_)
         for i in range(target_starts[user], target_starts[user + 1]):
             wanted[targets[i]] = True
-        can_gain = False  # what comes among the first k stands among the first k of a list
+        can_gain = False  # what comes among the first k stands there in a list, or is shared
         for member in range(len(lists)):
-            for item in lists[member, user, :k]:
+            for item in lists[member, user, : max(k, head)]:
                 can_gain = can_gain or (item >= 0 and wanted[item])
         if not can_gain:
             continue

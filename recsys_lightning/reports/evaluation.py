@@ -103,12 +103,14 @@ def evaluate(
     for run in runs:
         _check_run(run, split, stage)
     lists, had = read_elsewhere(path, known)
-    if (longest := max(cutoffs)) > lists.items.shape[1]:
-        raise InputError(
-            f"--k {longest}: the longest list of {path} has {lists.items.shape[1]} items; choose "
-            "cut-offs that the lists reach"
-        )
-    items = lists.items[:, : max(longest, *(name.k for name in names))]
+    asked = {f"--k {max(cutoffs)}": max(cutoffs)} | {f"--metric {m}": m.k for m in names}
+    for option, k in asked.items():
+        if k > lists.items.shape[1]:
+            raise InputError(
+                f"{option}: the longest list of {path} has {lists.items.shape[1]} items; choose "
+                "cut-offs that the lists reach"
+            )
+    items = lists.items[:, : max(asked.values())]
     metrics, errors = measure(stage, items, held_out, split, cutoffs)
     ours = {name: user_values(name, items, held_out) for name in names}
     against = []

@@ -92,7 +92,8 @@ def _caption(about: Mapping[Hashable, Any], metrics: Sequence[str]) -> str:
     data = f"{about.get('data', '')}{sizes}, holdout {about.get('holdout', '')}, {stage} set."
     return (
         f"{_escaped(data)} Best bold, second underlined; $^\\dagger$: better than every other "
-        "model, $p < 0.05$, paired bootstrap over users, Holm over all pairs of a metric."
+        "model, $p < 0.05$, paired bootstrap over users of each model's best seed, Holm over all "
+        "pairs of a metric."
     )
 
 

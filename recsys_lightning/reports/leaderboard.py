@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recsys_lightning.ensemble.show import members_in_words
 from recsys_lightning.functional.bootstrap import Difference, bootstrap_of_pairs, holm
-from recsys_lightning.metrics.names import FILES, MetricName
+from recsys_lightning.metrics.names import FILES, HIT_METRICS, MetricName
 from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.runs.folder import RunFolder, relative
 from recsys_lightning.runs.lists import read_lists, read_split
@@ -22,6 +22,7 @@ from recsys_lightning.runs.record import Result, RunResult
 from recsys_lightning.sweeps.jobs import Runs, ensembles
 
 ENSEMBLE = "ensemble"  # as a model's name
+TEST_HISTORY = "train_valid"  # what a run takes for known at test, unless it says otherwise
 
 # of a configuration: not what a user would call a hyper-parameter
 _NO_PARAMETER = {"trainer.max_epochs", "seed", "ckpt_path"}
@@ -81,7 +82,7 @@ def _row(
     return {
         "run": run,
         **{name: getattr(result, name) for name in _OF_A_RESULT},
-        "split": (result.split or "")[:8],
+        "split": split_label(result),
         "options": options,
         "job": job,
         "repeated": repeated,
@@ -90,6 +91,15 @@ def _row(
         "seconds": round(sum(result.seconds.values()), 1),
         **{name: getattr(result, name, None) for name in _COSTS},
     }
+
+
+def split_label(result: Result) -> str:
+    """What results that compare have in common: the split, and what their test lists could know."""
+    config = result.config if isinstance(result, RunResult) else {}
+    history = config.get("test_history", TEST_HISTORY)
+    tested = any(name.startswith("test/") for name in result.metrics)
+    other = f" test_history={history}" if tested and history != TEST_HISTORY else ""
+    return (result.split or "")[:8] + other
 
 
 def leaderboard(runs: pd.DataFrame, monitor: str) -> pd.DataFrame:
@@ -184,7 +194,8 @@ def differences(
         One row per split, metric and pair of models: `split`, `metric`, `better` (the one that is
         higher in `best`), `other`, the mean `difference` over users, its 95 % interval `low` to
         `high`, `p` by the paired bootstrap, and `p_holm`, raised by Holm's method for all pairs of
-        the split by this metric. Runs that kept no lists are left out.
+        the split by this metric. Runs that kept no lists, or shorter ones than the metric looks at,
+        are left out; a metric that no single user has, such as coverage, leaves nothing.
 
     Raises:
         InputError: a file of a split or of lists is damaged.
@@ -204,10 +215,11 @@ def differences(
             metric = MetricName.parse(monitor).at(stage)
             held_out = split.valid if stage == "val" else split.test
             lists = {model: RunFolder(run).candidates(metric.file) for model, run in runs.items()}
+            read = {m: read_lists(path, *ids).items for m, path in lists.items() if path.is_file()}
             values = {
-                model: user_values(metric, read_lists(path, *ids).items, held_out)
-                for model, path in lists.items()
-                if path.is_file()
+                model: user_values(metric, items, held_out)
+                for model, items in read.items()
+                if metric.name in HIT_METRICS and metric.k <= items.shape[1]
             }
             if len(values) > 1:
                 tables.append(_pairs(values).assign(split=name, metric=str(metric)))

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from recsys_lightning.reports.leaderboard import split_label
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import STARTED, Run, Runs
 
@@ -28,7 +29,7 @@ def data_table(sources: Sequence[Path], known: Runs) -> pd.DataFrame:
     of_split: dict[tuple[str, str], list[RunResult]] = {}
     for _, result in _runs(sources, known):
         if result.split:
-            of_split.setdefault((str(result.data), result.split), []).append(result)
+            of_split.setdefault((str(result.data), split_label(result)), []).append(result)
     rows = []
     for (data, split), results in of_split.items():
         last = results[-1]
@@ -40,7 +41,7 @@ def data_table(sources: Sequence[Path], known: Runs) -> pd.DataFrame:
                 "data": data,
                 **{name: last.sizes.get(name) for name in ("users", "items", "interactions")},
                 "holdout": last.choices.get("holdout", ""),
-                "split": split[:8],
+                "split": split,
                 "evaluated": ", ".join(counts),
                 "runs": len(results),
             }

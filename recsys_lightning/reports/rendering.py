@@ -43,7 +43,7 @@ def print_report(console: Console, report: Report, folder: Path) -> None:
         names = short_names(report.runs.run.tolist(), folder)
         table = shown(report.best, report.monitor, names)
         beyond = table.filter(regex="^options$|^standard error$|/coverage@|/novelty@").columns
-        _print_table(console, table.drop(columns=beyond))  # too wide
+        _print_table(console, table.drop(columns=beyond.difference([report.monitor])))  # too wide
     for table in (draws(report), agreement(report)):
         if len(table):
             console.print()

@@ -50,7 +50,7 @@ def read_elsewhere(path: Path, history: Interactions) -> tuple[Lists, int]:
 
     Raises:
         InputError: the file cannot be read, names an unknown user or item, gives a user an item or
-            a rank twice, or has scores that rise along the ranks.
+            a rank twice, or has a score of inf or scores that rise along the ranks.
     """
     names = column_names(path, format_of(path))
     by = [name for name in ("rank", "score") if name in names]
@@ -75,6 +75,8 @@ def read_elsewhere(path: Path, history: Interactions) -> tuple[Lists, int]:
     before, again = order[:-1][same], order[1:][same]  # two rows of a user, one after the other
     if rank is not None:
         refuse(again[rank[again] == rank[before]], lambda row: f"has rank {rank[row]:g} twice")
+    if score is not None:
+        refuse(np.flatnonzero(score == np.inf), lambda row: "has a score of inf")
     if rank is not None and score is not None:
         higher = again[score[again] > score[before]]
         refuse(higher, lambda row: f"has a score at rank {rank[row]:g} above that of a better rank")
@@ -82,6 +84,10 @@ def read_elsewhere(path: Path, history: Interactions) -> tuple[Lists, int]:
     user, item = user[order], item[order]
     length = int(np.bincount(user).max())
     given = length - _places(user) if score is None else score[order]
+    if score is not None:  # from each user's best: float32 tells no large numbers apart
+        best = np.full(history.num_users, -np.inf)
+        np.maximum.at(best, user, given)
+        given = given - np.where(np.isfinite(best), best, 0)[user]
     unseen = ~_are_in(history, user, item)
     user, item, given = user[unseen], item[unseen], given[unseen]
     lists = Lists(

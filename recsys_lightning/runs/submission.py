@@ -71,7 +71,7 @@ def violations(
         InputError: the file cannot be read.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = list(csv.reader(file)) or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
@@ -129,7 +129,7 @@ def as_text(path: Path, found: Sequence[tuple[int, str]]) -> str:
 
 
 def read_order(path: Path) -> list[str]:
-    """The users of a template or submission, in the order of their first rows.
+    """The users of a submission, in the order of their first rows.
 
     Raises:
         InputError: the file cannot be read, or has no column of users.

@@ -58,7 +58,10 @@ def contribution(rule, lists, user, item, depth):
         scale = math.sqrt(sum((s - mean) ** 2 for s in lifted) / len(lifted))
     else:
         scale = max(lifted)
-    return max(lifted[r - 1] / scale, 1e-6) if scale else 1.0
+    if not scale:  # all that have a score have the same
+        none = not any(s > -math.inf for s in scores)
+        return 1.0 if none or scores[r - 1] > -math.inf else 1e-6
+    return max(lifted[r - 1] / scale, 1e-6)
 
 
 def slow_sum(rule, made, weights, user, depth):

@@ -92,6 +92,7 @@ def test_duplicates(sweep, out):
     [
         ("test_history", "train", "test_history=train"),
         ("recommend", {"k": 7}, r"recommend\.k=7"),
+        ("recommend", {"k": 5, "candidates": 7}, r"recommend\.candidates=7"),
         ("monitor", "val/recall@10", "monitor=val/recall@10"),
     ],
 )

@@ -17,6 +17,7 @@ from recsys_lightning.ensemble.search import (
 from recsys_lightning.errors import InputError
 from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.runs.lists import Lists
+from tests.conftest import make_interactions
 
 NUM_ITEMS, HELD_OUT, K = 60, 3, 5
 METRIC = f"recall@{K}"
@@ -219,3 +220,18 @@ def test_the_oracle_takes_every_hit_in_the_heads():
         (np.isin(row, head).sum()) / HELD_OUT for row, head in zip(targets, heads, strict=True)
     ]
     assert oracle(members, held_out, METRIC) == pytest.approx(np.mean(found))
+
+
+@pytest.mark.parametrize(("head", "k"), [(10, 5), (20, 5), (20, 10), (5, 10), (0, 5)])
+def test_what_a_search_of_turns_looks_at_is_what_its_lists_are_worth(head, k):
+    """Shared items may come from below the first k of every list."""
+    rng = np.random.default_rng(0)
+    lists = np.stack([rng.permuted(np.tile(np.arange(40), (300, 1)), axis=1) for _ in range(2)])
+    members = [Lists(of.astype(np.int32), -np.tile(np.arange(40.0), (300, 1))) for of in lists]
+    targets = np.sort(rng.permuted(np.tile(np.arange(40), (300, 1)), axis=1)[:, :5], axis=1)
+    held_out = make_interactions(targets.tolist(), 40)
+    fusion = make_fusion("interleave", members, np.arange(40), k0=0, depth=40, head=head)
+    weights, fold = np.array([[1.0, 1.0], [1.0, 0.5]], np.float32), np.arange(300) % 3
+    searched = Objective(fusion, held_out, f"recall@{k}", fold)(weights)[:, -1]
+    made = [user_values(f"recall@{k}", fusion.lists(row[None], k), held_out) for row in weights]
+    np.testing.assert_allclose(searched, np.mean(made, axis=1), rtol=1e-12)

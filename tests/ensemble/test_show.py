@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from recsys_lightning.ensemble.build import Ensemble
-from recsys_lightning.ensemble.show import _methods_table, show
+from recsys_lightning.ensemble.show import _methods_table, _p, show
 from recsys_lightning.runs.terminal import Terminal
 
 
@@ -20,6 +20,10 @@ def test_the_chosen_row_and_how_sure_its_gain_is(sweep, out):
         key = next(key for key in result.gain if key.startswith(f"{stage}/"))
         start = f"{key} {result.metrics[key]:.4f} ({how}), {result.gain[key]['mean']:+.4f} ["
         assert [line for line in lines if line.startswith(start)]
+
+
+def test_no_p_is_shown_as_nothing():
+    assert [_p(value) for value in (0.0, 0.0123, 1e-9)] == ["< 1e-15", "= 0.012", "= 1e-09"]
 
 
 def test_a_cross_fitted_value_of_the_best_single_is_beside_its_own(sweep, out):

@@ -139,6 +139,8 @@ def test_what_is_refused(tmp_path, run, files, capsys):
     assert "--k 20: the longest list of" in refused(capsys, path, "--split", files)
     assert "--k=0: expected a whole" in refused(capsys, path, "--split", files, "--k", "0")
     options = path, "--split", files, "--k", "5"
+    told = refused(capsys, *options, "--metric", "recall@500")
+    assert "--metric val/recall@500: the longest list of" in told
     assert "coverage@5: expected one of" in refused(capsys, *options, "--metric", "coverage@5")
     assert "no result.json" in refused(capsys, *options, "--against", tmp_path)
 

@@ -14,7 +14,9 @@ from recsys_lightning.reports.leaderboard import (
     runs_table,
     varied,
 )
+from recsys_lightning.reports.origins import data_table
 from recsys_lightning.runs.lists import read_lists
+from recsys_lightning.sweeps.jobs import Runs
 from tests.ensemble import runs as listed
 
 
@@ -94,6 +96,18 @@ def test_splits_stay_apart(tmp_path):
     board = leaderboard(runs_table([tmp_path], tmp_path), "val/recall@10")
     assert board.split.tolist() == ["s" * 8, "t" * 8]
     assert len(best_per_model(board)) == 2
+
+
+def test_tests_by_other_histories_stay_apart(tmp_path):
+    """A test list that knows less answers another question."""
+    for number, history in enumerate(("train_valid", "train")):
+        run = write_run(tmp_path, number, "a", 0.1 + number)
+        result = json.loads((run / "result.json").read_text())
+        result["config"]["test_history"] = history
+        (run / "result.json").write_text(json.dumps(result))
+    board = leaderboard(runs_table([tmp_path], tmp_path), "val/recall@10")
+    assert board.split.tolist() == ["s" * 8, "s" * 8 + " test_history=train"]
+    assert data_table([tmp_path], Runs()).split.tolist() == board.split.tolist()
 
 
 def test_without_any_done_run_the_leaderboard_is_empty(tmp_path):
@@ -198,3 +212,12 @@ def test_all_pairs_are_compared_and_their_p_raised_together(tmp_path):
             shown = here[["difference", "low", "high", "p"]].to_numpy()
             assert shown == pytest.approx(np.array(alone))
             assert here.p_holm.tolist() == holm(here.p.to_numpy()).tolist()
+
+
+def test_what_has_no_value_a_user_is_not_compared(tmp_path):
+    split = listed.make_split(0)
+    for model, skill in (("a", 1.0), ("b", 0.6)):
+        listed.write_run(tmp_path / model, split, skill)
+    best = best_per_model(leaderboard(runs_table([tmp_path], tmp_path), f"val/recall@{listed.K}"))
+    assert differences(best, tmp_path, f"val/coverage@{listed.K}").empty
+    assert differences(best, tmp_path, "val/recall@5000").empty  # no list is as long

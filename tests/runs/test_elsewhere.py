@@ -34,13 +34,19 @@ def test_scores_order_them_the_highest_first_and_equal_ones_as_in_the_file(path)
     rows = ["1003,0.5,100", "1005,-1,100", "1002,0.5,100", "1004,2,100"]
     lists, _ = read(path, "item,score,user", *rows)
     assert lists.items[0].tolist() == [4, 3, 2, 5]
-    assert lists.scores[0].tolist() == [2, 0.5, 0.5, -1]
+    assert lists.scores[0].tolist() == [0, -1.5, -1.5, -3]  # from the best
+
+
+def test_large_scores_that_differ_little_stay_apart(path):
+    rows = [f"100,{1002 + n},{-1_000_000 - 0.02 * n}" for n in range(4)]
+    lists, _ = read(path, "user,item,score", *rows)
+    np.testing.assert_allclose(lists.scores[0], [0, -0.02, -0.04, -0.06], rtol=1e-6)
 
 
 def test_ranks_stand_above_scores(path):
     lists, _ = read(path, "user,item,score,rank", "100,1002,7,2", "100,1003,7,1")
     assert lists.items[0].tolist() == [3, 2]
-    assert lists.scores[0].tolist() == [7, 7]
+    assert lists.scores[0].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("pairs", [1, 1 << 25])  # a user at once, or all
@@ -85,6 +91,7 @@ def test_ids_are_those_that_other_files_have(path):
             "line 3: user 100 has a score at rank 2 above that of a better rank",
         ),
         (["user,item,score", "100,1002,high"], "line 2, column 'score': expected a number, found"),
+        (["user,item,score", "100,1002,3", "100,1003,inf"], "line 3: user 100 has a score of inf"),
         (["user,item,score", "100,1002,nan"], "line 2, column 'score': expected a number, found"),
     ],
 )

@@ -1,5 +1,7 @@
 """The check of a submission, as a function and as a command."""
 
+import json
+
 import pytest
 
 from recsys_lightning.data.holdout import RandomHoldout
@@ -98,9 +100,38 @@ def test_the_command(tmp_path, capsys):
     assert "in any order" in capsys.readouterr().out
     assert main([*arguments, "--template", str(template)]) == 0
     assert "in the template's order" in capsys.readouterr().out
+    assert main([str(file), "--split", str(split), "-k", "0"]) == 2
+    assert "-k=0: expected" in capsys.readouterr().err
+    template.write_text("user,item\n")
+    assert main([*arguments, "--template", str(template)]) == 2
+    assert "template.csv: has no rows" in capsys.readouterr().err
+    template.write_bytes(b"\xef\xbb\xbf" + "\n".join(GOOD).encode())  # as Excel saves
+    file.write_bytes(template.read_bytes())
+    assert main([*arguments, "--template", str(template)]) == 0
+    capsys.readouterr()
     assert main([str(file), "-k", "2"]) == 2
     assert "no result.json or ensemble.json beside it" in capsys.readouterr().err
     file.write_text("\n".join(changed(5, "100,1001")))
     done = true_python("-m", "recsys_lightning.submission", *arguments)  # it starts as typed, too
     assert done.returncode == 2
     assert done.stderr == f"{file}, line 5: user 100 has seen item 1001\n"
+
+
+def test_a_template_is_read_as_its_run_reads_the_data(tmp_path, capsys):
+    split = RandomHoldout(valid_items=1, test_items=0).split(SEEN)
+    result = {
+        "status": "done",
+        "split": split.sha256,
+        "split_files": str(split.write(tmp_path)),
+        "config": {"data": {"user_column": "uid", "separator": ";"}},
+    }
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    file, template = tmp_path / "submission.csv", tmp_path / "template.csv"
+    file.write_text("\n".join(GOOD))
+    users = list(dict.fromkeys(line.split(",")[0] for line in GOOD[1:]))
+    template.write_text("\n".join(["uid;note", *(f"{user}.0;x" for user in users)]))
+    assert main([str(file), "-k", "2", "--template", str(template)]) == 0
+    assert "in the template's order" in capsys.readouterr().out
+    template.write_text("user\n100\n")
+    assert main([str(file), "-k", "2", "--template", str(template)]) == 2
+    assert "set data.user_column" in capsys.readouterr().err
