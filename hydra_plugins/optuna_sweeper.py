@@ -171,7 +171,10 @@ class OptunaSweeper(Sweeper):
             is_due = result.config.get("refit") and "refit" not in result.seconds
             if is_due and RunFolder(run).best.exists():
                 log.info("fitting %s again on everything", run.name)
-                overrides = [*self._job(fixed, trials[job["trial"]]), "sweep.refit=true"]
+                [trial] = trials[job["trial"] : job["trial"] + 1] or [None]
+                is_its = trial is not None and _is_of(result, trial)
+                options = self._job(fixed, trial) if is_its else result.overrides
+                overrides = [*options, "sweep.refit=true"]
                 try:
                     [done] = self.launcher.launch([overrides], initial_job_idx=job["trial"])
                     _ = done.return_value  # raises what the job has raised
@@ -327,6 +330,8 @@ class OptunaSweeper(Sweeper):
         from optuna.trial import TrialState
 
         result = by_trial.get(number)
+        if result and not _is_of(result, study.get_trials(deepcopy=False)[number]):
+            result = None  # of another study by this name
         status = result.status if result else "failed" if returned is None else "done"
         if status == "done":
             value = returned if result is None else result.metrics.get(result.config["monitor"])
@@ -337,6 +342,11 @@ class OptunaSweeper(Sweeper):
             pruned = status == "pruned"
             study.tell(number, state=TrialState.PRUNED if pruned else TrialState.FAIL)
         return status in ("done", "pruned")
+
+
+def _is_of(result: RunResult, trial: Any) -> bool:
+    """Whether a run has the values of a trial."""
+    return {f"{key}={value}" for key, value in trial.params.items()} <= set(result.overrides)
 
 
 def _split_with(monitor: str, cutoffs: list[int], holdout: Any, source: Any) -> str:

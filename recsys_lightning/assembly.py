@@ -37,7 +37,7 @@ from recsys_lightning.runs.console import describe, summarise
 from recsys_lightning.runs.examples import examples_of, positions_of
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.meter import Stopwatch
-from recsys_lightning.runs.parameters import flat, is_neutral, keys_of
+from recsys_lightning.runs.parameters import flat, is_neutral, keys_of, of_the_job
 from recsys_lightning.runs.terminal import Terminal
 from recsys_lightning.starts import digests
 from recsys_lightning.tracking import base as tracking
@@ -264,6 +264,7 @@ def _given(model: Mapping[str, Any]) -> dict[str, Any]:
 def _fit_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """What decides, beside data and model, on what a fit does: seed, batches, precision, ..."""
     chosen = {key: config[key] for key in ("seed", "monitor", "view", "trainer")}
+    chosen["callbacks"] = of_the_job(config)["callbacks"]
     named = flat(chosen | {"init_from": digests(config["init_from"])}).items()
     return {
         key: value

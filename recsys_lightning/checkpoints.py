@@ -339,7 +339,7 @@ def check_resumes(
         )
     )
     for key in earlier | now:
-        if key == "monitor" and key not in earlier:  # earlier versions did not keep it
+        if key in ("monitor", "split") and key not in earlier:  # an earlier version's
             continue
         if (was := earlier.get(key)) != (new := now.get(key)):
             raise InputError(

@@ -38,14 +38,14 @@ from recsys_lightning.fitting import (
     train,
 )
 from recsys_lightning.memory import require_room_for
-from recsys_lightning.options import RESUME, Options
+from recsys_lightning.options import Options
 from recsys_lightning.processes import is_first_process
 from recsys_lightning.recommender import Recommender
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.lists import write_lists
 from recsys_lightning.runs.meter import Stopwatch
 from recsys_lightning.runs.submission import write_submission
-from recsys_lightning.starts import starts_of
+from recsys_lightning.starts import RESUME, starts_of
 
 
 @dataclass
@@ -218,7 +218,7 @@ class Experiment:
         pl.seed_everything(self.options.seed, workers=True, verbose=False)
         model = build()
         model.evaluate_at(self.options.cutoffs, self.options.num_candidates)
-        model.settings = dict(self.options.settings)
+        model.settings = {**self.options.settings, "split": split.sha256}
         return model
 
     def _starting_model(self, split: Split, **stored: Any) -> Recommender:
@@ -308,7 +308,7 @@ class Experiment:
         check_given(file, given, model)
         fitted, now = checkpoint["settings"], self.options.settings
         named = [key for key in self.options.named if key == "seed" or key.startswith("view.")]
-        alike = (fitted.keys() | now.keys()) - {"monitor"} if refit else named
+        alike = (fitted.keys() | now.keys()) - {"monitor", "split"} if refit else named
         check_fit_settings(file, fitted, now, alike)
         check_weights(file, checkpoint, model)
         model.load_state_dict(checkpoint["state_dict"])

@@ -20,9 +20,9 @@ from recsys_lightning.callbacks.fitting import (
 )
 from recsys_lightning.data.datamodule import RecommendationData
 from recsys_lightning.errors import InputError
-from recsys_lightning.options import RESUME
 from recsys_lightning.recommender import Recommender
 from recsys_lightning.runs.folder import RunFolder
+from recsys_lightning.starts import RESUME
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ def kept(
     if files.final.is_file():
         from_best = f"with ckpt_path={folder} it is evaluated, and {files.final} recommends"
     elif refit:
-        from_best += "; with refit=true, too, it is fitted again on everything"
+        from_best += "; with refit=true and the options of its trainer, too, it is fitted again"
     if trainer is None or best is None:
         file = files.best
         return f"{file} is kept: {from_best}" if file.is_file() else "nothing is kept"

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 import warnings
 from contextlib import nullcontext
@@ -19,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from recsys_lightning.assembly import CONF, run
 from recsys_lightning.errors import BAD_INPUT, FAILED, InputError, Interrupted, Pruned
 from recsys_lightning.instantiate import make, make_each, resolved
-from recsys_lightning.interruption import signals_kill
+from recsys_lightning.interruption import signals_kill, signals_wait
 from recsys_lightning.metrics.names import check_cutoffs
 from recsys_lightning.mistakes import in_one_line
 from recsys_lightning.processes import is_first_process
@@ -31,7 +32,7 @@ from recsys_lightning.runs.parameters import job_hash, split_of
 from recsys_lightning.runs.provenance import git_commit, versions
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.session import session
-from recsys_lightning.starts import digests
+from recsys_lightning.starts import RESUME, digests, weights
 from recsys_lightning.sweeps.jobs import find_done, has_failed, make_room, mark_failed, running
 from recsys_lightning.sweeps.keep import drop_all_but_best
 from recsys_lightning.sweeps.locks import JobLock
@@ -70,7 +71,7 @@ def run_job(cfg: DictConfig) -> float | None:
         return None
     word = leaving_word(folder, result) if is_first_process() else nullcontext()
     if hydra_config.mode != RunMode.MULTIRUN:
-        if cfg.ckpt_path not in (None, "last") and Path(cfg.ckpt_path).resolve() == folder:
+        if cfg.ckpt_path not in (None, RESUME) and Path(cfg.ckpt_path).resolve() == folder:
             _fail(
                 f"ckpt_path={cfg.ckpt_path}: this run would take its place; name another folder by "
                 "hydra.run.dir=, or resume it by ckpt_path=last",
@@ -87,7 +88,9 @@ def run_job(cfg: DictConfig) -> float | None:
     with JobLock(sweep_folder, job) as lock:
         if found := find_done(lock.runs, job, lambda: _split_of(cfg, data)):
             run_folder, result = found
-            if cfg.sweep.refit and "refit" not in result.seconds:
+            # a search puts it off, and may have been interrupted before
+            put_off = cfg.refit and cfg.sweep.trial is None and cfg.ckpt_path is None
+            if (cfg.sweep.refit or put_off) and "refit" not in result.seconds:
                 with running(sweep_folder, job, run_folder), word:
                     _refit(cfg, run_folder, result)
             else:
@@ -109,22 +112,21 @@ def _head(cfg: DictConfig) -> tuple[RunResult, dict[str, Any] | None, InputError
         InputError: a value that others are made of is wrong.
         OmegaConfBaseException: a value refers to nothing.
     """
-    check_cutoffs(
-        OmegaConf.to_object(cfg.metrics.k) if OmegaConf.is_list(cfg.metrics.k) else cfg.metrics.k
-    )
     hydra_config = HydraConfig.get()
     choices, overrides = dict(hydra_config.runtime.choices), list(hydra_config.overrides.task)
     config = resolved(cfg)
     data: dict[str, Any] | None = None
     wrong: InputError | None = None
+    identified = config | {"ckpt_path": weights(config["ckpt_path"])}
     try:
+        check_cutoffs(config["metrics"]["k"])
+        identified["init_from"] = digests(config["init_from"])
         source, holdout = _source_and_holdout(cfg, config)
         data = holdout.identity(source)
     except InputError as error:
         wrong = error
     except (OSError, HydraException, OmegaConfBaseException):
         pass  # the run will say so
-    identified = config | {"init_from": digests(config["init_from"])}
     known = identified, choices, data
     result = RunResult(
         model=choices["model"],
@@ -189,17 +191,25 @@ def record(
     """
     spared = _is_done(folder)  # what is there, until the data of this run is
 
+    files, resumed = RunFolder(folder), cfg.ckpt_path == RESUME
+
+    def clear() -> None:
+        if is_first_process():  # what an earlier run left must not pass for this one's
+            left = [files.result, files.submission, *map(files.candidates, STAGES)]
+            for earlier in left + ([] if resumed else [files.metrics]):
+                earlier.unlink(missing_ok=True)
+
     def begin() -> None:
         nonlocal spared
         spared = False
-        if is_first_process():  # what an earlier run left must not pass for this one's
-            files = RunFolder(folder)
-            left = [files.result, files.submission, *map(files.candidates, STAGES)]
-            for earlier in left + ([] if cfg.ckpt_path == "last" else [files.metrics]):
-                earlier.unlink(missing_ok=True)
+        clear()
+        if is_first_process():
+            files.final.unlink(missing_ok=True)
+            if not resumed:
+                shutil.rmtree(files.checkpoints, ignore_errors=True)
 
     if not spared:
-        begin()
+        clear()
     result = replace(result, git_commit=git_commit(Path(__file__).parent))
     clock = Stopwatch()
     forget_peak_rss()
@@ -232,16 +242,17 @@ def record(
         if interruption:
             raise interruption
         return None
-    result = replace(
-        result,
-        seconds=clock.seconds,
-        peak_rss_mb=peak_rss_mb(),
-        versions=versions(),
-        finished=_now(),
-    )
     try:
-        if not spared:
-            result.write(RunFolder(folder).result)
+        with signals_wait():  # or a run that is done would end without a word of it
+            result = replace(
+                result,
+                seconds=clock.seconds,
+                peak_rss_mb=peak_rss_mb(),
+                versions=versions(),
+                finished=_now(),
+            )
+            if not spared:
+                result.write(files.result)
     except OSError as error:  # a full disk, most likely; said once is enough
         if result.status == "done":
             result = _failed(result, str(error), BAD_INPUT)

@@ -7,9 +7,8 @@ from typing import Any
 
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.metrics.names import METRICS, MetricName, check_cutoffs
-from recsys_lightning.starts import InitFrom
+from recsys_lightning.starts import RESUME, InitFrom
 
-RESUME = "last"  # as ckpt_path: resume the interrupted run in this folder
 LONGEST_LIST = 2**15 - 1  # ranks are kept in 16 bits
 LARGEST_SEED = 2**32 - 1  # of numpy's global generator
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RESUME = "last"  # as ckpt_path: resume the interrupted run in this folder
 InitFrom = str | Mapping[str, str] | None  # a path, or a path by name
 
 
@@ -123,6 +124,18 @@ def digests(init_from: InitFrom) -> Any:
             )
         return {name: digests(path) for name, path in init_from.items()}
     return sha256_of(_file(init_from)) or init_from
+
+
+def weights(ckpt_path: str | None) -> Any:
+    """What makes a job in place of `ckpt_path`: the weights; a resumed fit is the job that it was.
+
+    A path without a checkpoint stands for itself: the run will say so.
+    """
+    if ckpt_path in (None, RESUME):
+        return None
+    files = RunFolder(Path(str(ckpt_path)))
+    found = [sha256_of(file) for file in (Path(str(ckpt_path)), files.best, files.final)]
+    return found if any(found) else ckpt_path
 
 
 def _by_name(init_from: str | Mapping[str, str], accepted: Mapping[str, Sequence[str]]) -> Any:

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "instantiate": {"errors"},
     "mistakes": {"errors"},
     "options": {"errors", "metrics", "starts"},
-    "fitting": {"errors", "data", "options", "recommender", "callbacks", "runs"},
+    "fitting": {"errors", "data", "options", "recommender", "callbacks", "runs", "starts"},
     "experiment": {
         *("errors", "data", "functional", "processes", "recommender", "checkpoints", "runs"),
         *("callbacks", "fitting", "memory", "options", "starts"),

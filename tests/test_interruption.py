@@ -190,6 +190,7 @@ def interrupt_and_follow_the_hint(stage, number, overrides, tmp_path, multirun=F
         fitted_again = (folder / "checkpoints/final.ckpt").exists()
         assert ("with refit=true" in done.stderr) != fitted_again
         again = [f"ckpt_path={folder}", "refit=true", f"hydra.run.dir={(run := tmp_path / 'b')}"]
+        again += [option for option in overrides if option.startswith("trainer")]
     else:
         assert not (run / "checkpoints").exists() or not any((run / "checkpoints").iterdir())
     finished = forked_python("run.py", *again)
@@ -236,3 +237,11 @@ def test_a_signal_ends_a_command_in_one_line(command, module, name, tmp_path, mo
         result = json.loads((tmp_path / "out" / "ensemble.json").read_text())
         assert result["status"] == "failed"
         assert "SIGTERM" in result["error"]
+
+
+def test_a_signal_after_the_last_stage_loses_no_result(tmp_path):
+    where = {"module": "recsys_lightning.job", "place": "", "name": "versions"}
+    folder = tmp_path / "out"
+    done = strike("model=popularity", folder=folder, number=int(signal.SIGINT), **where)
+    assert done.returncode == 130
+    assert json.loads((folder / "result.json").read_text())["status"] == "done"

@@ -237,6 +237,25 @@ def test_ctrl_c_keeps_the_best_so_far_says_so_and_can_be_resumed(tmp_path):
     assert "the interrupted run had model.lr=0.001" in other.err
     other = run(*(*options, "ckpt_path=last", "view.batch_size=7"), folder=folder, code=2)
     assert "the interrupted run had view.batch_size=null, not 7" in other.err
+    kind = "pytorch_lightning.callbacks.GradientAccumulationScheduler"
+    accumulating = f"+callbacks.acc={{_target_:{kind},scheduling:{{0:4}}}}"
+    other = run(*(*options, "ckpt_path=last", accumulating), folder=folder, code=2)
+    assert "the interrupted run had callbacks.acc.scheduling" in other.err
+
+
+def test_no_weights_of_an_earlier_run_pass_for_this_ones(tmp_path):
+    folder, options = tmp_path / "run", (*SMALL, "model=multi_dae", "max_epochs=1")
+    run(*options, "refit=true", folder=folder)
+    assert (folder / "checkpoints/final.ckpt").exists()
+    run(*options, "refit=false", folder=folder)
+    assert sorted(p.name for p in folder.glob("checkpoints/*")) == ["best.ckpt", "last.ckpt"]
+
+
+def test_a_resumed_fit_is_the_job_that_it_was(tmp_path):
+    options = (*SMALL, "model=multi_dae", "max_epochs=2", "refit=false")
+    first = run(*options, folder=tmp_path / "run").result
+    again = run(*options, "ckpt_path=last", folder=tmp_path / "run").result
+    assert (again["job"], again["repeated"]) == (first["job"], first["repeated"])
 
 
 def test_the_configuration_is_told_without_a_run():

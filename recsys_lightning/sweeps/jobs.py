@@ -17,6 +17,8 @@ from recsys_lightning.runs.record import EnsembleResult, Result, RunResult, read
 from recsys_lightning.sweeps.locks import also_done_by, job_locks, runs_of
 from recsys_lightning.writing import clear_left
 
+OF_HYDRA = (".hydra", "run.log")  # which Hydra writes into a run's folder before the job begins
+
 STARTED = "multirun.yaml"  # written by a sweep at every start
 RUNNING = ".running"  # folder of a file for each job at work, or whose process died
 FAILURE = ".failure"  # touched whenever a job fails
@@ -140,10 +142,11 @@ def make_room(folder: Path, run: Path) -> None:
     files = RunFolder(run)
     if files.result.exists() and (earlier := RunResult.read(files.result)).status == "done":
         aside = run.with_name(f"{run.name}-{earlier.job}-{str(earlier.split)[:8]}")
-        aside.mkdir()
-        for path in (*files.large, files.metrics, files.tensorboard, files.result):
+        run.rename(aside)  # at once: a kill leaves the one or the other
+        run.mkdir()
+        for name in OF_HYDRA:  # of the job that begins
             with suppress(FileNotFoundError):
-                path.rename(aside / path.name)
+                (aside / name).rename(run / name)
         also_done_by(folder, str(earlier.job), aside)
         forget_kept(folder)
 

@@ -2,14 +2,17 @@
 
 import re
 import signal
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from recsys_lightning.data.holdout import RandomHoldout
+from recsys_lightning.data.split import TEST, TEST_KNOWN, TRAIN, VALID, VALID_KNOWN
 from recsys_lightning.data.views import pairs
 from recsys_lightning.data.views.rows import RowView
 from recsys_lightning.errors import InputError
@@ -94,6 +97,16 @@ def test_a_fit_interrupted_before_it_was_judged_resumes(split, tmp_path, monkeyp
     assert ours["epoch"] == theirs["epoch"] >= 4
     for key, tensor in ours["state_dict"].items():
         assert torch.equal(tensor, theirs["state_dict"][key]), key
+
+
+def test_a_fit_is_not_resumed_with_another_validation_set(split, tmp_path, monkeypatch):
+    """Its best epoch so far, and its patience, are of the one it had."""
+    with pressing_ctrl_c(monkeypatch, 2, 1):
+        fit(tmp_path, split, ToyPairs, 4)
+    swapped = np.array([TRAIN, TEST, VALID, VALID_KNOWN, TEST_KNOWN], split.part.dtype)[split.part]
+    other = replace(split, part=swapped)
+    with pytest.raises(InputError, match="ckpt_path=last: the interrupted run had split="):
+        fit(tmp_path, other, ToyPairs, 4, ckpt_path="last")
 
 
 def test_what_an_epoch_logs_is_written_before_its_checkpoint(split, tmp_path):

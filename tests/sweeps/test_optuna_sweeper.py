@@ -45,6 +45,7 @@ class Launcher:
         result = {
             "status": "failed" if value is None else "done",
             "metrics": {} if value is None else {MONITOR: value},
+            "overrides": list(overrides),
             "config": {"monitor": MONITOR, "sweep": {"trial": number, "study": study}},
             "finished": f"{time.time_ns()}",
         }
@@ -227,6 +228,19 @@ def test_a_trial_without_the_monitored_metric_has_failed(search):
     finally:
         Launcher._run = run
     assert [state for state, _ in search.trials()] == ["FAIL"] * 3
+
+
+def test_results_of_a_study_that_is_gone_are_not_those_of_its_namesake(search, monkeypatch):
+    """Its trials are done already, by runs of other numbers, and write no result."""
+    search(*EASE, "hydra.sweeper.n_trials=3")
+    (search.folder / "study.journal").unlink()
+    monkeypatch.setattr(
+        Launcher,
+        "_run",
+        lambda self, number, _: JobReturn(_return_value=10.0 + number, status=JobStatus.COMPLETED),
+    )
+    search(*EASE, "hydra.sweeper.n_trials=3", "hydra.sweeper.sampler.seed=7")
+    assert [value for _, value in search.trials()] == [10.0, 11.0, 12.0]
 
 
 def test_a_search_reads_every_result_once(search, monkeypatch):

@@ -346,3 +346,44 @@ def test_draws_of_any_holdout(tmp_path):
     report = (tmp_path / "sweep/report.md").read_text()
     assert f"| val/recall@10 | popularity | 5 | 1 | {mean:.4f} |" in report
     assert "between draws" in done.stdout
+
+
+def test_a_job_with_wrong_cut_offs_fails_alone(tmp_path):
+    sweep(tmp_path, "model=popularity", "metrics.k=[10],[0],[10,20]", "refit=false", code=1)
+    of = {p.parent.name: json.loads(p.read_text()) for p in tmp_path.glob("sweep/*/result.json")}
+    assert [of[f"{n}_popularity"]["status"] for n in range(3)] == ["done", "failed", "done"]
+    assert "metrics.k" in of["1_popularity"]["error"]
+    assert (tmp_path / "sweep/leaderboard.csv").exists()
+
+
+def test_what_a_search_put_off_a_grid_makes_up_for(tmp_path):
+    """It was interrupted before it fitted its best trials again."""
+    options = ("model=multi_dae", "max_epochs=1", "seed=1,2", "refit=true")
+    sweep(tmp_path, *options)
+    run = tmp_path / "sweep/0_multi_dae"
+    result = json.loads((run / "result.json").read_text())
+    final = (run / "candidates/final.parquet").read_bytes()
+    del result["seconds"]["refit"]
+    (run / "result.json").write_text(json.dumps(result))
+    (run / "checkpoints/final.ckpt").unlink()
+    (run / "candidates/final.parquet").unlink()
+    done = sweep(tmp_path, *options)
+    assert done.stdout.count("done already") == 1
+    assert "refit" in json.loads((run / "result.json").read_text())["seconds"]
+    assert (run / "candidates/final.parquet").read_bytes() == final
+
+
+def test_an_evaluation_is_another_job_once_its_weights_are_others(tmp_path):
+    fitted = tmp_path / "fitted"
+    fit = ("run.py", *SMALL, "model=multi_dae", "refit=false", f"split_dir={tmp_path}/splits")
+    values = []
+    for epochs in (1, 4):
+        made = forked_python(*fit, f"max_epochs={epochs}", f"hydra.run.dir={fitted}")
+        assert made.returncode == 0, made.stderr
+        done = sweep(tmp_path, f"ckpt_path={fitted}", "metrics.k=[10],[20]", "max_epochs=1")
+        values.append(made.stdout.count("done already"))
+        assert done.stdout.count("done already") == 0
+    assert (
+        "done already"
+        in sweep(tmp_path, f"ckpt_path={fitted}", "metrics.k=[10],[20]", "max_epochs=1").stdout
+    )
