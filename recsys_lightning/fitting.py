@@ -22,6 +22,7 @@ from recsys_lightning.data.datamodule import RecommendationData
 from recsys_lightning.errors import InputError
 from recsys_lightning.recommender import Recommender
 from recsys_lightning.runs.folder import RunFolder
+from recsys_lightning.runs.stored import typed
 from recsys_lightning.starts import RESUME
 
 log = logging.getLogger(__name__)
@@ -153,9 +154,10 @@ def kept(
         refit: whether the run was to be fitted again on everything.
     """
     files = RunFolder(folder)
-    from_best = f"with ckpt_path={folder} the best epoch is evaluated and recommends"
+    stored = typed("ckpt_path", folder)
+    from_best = f"with {stored} the best epoch is evaluated and recommends"
     if files.final.is_file():
-        from_best = f"with ckpt_path={folder} it is evaluated, and {files.final} recommends"
+        from_best = f"with {stored} it is evaluated, and {files.final} recommends"
     elif refit:
         from_best += "; with refit=true and the options of its trainer, too, it is fitted again"
     if trainer is None or best is None:
@@ -164,7 +166,8 @@ def kept(
     epoch = f"in epoch {trainer.current_epoch + 1}"
     resume = ""
     if files.last.is_file():
-        resume = f"To resume: the same command with hydra.run.dir={folder} ckpt_path={RESUME}"
+        here = typed("hydra.run.dir", folder)
+        resume = f"To resume: the same command with {here} ckpt_path={RESUME}"
     if best.best_model_score is None or not best.best_model_path:
         if resume:
             return f"{epoch}{', before the first was judged' if monitor else ''}. {resume}"

@@ -31,6 +31,7 @@ from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb
 from recsys_lightning.runs.parameters import job_hash, split_of
 from recsys_lightning.runs.provenance import git_commit, versions
 from recsys_lightning.runs.record import RunResult
+from recsys_lightning.runs.stored import typed
 from recsys_lightning.session import session
 from recsys_lightning.starts import RESUME, digests, weights
 from recsys_lightning.sweeps.jobs import find_done, has_failed, make_room, mark_failed, running
@@ -112,6 +113,8 @@ def _head(cfg: DictConfig) -> tuple[RunResult, dict[str, Any] | None, InputError
         InputError: a value that others are made of is wrong.
         OmegaConfBaseException: a value refers to nothing.
     """
+    if not OmegaConf.is_list(cfg.metrics.k):  # to whose first others refer
+        check_cutoffs(cfg.metrics.k)
     hydra_config = HydraConfig.get()
     choices, overrides = dict(hydra_config.runtime.choices), list(hydra_config.overrides.task)
     config = resolved(cfg)
@@ -303,7 +306,8 @@ def what_next(interruption: Interrupted, sweep_folder: Path | None) -> str:
     """What an interrupted run has kept, and how to start again."""
     if sweep_folder is None:
         return interruption.kept or "nothing is kept"
-    return f"the same command with hydra.sweep.dir={sweep_folder} skips the jobs that are done"
+    here = typed("hydra.sweep.dir", sweep_folder)
+    return f"the same command with {here} skips the jobs that are done"
 
 
 def _failed(result: RunResult, message: str, code: int) -> RunResult:

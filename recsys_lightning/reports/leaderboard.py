@@ -3,6 +3,7 @@
 Both are read from the runs' folders, so that they can be made again, of any set of folders.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from recsys_lightning.runs.lists import read_lists, read_split
 from recsys_lightning.runs.parameters import NEUTRAL, differing, flat, of_the_job
 from recsys_lightning.runs.record import Result, RunResult
 from recsys_lightning.sweeps.jobs import Runs, ensembles
+
+log = logging.getLogger(__name__)
 
 ENSEMBLE = "ensemble"  # as a model's name
 TEST_HISTORY = "train_valid"  # what a run takes for known at test, unless it says otherwise
@@ -97,7 +100,7 @@ def split_label(result: Result) -> str:
     """What results that compare have in common: the split, and what their test lists could know."""
     config = result.config if isinstance(result, RunResult) else {}
     history = config.get("test_history", TEST_HISTORY)
-    tested = any(name.startswith("test/") for name in result.metrics)
+    tested = any(MetricName.parse(name).stage == "test" for name in result.metrics)
     other = f" test_history={history}" if tested and history != TEST_HISTORY else ""
     return (result.split or "")[:8] + other
 
@@ -207,7 +210,14 @@ def differences(
         }
         first = (known or Runs()).of(next(iter(runs.values())))
         files = Path(first.split_files or "")
-        if len(runs) < 2 or first.split_files is None or not files.is_dir():
+        if len(runs) < 2 or first.split_files is None:
+            continue
+        if not files.is_dir():
+            log.warning(
+                "%s: the split is not there, so its models are not compared user by user; start "
+                "the report where the runs were started",
+                files,
+            )
             continue
         split = read_split(files, first.split)
         ids = split.interactions.users, split.interactions.items

@@ -1,6 +1,7 @@
 """The sections of a report: its tables as a reader wants them."""
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -188,7 +189,8 @@ def _numbered(data: pd.DataFrame) -> pd.DataFrame:
 def _again(report: Report, folder: Path) -> str:
     if report.best_models.empty:
         return ""
-    command = f"python run.py --config-dir {folder} +best={report.best_models.model.iloc[0]}"
+    name = report.best_models.model.iloc[0]
+    command = f"python run.py --config-dir {shlex.quote(str(folder))} +best={name}"
     return f"Run one again, or with other data: `{command}`"
 
 

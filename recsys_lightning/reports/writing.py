@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def write_report(
         result = known.of(folder / row.best_run)
         assert isinstance(result, RunResult)  # `best_models` has no ensembles
         name = re.sub(r"[^\w-]+", "_", row.model)
-        command = f"python run.py --config-dir {folder} +best={name}"
+        command = f"python run.py --config-dir {shlex.quote(str(folder))} +best={name}"
         try:
             _write(folder / "best" / f"{name}.yaml", best_config(result, command))
         except InputError as error:

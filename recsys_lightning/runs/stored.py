@@ -6,6 +6,7 @@ like any other; a `_target_` that stands there is never used.
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,17 @@ def _written(file: Path, value: Any) -> str:
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value)
     raise InputError(f"{file}: {value!r}: expected a scalar or a list of scalars")
+
+
+def typed(key: str, value: object) -> str:
+    """An option as it is typed, in quotes for Hydra and the shell where it needs them.
+
+    >>> print(typed("hydra.run.dir", "outputs/a"), typed("hydra.run.dir", "my runs, 1"))
+    hydra.run.dir=outputs/a 'hydra.run.dir='"'"'my runs, 1'"'"''
+    """
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    text = str(value)
+    if re.fullmatch(r"[\w./:+@%-]+", text, re.ASCII):
+        return f"{key}={text}"
+    return shlex.quote(f"{key}={QuotedString(text, Quote.single).with_quotes()}")

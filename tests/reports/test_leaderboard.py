@@ -217,7 +217,20 @@ def test_all_pairs_are_compared_and_their_p_raised_together(tmp_path):
 def test_what_has_no_value_a_user_is_not_compared(tmp_path):
     split = listed.make_split(0)
     for model, skill in (("a", 1.0), ("b", 0.6)):
-        listed.write_run(tmp_path / model, split, skill)
+        listed.write_run(tmp_path / f"0_{model}", split, skill)
     best = best_per_model(leaderboard(runs_table([tmp_path], tmp_path), f"val/recall@{listed.K}"))
+    assert len(best) == 2
     assert differences(best, tmp_path, f"val/coverage@{listed.K}").empty
     assert differences(best, tmp_path, "val/recall@5000").empty  # no list is as long
+
+
+def test_a_split_that_is_not_there_is_said(tmp_path, caplog):
+    split = listed.make_split(0)
+    for model in ("a", "b"):
+        run = listed.write_run(tmp_path / f"0_{model}", split, 1.0)
+        result = json.loads((run / "result.json").read_text())
+        (run / "result.json").write_text(json.dumps(result | {"split_files": "elsewhere/s"}))
+    metric = f"val/recall@{listed.K}"
+    best = best_per_model(leaderboard(runs_table([tmp_path], tmp_path), metric))
+    assert differences(best, tmp_path, metric).empty
+    assert "elsewhere/s: the split is not there" in caplog.text
