@@ -269,7 +269,8 @@ def _fit_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in named
-        if not (key in MAY_CHANGE or key.endswith("_target_") or is_neutral(key, value))
+        if key.startswith("callbacks.")
+        or not (key in MAY_CHANGE or key.endswith("_target_") or is_neutral(key, value))
     }
 
 

@@ -218,7 +218,7 @@ class Experiment:
         pl.seed_everything(self.options.seed, workers=True, verbose=False)
         model = build()
         model.evaluate_at(self.options.cutoffs, self.options.num_candidates)
-        model.settings = {**self.options.settings, "split": split.sha256}
+        model.settings = dict(self.options.settings)
         return model
 
     def _starting_model(self, split: Split, **stored: Any) -> Recommender:
@@ -236,6 +236,7 @@ class Experiment:
             there because that epoch was the last one validated.
         """
         model = self._starting_model(data.split)
+        model.settings["split"] = data.split.sha256  # by which its best epoch is chosen
         for start in model.starts.values():
             for part in (self.split.valid, self.split.test):
                 check_no_leak(start.file, start.fitted_on, self.split.train, part)

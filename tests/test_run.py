@@ -240,7 +240,10 @@ def test_ctrl_c_keeps_the_best_so_far_says_so_and_can_be_resumed(tmp_path):
     kind = "pytorch_lightning.callbacks.GradientAccumulationScheduler"
     accumulating = f"+callbacks.acc={{_target_:{kind},scheduling:{{0:4}}}}"
     other = run(*(*options, "ckpt_path=last", accumulating), folder=folder, code=2)
-    assert "the interrupted run had callbacks.acc.scheduling" in other.err
+    assert "the interrupted run had callbacks.acc." in other.err
+    timed = "+callbacks.timer._target_=pytorch_lightning.callbacks.Timer"
+    other = run(*(*options, "ckpt_path=last", timed), folder=folder, code=2)
+    assert "the interrupted run had callbacks.timer._target_=null, not Timer" in other.err
 
 
 def test_no_weights_of_an_earlier_run_pass_for_this_ones(tmp_path):
