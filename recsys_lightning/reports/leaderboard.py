@@ -19,7 +19,7 @@ from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.runs.folder import RunFolder, relative
 from recsys_lightning.runs.lists import read_lists, read_split
 from recsys_lightning.runs.parameters import NEUTRAL, differing, flat, of_the_job
-from recsys_lightning.runs.record import Result, RunResult
+from recsys_lightning.runs.record import EnsembleResult, Result, RunResult
 from recsys_lightning.sweeps.jobs import Runs, ensembles
 
 log = logging.getLogger(__name__)
@@ -65,11 +65,22 @@ def runs_table(folders: Sequence[Path], base: Path, known: Runs | None = None) -
         row = _row(relative(run, base), result, text, *job, monitor)
         rows.append(row | {"trial": (result.config.get("sweep") or {}).get("trial")} | own)
     fused = {place.resolve(): result for folder in folders for place, result in ensembles(folder)}
+    of_run = {run: split_label(result) for run, result in found.items()}
     for place, ensemble in fused.items():
         members = members_in_words(ensemble.members)
         text = f"{ensemble.fusion} {ensemble.weights}: {members}" if members else ""
-        rows.append(_row(relative(place, base), ensemble, text, str(place), str(place), monitor))
+        row = _row(relative(place, base), ensemble, text, str(place), str(place), monitor)
+        for run in _runs_of(place, ensemble):  # which all have the same
+            row["split"] = of_run.get(run, row["split"])
+        rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _runs_of(place: Path, ensemble: EnsembleResult) -> list[Path]:
+    """The runs of an ensemble's members; not of a bag's, which have a split each."""
+    folders = [] if ensemble.draws else [member["folder"] for member in ensemble.members]
+    each = [[named] if isinstance(named, str) else named for named in folders]
+    return [(place / folder).resolve() for of_member in each for folder in of_member]
 
 
 def monitored(results: Sequence[RunResult]) -> str | None:

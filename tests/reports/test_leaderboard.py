@@ -234,3 +234,19 @@ def test_a_split_that_is_not_there_is_said(tmp_path, caplog):
     best = best_per_model(leaderboard(runs_table([tmp_path], tmp_path), metric))
     assert differences(best, tmp_path, metric).empty
     assert "elsewhere/s: the split is not there" in caplog.text
+
+
+def test_an_ensemble_stands_beside_its_members_whatever_their_test_history(tmp_path):
+    members = []
+    for number, model in enumerate("ab"):
+        run = write_run(tmp_path, number, model, 0.1 + number)
+        result = json.loads((run / "result.json").read_text())
+        result["config"]["test_history"] = "train"
+        (run / "result.json").write_text(json.dumps(result))
+        members.append({"name": model, "folder": [run.name], "model": model, "weight": 1})
+    fused = {"status": "done", "model": "ensemble", "data": "toy", "split": "s" * 64}
+    fused |= {"members": members, "metrics": {"val/recall@10": 0.5, "test/recall@10": 0.5}}
+    (tmp_path / "ensemble.json").write_text(json.dumps(fused))
+    board = leaderboard(runs_table([tmp_path], tmp_path), "val/recall@10")
+    assert len(board) == 3
+    assert set(board.split) == {"s" * 8 + " test_history=train"}
