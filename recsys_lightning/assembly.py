@@ -208,6 +208,7 @@ def _options(config: Mapping[str, Any]) -> Options:
         cutoffs=config["metrics"]["k"],
         monitor=config["monitor"],
         patience=config["patience"],
+        average_weights=config["average_weights"],
         refit=config["refit"],
         ckpt_path=config["ckpt_path"],
         init_from=config["init_from"],
@@ -263,7 +264,8 @@ def _given(model: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fit_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """What decides, beside data and model, on what a fit does: seed, batches, precision, ..."""
-    chosen = {key: config[key] for key in ("seed", "monitor", "view", "trainer")}
+    keys = "seed", "monitor", "average_weights", "view", "trainer"
+    chosen = {key: config[key] for key in keys}
     chosen["callbacks"] = of_the_job(config)["callbacks"]
     named = flat(chosen | {"init_from": digests(config["init_from"])}).items()
     return {

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 
+from recsys_lightning.callbacks.averaging import AverageWeights
 from recsys_lightning.callbacks.candidates import ListCollector
 from recsys_lightning.callbacks.fitting import OwnSignals, StopAfter
 from recsys_lightning.checkpoints import (
@@ -214,7 +215,8 @@ class Experiment:
             sizes |= {"features": list(features), "num_values": list(features.values())}
         build = partial(self._build_model, **(sizes | stored))
         fitted_here = not (stored or torch.accelerator.is_available())
-        require_room_for(build, copies=4 if fitted_here else 1)
+        in_a_fit = 5 if self.options.average_weights else 4
+        require_room_for(build, copies=in_a_fit if fitted_here else 1)
         pl.seed_everything(self.options.seed, workers=True, verbose=False)
         model = build()
         model.evaluate_at(self.options.cutoffs, self.options.num_candidates)
@@ -245,7 +247,10 @@ class Experiment:
             resumed_from, data.first_epoch = self._resumable(model)
         has_valid = self.split.valid.num_interactions > 0
         monitor = self.options.monitor if has_valid else None
-        best, lists, others = fit_callbacks(self.folder, model, monitor, self.options.patience)
+        patience, average_weights = self.options.patience, self.options.average_weights
+        best, lists, others = fit_callbacks(
+            self.folder, model, monitor, patience, average_weights=average_weights
+        )
         overrides = {} if has_valid else {"limit_val_batches": 0}
         trainer = self._build_trainer(
             callbacks=[best, lists, *others], logged=True, first_epoch=data.first_epoch, **overrides
@@ -272,9 +277,10 @@ class Experiment:
         """A fresh model fitted on everything for as many epochs as were best."""
         everything = self._data(NoHoldout().split(self.split.interactions))
         model = self._starting_model(everything.split, **stored)
+        average = [AverageWeights()] if self.options.average_weights else []
         trainer = self._build_trainer(
             # of as many planned: schedules stay the same
-            callbacks=[StopAfter(epochs), OwnSignals()],
+            callbacks=[StopAfter(epochs), OwnSignals(), *average],
             logged=False,
             limit_val_batches=0,
             enable_checkpointing=False,

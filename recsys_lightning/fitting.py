@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from recsys_lightning.callbacks.averaging import AverageWeights
 from recsys_lightning.callbacks.candidates import ListCollector
 from recsys_lightning.callbacks.fitting import (
     MovableCheckpoint,
@@ -32,7 +33,12 @@ _OF_SEVERAL = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_S
 
 
 def fit_callbacks(
-    folder: Path, model: Recommender, monitor: str | None, patience: int | None
+    folder: Path,
+    model: Recommender,
+    monitor: str | None,
+    patience: int | None,
+    *,
+    average_weights: bool = False,
 ) -> tuple[ModelCheckpoint, ListCollector, list[pl.Callback]]:
     """The callbacks of a fit: its best checkpoint, its latest lists, and the others.
 
@@ -41,6 +47,7 @@ def fit_callbacks(
         model: to be fitted.
         monitor: the metric by which the best epoch is chosen; None: the last epoch is.
         patience: epochs without a better one before the fit stops; None: it does not.
+        average_weights: see `AverageWeights`.
     """
     files = RunFolder(folder)
     best = MovableCheckpoint(
@@ -52,7 +59,7 @@ def fit_callbacks(
         save_on_train_epoch_end=monitor is None,  # else after a validation
         enable_version_counter=False,
     )
-    others: list[pl.Callback] = []
+    others: list[pl.Callback] = [AverageWeights()] if average_weights else []
     if model.resumable:
         last = MovableCheckpoint(
             dirpath=files.checkpoints,

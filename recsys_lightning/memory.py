@@ -45,7 +45,8 @@ def require_room_for(build: Callable[[], nn.Module], copies: int) -> None:
 
     Args:
         build: makes it.
-        copies: of each parameter; a fit with Adam has four: its gradient and two moments, too.
+        copies: of each parameter; a fit with Adam has four: its gradient and two moments, too; and
+            the average, where there is one.
 
     Raises:
         InputError: names the sizes that matter.

@@ -25,6 +25,7 @@ class Options:
     cutoffs: Sequence[int]  # metrics.k
     monitor: str
     patience: int | None  # epochs without a better one before the fit stops
+    average_weights: bool
     refit: bool
     ckpt_path: str | None
     init_from: InitFrom
@@ -43,8 +44,9 @@ class Options:
         if self.monitor not in names:
             raise InputError(f"monitor={self.monitor}: expected one of {', '.join(names)}")
         check_range("patience", self.patience, low=1, whole=True, or_null=True)
-        if not isinstance(self.refit, bool):
-            raise InputError(f"refit={self.refit}: expected true or false")
+        for name in ("average_weights", "refit"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise InputError(f"{name}={value}: expected true or false")
         check_range("eval_batch_size", self.eval_batch_size, low=1, whole=True)
         if self.test_history not in ("train", "train_valid"):
             raise InputError(f"test_history={self.test_history}: expected train or train_valid")

@@ -106,6 +106,7 @@ def run_experiment(folder, split, model, *, view=None, trainer=None, **options):
                 "cutoffs": [5, 10],
                 "monitor": "val/recall@5",
                 "patience": None,
+                "average_weights": False,
                 "refit": True,
                 "ckpt_path": None,
                 "init_from": None,

@@ -27,7 +27,7 @@ NOT_THE_JOB = frozenset(
 )
 # keys that came after jobs were recorded, with the value that leaves a job as it was
 NEUTRAL = {
-    "init_from": None,
+    **{"init_from": None, "average_weights": False},
     **{"data.min_user_interactions": 0, "data.min_item_interactions": 0},
     **{"data.separator": None, "data.columns": None, "data.encoding": None},
     **{"holdout.valid_share": None, "holdout.test_share": None},

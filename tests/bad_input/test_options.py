@@ -9,13 +9,13 @@ BPR = f"{RATINGS} model=mf_bpr max_epochs=1"
 SAS = f"{RATINGS} model=sasrec max_epochs=1"
 CASES = {
     "an unknown key": Case(
-        "nokey=3", "nokey: no such key; the configuration has callbacks, ckpt_path, data, "
+        "nokey=3", "nokey: no such key; the configuration has average_weights, callbacks, "
     ),
     "an unknown key below": Case(
         "recommend.n=3", "recommend.n: no such key; recommend has candidates, k, users"
     ),
     "an unknown group of keys": Case(
-        "a.b.c=3", "a: no such key; the configuration has callbacks, ckpt_path, data, "
+        "a.b.c=3", "a: no such key; the configuration has average_weights, callbacks, "
     ),
     "a key below none": Case("jobs.x=3", "jobs.x: no such key: jobs is None"),
     "a plus too much": Case("+seed=3", "+seed: there is such a key; leave out the +"),
@@ -46,6 +46,9 @@ CASES = {
         f"{DAE} patience=0", "patience=0: expected a whole number in [1, inf) or null"
     ),
     "a refit of text": Case(f"{DAE} refit=maybe", "refit=maybe: expected true or false"),
+    "an average of a number": Case(
+        f"{DAE} average_weights=0.999", "average_weights=0.999: expected true or false"
+    ),
     "no cut-off": Case(f"{RATINGS} metrics.k=[]", "metrics.k"),
     "a cut-off of 0": Case(
         f"{RATINGS} metrics.k=[0]", "metrics.k=0: expected a whole number, 1 or more"
