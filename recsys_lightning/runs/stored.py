@@ -17,7 +17,8 @@ from recsys_lightning.runs.parameters import TARGET, dotted
 from recsys_lightning.runs.record import RunResult
 
 GROUPS = ("data", "holdout", "model", "view")
-KEYS = ("test_history", "seed", "max_epochs")  # what is asked; and what a refit needs
+# what is asked; and what a refit needs
+KEYS = ("test_history", "seed", "max_epochs", "average_weights")
 
 
 def with_stored_run(arguments: Sequence[str]) -> list[str]:
@@ -43,7 +44,8 @@ def with_stored_run(arguments: Sequence[str]) -> list[str]:
         choices, config = result.choices, result.config
         stored = {group: str(choices[group]) for group in GROUPS}
         values = {group: dict(config[group]) for group in GROUPS}
-        keys = {key: config[key] for key in KEYS}
+        known = {"average_weights": False} | config  # which runs of before the key lack
+        keys = {key: known[key] for key in KEYS}
     except (OSError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{file}: cannot be used ({type(error).__name__}: {error}); name a checkpoint file by "

@@ -9,7 +9,7 @@ from tests.test_run import SMALL
 
 OPTIONS = (
     *("model=mf_bpr", "max_epochs=3", "seed=7", "view.batch_size=512", "model.lr=0.05"),
-    "model.embedding_dim=8",
+    *("model.embedding_dim=8", "average_weights=true"),
 )
 
 

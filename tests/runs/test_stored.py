@@ -52,6 +52,7 @@ def test_choices_and_values_come_first_so_that_the_command_line_wins(tmp_path):
         "test_history='train'",
         "seed=8",
         "max_epochs=9",
+        "average_weights=false",  # of a run before there was this key
         "refit=false",
         path,
         "data.path=b",
