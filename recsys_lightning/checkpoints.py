@@ -5,6 +5,7 @@ tables stand for, so that it can be asked about other users, and never about oth
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError
+from recsys_lightning.runs.parameters import NEUTRAL
 
 KINDS = {"model": str, "state_dict": dict, "epoch": int, "settings": dict}  # in a checkpoint
 
@@ -241,16 +243,21 @@ def check_fit_settings(
         InputError: names the key, and the value that the fit had.
     """
     for key in keys:
-        if (was := fitted.get(key)) != (new := given.get(key)):
+        if (was := _setting(fitted, key)) != (new := _setting(given, key)):
             raise InputError(
                 f"{key}={_written(new)}: {file} was fitted with {_written(was)}; give the same, or "
                 "fit anew without ckpt_path"
             )
 
 
+def _setting(settings: Mapping[str, Any], key: str) -> Any:
+    """Its value; where it is not there, the one that a fit had before the key existed."""
+    return settings.get(key, NEUTRAL.get(key))
+
+
 def _written(value: Any) -> Any:
     """As a command line has it."""
-    return "null" if value is None else value
+    return json.dumps(value) if value is None or isinstance(value, bool) else value
 
 
 def wrong_model(file: Path, checkpoint: Mapping[str, Any]) -> InputError:
@@ -341,7 +348,7 @@ def check_resumes(
     for key in earlier | now:
         if key in ("monitor", "split") and key not in earlier:  # an earlier version's
             continue
-        if (was := earlier.get(key)) != (new := now.get(key)):
+        if (was := _setting(earlier, key)) != (new := _setting(now, key)):
             raise InputError(
                 f"ckpt_path=last: the interrupted run had {key}={_written(was)}, not "
                 f"{_written(new)}; resume with the same, {instead}"

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "functional": {"errors", "functional"},
     "data": {"errors", "writing", "data", "functional"},
     "metrics": {"errors", "data", "functional", "metrics"},
-    "checkpoints": {"errors", "data"},
+    "checkpoints": {"errors", "data", "runs"},
     "starts": {"errors", "data", "checkpoints", "runs"},
     "recommender": {"errors", "data", "functional", "metrics", "checkpoints", "starts"},
     "nn": {"errors", "data", "functional", "nn"},

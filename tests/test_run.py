@@ -237,6 +237,8 @@ def test_ctrl_c_keeps_the_best_so_far_says_so_and_can_be_resumed(tmp_path):
     assert "the interrupted run had model.lr=0.001" in other.err
     other = run(*(*options, "ckpt_path=last", "view.batch_size=7"), folder=folder, code=2)
     assert "the interrupted run had view.batch_size=null, not 7" in other.err
+    other = run(*(*options, "ckpt_path=last", "average_weights=true"), folder=folder, code=2)
+    assert "the interrupted run had average_weights=false, not true" in other.err
     kind = "pytorch_lightning.callbacks.GradientAccumulationScheduler"
     accumulating = f"+callbacks.acc={{_target_:{kind},scheduling:{{0:4}}}}"
     other = run(*(*options, "ckpt_path=last", accumulating), folder=folder, code=2)

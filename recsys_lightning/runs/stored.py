@@ -44,7 +44,7 @@ def with_stored_run(arguments: Sequence[str]) -> list[str]:
         choices, config = result.choices, result.config
         stored = {group: str(choices[group]) for group in GROUPS}
         values = {group: dict(config[group]) for group in GROUPS}
-        known = {"average_weights": False} | config  # which runs of before the key lack
+        known = {"average_weights": False, **config}  # runs of before it lack the key
         keys = {key: known[key] for key in KEYS}
     except (OSError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
