@@ -5,6 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from typing_extensions import override
 
 
@@ -43,7 +44,7 @@ class AverageWeights(pl.Callback):
         self.seen = trainer.global_step
         self.steps += 1
         weights = [p.detach() for p in module.parameters()]
-        torch._foreach_lerp_(self.others, weights, 9 / (self.steps + 8))
+        get_ema_multi_avg_fn(1 - 9 / (self.steps + 8))(self.others, weights, None)
 
     @override
     def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
