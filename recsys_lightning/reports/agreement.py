@@ -47,6 +47,8 @@ def agreement(
             enough runs.
     """
     done = runs[runs.status == "done"].set_index("run")
+    if done.empty:
+        raise InputError(f"{scores}: no run is done, so there is nothing to correlate")
     done["score"] = _read(scores, list(map(str, done.index)), base, sources)
     done = done[done.score.notna()]
     main = MetricName.parse(monitor)

@@ -90,6 +90,15 @@ def test_what_is_refused(folder, tmp_path, rows, match, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_without_any_done_run_there_is_nothing_to_correlate(tmp_path, capsys):
+    describe(write_run(tmp_path, 0, "a", None, status="failed"), 0.4)
+    path = scores(tmp_path / "scores.csv", "0_a,1")
+    assert main([str(tmp_path), "--scores", str(path)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {path}: no run is done, so there is nothing to correlate\n"
+    )
+
+
 def test_the_report_has_it(folder, known, capsys):
     assert main([str(folder), "--scores", str(known)]) == 0
     tau = f"{kendalltau(FOLLOWS, SCORES).statistic:+.2f}"
