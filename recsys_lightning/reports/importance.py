@@ -20,9 +20,9 @@ def importances(runs: pd.DataFrame, options: Sequence[str], monitor: str) -> pd.
 
     Returns:
         Shares that sum to 1 by option, the largest first; None where they would say nothing (a
-        single option, too few runs) or Optuna is not installed.
+        single option, too few runs, equal values of all) or Optuna is not installed.
     """
-    if len(options) < 2 or len(runs) < MIN_RUNS_FOR_IMPORTANCE:
+    if len(options) < 2 or len(runs) < MIN_RUNS_FOR_IMPORTANCE or runs[monitor].nunique() < 2:
         return None
     try:
         import optuna

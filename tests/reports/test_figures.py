@@ -36,9 +36,10 @@ def test_what_decides_is_the_most_important(runs):
     assert shares.sum() == pytest.approx(1)
 
 
-def test_no_importance_from_one_option_or_a_few_runs(runs):
+def test_no_importance_from_one_option_a_few_runs_or_equal_values(runs):
     assert importances(runs, ["l2"], MONITOR) is None
     assert importances(runs.head(5), ["l2", "dropout"], MONITOR) is None
+    assert importances(runs.assign(**{MONITOR: 0.1}), ["l2", "dropout"], MONITOR) is None
 
 
 def test_parallel_coordinates_have_axes_for_what_they_show(runs):
