@@ -11,6 +11,15 @@ from recsys_lightning.runs.parameters import NOT_THE_JOB, TARGET
 from recsys_lightning.runs.record import RunResult
 
 
+def best_name(model: str) -> str:
+    """What `+best=` calls a model's configuration: its file in `best/`, without the ending.
+
+    >>> best_name("mine/knn (2 seeds)")
+    'mine_knn_2_seeds_'
+    """
+    return re.sub(r"[^\w-]+", "_", model)
+
+
 def best_config(result: RunResult, command: str) -> str:
     """A Hydra configuration that repeats a run.
 

@@ -27,9 +27,16 @@ def paper_metrics(board: pd.DataFrame, monitor: str) -> list[str]:
     return [str(each) for each in sorted(chosen, key=lambda each: (each.k, each.name != main.name))]
 
 
-def as_latex(
-    best: pd.DataFrame, metrics: Sequence[str], compared: pd.DataFrame, data: pd.DataFrame
-) -> str:
+def metrics_by_split(best: pd.DataFrame, monitor: str) -> dict[str, list[str]]:
+    """The `paper_metrics` of each split that has some: one may have no test set."""
+    found = {
+        str(split): paper_metrics(rows.dropna(axis="columns", how="all"), monitor)
+        for split, rows in best.groupby("split", sort=False)
+    }
+    return {split: metrics for split, metrics in found.items() if metrics}
+
+
+def as_latex(best: pd.DataFrame, monitor: str, compared: pd.DataFrame, data: pd.DataFrame) -> str:
     """A table a split: the best value of a column bold, the second underlined.
 
     A dagger marks a best value that differs from every other of its column: below 0.05 by the
@@ -37,13 +44,13 @@ def as_latex(
 
     Args:
         best: as `leaderboard.best_per_model` returns it.
-        metrics: the columns.
-        compared: as `leaderboard.differences` returns it, of these metrics.
+        monitor: the metric that decides.
+        compared: as `leaderboard.differences` returns it, of all metrics of `metrics_by_split`.
         data: as `origins.data_table` returns it.
     """
     tables = ["% \\usepackage{booktabs}"]
-    for split, rows in best.groupby("split", sort=False):
-        pairs = compared[compared.split == split]
+    for split, metrics in metrics_by_split(best, monitor).items():
+        rows, pairs = best[best.split == split], compared[compared.split == split]
         columns = [_column(rows, metric, pairs[pairs.metric == metric]) for metric in metrics]
         lines = [
             " & ".join(

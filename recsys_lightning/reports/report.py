@@ -1,5 +1,6 @@
 """The tables of a set of runs: what a report shows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -46,6 +47,7 @@ class Report:
         agreement: of each holdout's metrics with a leaderboard's scores; empty without scores.
         data: one row per split.
         starts: one row per sweep, with its command.
+        configs: the files of `best/`, by what `+best=` calls them.
     """
 
     title: str
@@ -58,6 +60,7 @@ class Report:
     agreement: pd.DataFrame = field(default_factory=pd.DataFrame)
     data: pd.DataFrame = field(default_factory=pd.DataFrame)
     starts: pd.DataFrame = field(default_factory=pd.DataFrame)
+    configs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> pd.DataFrame:
@@ -71,8 +74,9 @@ class Report:
 
     @property
     def done(self) -> pd.DataFrame:
-        """The runs of models that are done."""
-        return self.models[self.models.status == "done"]
+        """The runs of models that are done and have the metric that decides."""
+        done = self.models[self.models.status == "done"]
+        return done[done[self.monitor].notna()]
 
     @property
     def best_models(self) -> pd.DataFrame:

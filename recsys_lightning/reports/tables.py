@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from recsys_lightning.metrics.names import MetricName
+from recsys_lightning.reports.best import best_name
 from recsys_lightning.reports.importance import importances
 from recsys_lightning.reports.leaderboard import by_model, varied
 from recsys_lightning.reports.report import (
@@ -35,7 +36,8 @@ def overview(report: Report) -> str:
     """How many runs ended how, when, and on which splits."""
     runs = report.models
     ended = ", ".join(f"{count} {status}" for status, count in runs.status.value_counts().items())
-    text = f"{len(runs)} runs: {ended}. Decided by {report.monitor}"
+    number = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    text = f"{number}: {ended}. Decided by {report.monitor}"
     splits = report.board.split.nunique() if len(report.board) else 0
     if splits > 1:
         text += f"; {splits} splits, and figures of different splits do not compare"
@@ -101,8 +103,8 @@ def shown(board: pd.DataFrame, monitor: str, names: Mapping[str, str]) -> pd.Dat
     if board.split.nunique() > 1:
         table["split"] = board.split
     table[monitor] = [
-        f"{mean:.4f}" + (f" ± {spread:.4f} ({runs} seeds)" if runs > 1 else "")
-        for mean, spread, runs in zip(board[monitor], board["std"], board.runs, strict=True)
+        mean + (f" ± {spread:.4f} ({runs} seeds)" if runs > 1 and mean else "")
+        for mean, spread, runs in zip(_four(board[monitor]), board["std"], board.runs, strict=True)
     ]
     if board.standard_error.notna().any():
         table["standard error"] = _four(board.standard_error)
@@ -113,7 +115,7 @@ def shown(board: pd.DataFrame, monitor: str, names: Mapping[str, str]) -> pd.Dat
         if metric in board and metric != monitor:
             table[metric] = _four(board[metric])
     table["seconds"] = [f"{value:.1f}" for value in board.seconds]
-    table["MiB"] = [f"{value:.0f}" for value in board.peak_rss_mb]
+    table["MiB"] = ["" if pd.isna(value) else f"{value:.0f}" for value in board.peak_rss_mb]
     table["run"] = board.best_run.map(names)
     return table
 
@@ -187,9 +189,9 @@ def _numbered(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def _again(report: Report, folder: Path) -> str:
-    if report.best_models.empty:
+    name = next(filter(report.configs.get, map(best_name, report.best_models.model)), None)
+    if name is None:
         return ""
-    name = report.best_models.model.iloc[0]
     command = f"python run.py --config-dir {shlex.quote(str(folder))} +best={name}"
     return f"Run one again, or with other data: `{command}`"
 

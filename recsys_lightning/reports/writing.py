@@ -1,9 +1,9 @@
 """What a sweep, or any set of runs, has shown: leaderboard, report, best configurations."""
 
 import logging
-import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,9 +12,9 @@ from rich.status import Status
 
 from recsys_lightning.errors import InputError
 from recsys_lightning.reports.agreement import agreement
-from recsys_lightning.reports.best import best_config
+from recsys_lightning.reports.best import best_config, best_name
 from recsys_lightning.reports.draws import draws
-from recsys_lightning.reports.latex import as_latex, paper_metrics
+from recsys_lightning.reports.latex import as_latex, metrics_by_split
 from recsys_lightning.reports.leaderboard import (
     ENSEMBLE,
     best_per_model,
@@ -69,17 +69,8 @@ def write_report(
         _write_page(report, folder)
         if latex:
             _write_latex(report, folder, known, status)
-    for _, row in report.best_models.sort_values(
-        report.monitor
-    ).iterrows():  # the best of all splits last
-        result = known.of(folder / row.best_run)
-        assert isinstance(result, RunResult)  # `best_models` has no ensembles
-        name = re.sub(r"[^\w-]+", "_", row.model)
-        command = f"python run.py --config-dir {shlex.quote(str(folder))} +best={name}"
-        try:
-            _write(folder / "best" / f"{name}.yaml", best_config(result, command))
-        except InputError as error:
-            log.warning("%s: no configuration that repeats it: %s", row.best_run, error)
+    for name, text in report.configs.items():
+        _write(folder / "best" / f"{name}.yaml", text)
     return report
 
 
@@ -102,7 +93,7 @@ def _read(
     if scores is not None:
         agreeing = agreement(scores, runs, folder, sources, monitor, known)
     status.update("writing the report")
-    return Report(
+    report = Report(
         title=", ".join(short_names([str(path.absolute()) for path in sources], folder).values()),
         monitor=monitor,
         runs=runs,
@@ -114,18 +105,35 @@ def _read(
         data=data_table(sources, known),
         starts=starts_table(sources, known),
     )
+    return replace(report, configs=_configs(report, folder, known))
+
+
+def _configs(report: Report, folder: Path, known: Runs) -> dict[str, str]:
+    """The best configuration of each model that can be repeated; of all splits the highest."""
+    found = {}
+    for _, row in report.best_models.sort_values(report.monitor, na_position="first").iterrows():
+        result = known.of(folder / row.best_run)
+        assert isinstance(result, RunResult)  # `best_models` has no ensembles
+        name = best_name(row.model)
+        command = f"python run.py --config-dir {shlex.quote(str(folder))} +best={name}"
+        try:
+            found[name] = best_config(result, command)
+        except InputError as error:
+            log.warning("%s: no configuration that repeats it: %s", row.best_run, error)
+    return found
 
 
 def _write_latex(report: Report, folder: Path, known: Runs, status: Status) -> None:
     if report.best.empty:
         return
-    metrics = paper_metrics(report.best, report.monitor)
-    compared = [report.compared]
-    for metric in metrics:
-        if metric not in set(report.compared.metric):
-            status.update(f"comparing the models by {metric}")
-            compared.append(differences(report.best, folder, metric, known))
-    text = as_latex(report.best, metrics, pd.concat(compared), report.data)
+    compared = report.compared
+    for metrics in metrics_by_split(report.best, report.monitor).values():
+        for metric in metrics:
+            if metric not in set(compared.metric):
+                status.update(f"comparing the models by {metric}")
+                by_metric = differences(report.best, folder, metric, known)
+                compared = pd.concat([compared, by_metric[by_metric.metric == metric]])
+    text = as_latex(report.best, report.monitor, compared, report.data)
     _write(folder / "report.tex", text)
 
 

@@ -19,7 +19,7 @@ def compared(*rows):
 def lines(values, pairs, data=()):
     best = pd.DataFrame({"model": ["a_1", "b", "c"], "split": "s", METRIC: values})
     about = pd.DataFrame(data, columns=["split", "data", "users", "items", "holdout"])
-    return as_latex(best, [METRIC], pairs, about).splitlines()
+    return as_latex(best, "val/recall@10", pairs, about).splitlines()
 
 
 def cells(values, *pairs):
@@ -57,6 +57,27 @@ def test_the_caption_names_the_data():
 def test_validation_where_nothing_else_is_held_out():
     board = pd.DataFrame(columns=["val/ndcg@20", "val/map@5", "val/ndcg@5", "val/coverage@5"])
     assert paper_metrics(board, "val/map@5") == ["val/map@5", "val/ndcg@5", "val/ndcg@20"]
+
+
+def test_each_split_has_the_stage_that_it_has(tmp_path):
+    """One holds out a test set, one does not, and a third nothing."""
+    for name, test_items in (("x", 3), ("y", 0)):
+        split = listed.make_split(test_items=test_items)
+        for number, (model, skill) in enumerate([("strong", 3.0), ("weak", 0.3)]):
+            run = listed.write_run(tmp_path / name / f"{number}_{model}", split, skill)
+            listed.edit(run, choices={"holdout": "random", "data": "x", "model": model})
+    run = listed.write_run(tmp_path / "z/0_strong", split, 3.0)
+    choices = {"holdout": "none", "data": "x", "model": "strong"}
+    listed.edit(run, choices=choices, split="z" * 64, metrics={})
+    assert main([str(tmp_path), "--latex"]) == 0
+    tables = (tmp_path / "report.tex").read_text().split("\\begin{table}")[1:]
+    assert sorted(["test set." in text, "validation set." in text] for text in tables) == (
+        [[False, True], [True, False]]
+    )
+    for text in tables:
+        assert "--" not in text
+        [strong] = [line for line in text.splitlines() if line.startswith("strong")]
+        assert strong.count(DAGGER) == 3
 
 
 @pytest.mark.parametrize("test_items", [3, 0])

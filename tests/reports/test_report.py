@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from recsys_lightning.report import main
 from recsys_lightning.reports.leaderboard import leaderboard, runs_table
 from recsys_lightning.reports.rendering import as_markdown
 from recsys_lightning.reports.report import Report
@@ -120,6 +121,44 @@ def test_the_ndcg_stands_beside_whatever_metric_decides(monitor, tmp_path):
     shown = "| a | 0.3000 | 0.2500 | 0.2000 |"
     assert f"| model | {monitor} | val/ndcg@5 | {monitor.replace('val', 'test')} |" in text
     assert shown in text
+
+
+def changed(run, monitor, value, model, *overrides, **changes):
+    path = run / "result.json"
+    result = json.loads(path.read_text()) | {"model": model, "overrides": overrides}
+    result["metrics"] = {} if value is None else {monitor: value}
+    result["config"]["monitor"] = monitor
+    result["choices"] = {"data": "toy", "holdout": "random", "model": model}
+    path.write_text(json.dumps(result | changes))
+
+
+def test_runs_without_the_metric_that_decides_have_empty_cells(tmp_path):
+    """Of another monitor, or of `holdout=none`; on another split one is the best of its model."""
+    for number in range(10):
+        monitor, split = ("val/recall@5", "t") if number > 7 else ("val/recall@10", "s")
+        value = None if number == 7 else number / 10
+        run = write_run(tmp_path, number, "a", 0, l2=number, dropout=number % 2, split=split * 64)
+        changed(run, monitor, value, "a", f"model.l2={number}", peak_rss_mb=None)
+    assert main([str(tmp_path)]) == 0
+    text = (tmp_path / "report.md").read_text()
+    assert "nan" not in text
+    assert "| a | model.l2=6 model.dropout=0 " in text
+    assert "What mattered" not in text  # of seven
+    assert yaml.safe_load((tmp_path / "best/a.yaml").read_text())["model"] == {"l2": 6}
+
+
+def test_the_command_that_repeats_the_best_names_a_file_that_is_there(tmp_path):
+    """By a model's name as a file's, and not a model whose class was given on the command line."""
+    for number, override in enumerate(["model.l2=1", "model._target_=x", "seed=1"]):
+        run = write_run(tmp_path, number, "a", 0, l2=number)
+        changed(run, "val/recall@10", number / 10, f"mine/{number}", override)
+    for runs, best in (("012", "mine_2"), ("01", "mine_0"), ("1", None)):
+        out = tmp_path / "out" / runs
+        assert main([*(f"{tmp_path}/{number}_a" for number in runs), "--out", str(out)]) == 0
+        named = re.findall(r"\+best=(.*)`", (out / "report.md").read_text())
+        assert named == ([best] if best else [])
+        assert best is None or (out / "best" / f"{best}.yaml").is_file()
+    assert "1 run: 1 done." in (out / "report.md").read_text()
 
 
 def test_no_runs_is_one_line(tmp_path):
