@@ -40,7 +40,7 @@ def agreement(
     Returns:
         A row per metric and split with `AT_LEAST` scored runs or more, the highest first by metric:
         `metric`, `holdout`, `split`, `runs`, Kendall's `tau`, and its 95 % interval `low` to
-        `high`.
+        `high`; nan where all values or all scores are equal.
 
     Raises:
         InputError: the file cannot be read, names an unknown run or one twice, or no split has
@@ -91,6 +91,8 @@ def _read(path: Path, runs: Sequence[str], base: Path, sources: Sequence[Path]) 
             )
         if run in found:
             raise InputError(f"{table.where(row)}: {name!r} has a score already")
+        if not np.isfinite(numbers[row]):
+            raise InputError(f"{table.where(row)}: a score of {numbers[row]}; expected a finite number")
         found[run] = float(numbers[row])
     return pd.Series(found)
 

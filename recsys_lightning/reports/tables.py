@@ -158,9 +158,10 @@ def agreement(report: Report) -> pd.DataFrame:
     if table.empty:
         return table
     shown = table[["metric", "holdout", "split", "runs"]].copy()
-    shown["Kendall's tau"] = [f"{tau:+.2f}" for tau in table.tau]
+    shown["Kendall's tau"] = ["" if pd.isna(tau) else f"{tau:+.2f}" for tau in table.tau]
     shown["95 % interval"] = [
-        f"{low:+.2f} to {high:+.2f}" for low, high in zip(table.low, table.high, strict=True)
+        "" if pd.isna(low) else f"{low:+.2f} to {high:+.2f}"
+        for low, high in zip(table.low, table.high, strict=True)
     ]
     return shown
 

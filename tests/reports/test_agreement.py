@@ -77,6 +77,7 @@ def test_a_run_is_named_from_here_from_the_report_or_from_where_it_was_found(
         (["b/0_m0,1", "b/9_m9,1"], r"scores\.csv, line 3: 'b/9_m9' is not one of the 13 runs that"),
         (["b/8_broken,1"], "line 2: 'b/8_broken' is not one of the 13 runs that are done"),
         (["b/0_m0,1", "b/0_m0,2"], "line 3: 'b/0_m0' has a score already"),
+        (["b/0_m0,1", "b/1_m1,-inf"], "line 3: a score of -inf; expected a finite number"),
         (["b/0_m0,best"], "line 2, column 'score': expected a number, found 'best'"),
         ([f"b/{n}_m{n},1" for n in range(4)], "no split has 5 runs with a score"),
     ],
@@ -97,6 +98,14 @@ def test_without_any_done_run_there_is_nothing_to_correlate(tmp_path, capsys):
     assert capsys.readouterr().err == (
         f"error: {path}: no run is done, so there is nothing to correlate\n"
     )
+
+
+def test_equal_scores_have_no_order_to_follow(folder, tmp_path):
+    rows = [f"b/{n}_m{n},{SCORES[n]}" for n in range(6)] + [f"a/{n}_m{n},1" for n in range(6)]
+    assert main([str(folder), "--scores", str(scores(tmp_path / "scores.csv", *rows))]) == 0
+    text = (folder / "report.md").read_text()
+    assert f"| val/recall@10 | hybrid share=0.2 | {'a' * 8} | 6 |  |  |" in text
+    assert "nan" not in text
 
 
 def test_the_report_has_it(folder, known, capsys):
