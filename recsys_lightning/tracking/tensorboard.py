@@ -37,7 +37,10 @@ class TensorBoard(Tracker):
     @override
     def log_examples(self, examples: Sequence[Example]) -> None:
         lines = [EXAMPLE_COLUMNS, ["---"] * len(EXAMPLE_COLUMNS), *example_rows(examples)]
-        table = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+        cells = [
+            [" ".join(str(cell).split()).replace("|", "\\|") for cell in line] for line in lines
+        ]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in cells)
         self._logger.experiment.add_text("examples", table)
 
     @override

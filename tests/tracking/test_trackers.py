@@ -8,13 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from recsys_lightning.runs.examples import Example
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.tracking.base import end
 from recsys_lightning.tracking.csv import CSV
+from recsys_lightning.tracking.tensorboard import TensorBoard
 from recsys_lightning.tracking.wandb import WandB
 from tests.command import ROOT, run, true_python
 from tests.forked import forked_python, start_forked
@@ -35,6 +38,21 @@ def test_a_resumed_csv_keeps_the_whole_lines_of_earlier_epochs(tmp_path):
         ("0", "1.5"),
         ("1", "1.2"),
         ("2", "0.9"),
+    ]
+
+
+def test_a_title_with_a_bar_is_one_cell_in_tensorboard():
+    tracker, added = TensorBoard(), []
+    tracker._logger = SimpleNamespace(
+        experiment=SimpleNamespace(add_text=lambda *a: added.append(a))
+    )
+    tracker.log_examples([Example("7", 2, ["Face|Off"], ["Heat\n(1995)"])])
+    assert added == [
+        (
+            "examples",
+            "| user | rank | last_watched | recommended |\n| --- | --- | --- | --- |\n"
+            "| 7 | 1 | Face\\|Off | Heat (1995) |",
+        )
     ]
 
 
