@@ -91,7 +91,7 @@ def read_lists(path: Path, users: NDArray[Any], items: NDArray[Any]) -> Lists:
     """The lists of a `candidates/<stage>.parquet`, in whatever order its rows stand.
 
     Args:
-        path: a file of columns user, item, rank and score, as `callbacks.candidates` writes it.
+        path: a file of columns user, item, rank and score, as `write_lists` writes it.
         users: (U,) original ids, sorted; one that the file lacks has a row of -1.
         items: (I,) original ids, sorted.
 
