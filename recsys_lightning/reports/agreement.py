@@ -92,7 +92,9 @@ def _read(path: Path, runs: Sequence[str], base: Path, sources: Sequence[Path]) 
         if run in found:
             raise InputError(f"{table.where(row)}: {name!r} has a score already")
         if not np.isfinite(numbers[row]):
-            raise InputError(f"{table.where(row)}: a score of {numbers[row]}; expected a finite number")
+            raise InputError(
+                f"{table.where(row)}: a score of {numbers[row]}; expected a finite number"
+            )
         found[run] = float(numbers[row])
     return pd.Series(found)
 

@@ -1,6 +1,7 @@
 """`logger=csv`."""
 
 import csv
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,11 @@ class CSV(Tracker):
 
     @override
     def end(self, result: Result) -> None:
-        if self._logger and isinstance(result, RunResult) and result.status == "done":
-            self._logger.log_metrics(result.metrics, step=result.steps)
-            self._logger.save()
+        if not isinstance(result, RunResult) or result.status != "done":
+            return
+        if logger := self._logger or (result.metrics and self.logger(sys.maxsize)):  # without a fit
+            logger.log_metrics(result.metrics, step=result.steps)
+            logger.save()
 
 
 def _rows_before(epoch: int, file: Path) -> list[dict[str, str]]:

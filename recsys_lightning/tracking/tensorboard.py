@@ -9,7 +9,7 @@ from typing_extensions import override
 from recsys_lightning.runs.examples import Example
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.record import Result, RunResult
-from recsys_lightning.tracking.base import EXAMPLE_COLUMNS, Tracker, example_rows, require
+from recsys_lightning.tracking.base import EXAMPLE_COLUMNS, Tracker, example_rows, numbers, require
 
 
 class TensorBoard(Tracker):
@@ -41,15 +41,17 @@ class TensorBoard(Tracker):
             [" ".join(str(cell).split()).replace("|", "\\|") for cell in line] for line in lines
         ]
         table = "\n".join(f"| {' | '.join(line)} |" for line in cells)
-        self._logger.experiment.add_text("examples", table)
+        self._made().experiment.add_text("examples", table)
 
     @override
     def end(self, result: Result) -> None:
-        if self._logger is None:  # the run failed before its fit
-            return
         said = {"split": result.split, "status": result.status, "error": result.error}
         steps = result.steps if isinstance(result, RunResult) else None
-        self._logger.log_hyperparams(
-            {**self.parameters, **said}, metrics=result.metrics, step=steps
-        )
-        self._logger.finalize(result.status)
+        logger = self._made()
+        # which writes no parameters beside an empty mapping of metrics: a failed run took time, too
+        logger.log_hyperparams({**self.parameters, **said}, metrics=numbers(result), step=steps)
+        logger.finalize(result.status)
+
+    def _made(self) -> Any:
+        """The logger, also of a run that failed before its fit, or had none to do."""
+        return self._logger or self.logger(first_epoch=0)

@@ -56,6 +56,39 @@ def test_a_title_with_a_bar_is_one_cell_in_tensorboard():
     ]
 
 
+def test_a_run_without_a_fit_has_its_final_metrics(tmp_path):
+    """One by `ckpt_path`; in the folder of the fit the epochs stay."""
+    (tmp_path / "metrics.csv").write_text("epoch,step,val/recall@10\n0,3,0.1\n,4,0.1\n")
+    trackers = CSV(), TensorBoard()
+    for tracker in trackers:
+        tracker.begin(tmp_path, None, {"seed": 1})
+        tracker.log_examples([])
+    end(trackers, RunResult(metrics={"val/recall@10": 0.2}))
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
+    assert [(row["epoch"], row["val/recall@10"]) for row in rows] == [("0", "0.1"), ("", "0.2")]
+    assert [event.value for event in events(tmp_path).Scalars("val/recall@10")] == [
+        pytest.approx(0.2)
+    ]
+
+
+def test_a_failed_run_has_its_status_and_parameters_in_tensorboard(tmp_path):
+    tracker = TensorBoard()
+    tracker.begin(tmp_path, None, {"model.l2": -1})
+    failed = RunResult(status="failed", error="model.l2=-1: expected more", seconds={"load": 0.5})
+    end([tracker], failed)
+    metadata = events(tmp_path).SummaryMetadata("_hparams_/session_start_info")
+    said = metadata.plugin_data.content
+    assert all(word in said for word in (b"model.l2", b"failed", b"model.l2=-1: expected more"))
+
+
+def events(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    read = EventAccumulator(str(folder / "tensorboard"))
+    read.Reload()
+    return read
+
+
 def test_ctrl_c_ends_the_wandb_run_as_failed(tmp_path, home):
     (out := tmp_path / "out").touch()
     process = start_forked(
