@@ -162,9 +162,9 @@ def kept(
     """
     files = RunFolder(folder)
     stored = typed("ckpt_path", folder)
-    from_best = f"with {stored} the best epoch is evaluated and recommends"
+    from_best = f"with {stored} a run evaluates the best epoch and recommends from it"
     if files.final.is_file():
-        from_best = f"with {stored} it is evaluated, and {files.final} recommends"
+        from_best = f"with {stored} a run evaluates it and recommends from {files.final}"
     elif refit:
         from_best += "; with refit=true and the options of its trainer, too, it is fitted again"
     if trainer is None or best is None:
@@ -180,5 +180,5 @@ def kept(
             return f"{epoch}{', before the first was judged' if monitor else ''}. {resume}"
         return f"{epoch}, before the first was complete: nothing is kept"
     score = f"the best so far ({monitor} {best.best_model_score:.4f}) is"
-    usable = f"{resume}; {from_best}" if resume else from_best
-    return f"{epoch}; {score} {best.best_model_path}. {usable}"
+    usable = f". {resume}; {from_best}" if resume else f"; {from_best}"
+    return f"{epoch}; {score} {best.best_model_path}{usable}"

@@ -90,13 +90,13 @@ def strike(*overrides, folder, multirun=False, env=None, **where):
             "refit",
             signal.SIGTERM,
             {"module": "recsys_lightning.experiment", "place": "StopAfter", "name": "__init__"},
-            "the best epoch is evaluated and recommends",
+            "a run evaluates the best epoch and recommends from it",
         ),
         (
             "write",
             signal.SIGINT,
             {"module": "recsys_lightning.experiment", "place": "", "name": "write_submission"},
-            "final.ckpt recommends",
+            "a run evaluates it and recommends from ",
         ),
     ],
 )
