@@ -95,7 +95,8 @@ class Split:
         parts = csr_array(entries, (x.num_users, x.num_items))
         parts.sort_indices()
         digest = hashlib.sha256()
-        for array in (x.users, x.items, parts.indptr, parts.indices, parts.data):
+        ids = _without_room(x.users), _without_room(x.items)
+        for array in (*ids, parts.indptr, parts.indices, parts.data):
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
@@ -130,3 +131,10 @@ class Split:
                     columns["time"] = array(part.times)
                 parquet.write_table(table(columns), scratch / f"{name}.parquet")
         return target
+
+
+def _without_room(ids: NDArray) -> NDArray:
+    """Text no wider than the longest: a longer id, of a template or before a k-core, left room."""
+    if ids.dtype.kind != "U" or not len(ids):
+        return ids
+    return ids.astype(f"<U{max(1, np.char.str_len(ids).max())}", copy=False)

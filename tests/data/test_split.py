@@ -1,9 +1,11 @@
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 from pyarrow import parquet
 
 from recsys_lightning.data.split import Split
+from recsys_lightning.runs.lists import read_split
 from tests.conftest import make_interactions
 
 
@@ -14,6 +16,17 @@ def test_the_hash_sees_parts_and_ids_but_not_the_order_of_the_file():
     assert Split(x, part).sha256 == Split(shuffled, part[[2, 0, 3, 1]]).sha256
     assert Split(x, part).sha256 != Split(x, part[::-1].copy()).sha256
     assert len(bytes.fromhex(Split(x, part).sha256)) == hashlib.sha256().digest_size
+
+
+def test_a_longer_id_that_is_not_in_the_data_does_not_change_the_hash(tmp_path):
+    """A template's, or one that a k-core left out, had made room in the arrays of all others."""
+    x = make_interactions([[0, 1, 2], [2, 1]], 3)
+    texts = {name: np.array([f"{i}é" for i in getattr(x, name)]) for name in ("users", "items")}
+    roomy = {name: ids.astype("<U20") for name, ids in texts.items()}
+    part = np.array([0, 1, 2, 0, 0], dtype=np.int8)
+    split = Split(replace(x, **roomy), part)
+    assert split.sha256 == Split(replace(x, **texts), part).sha256
+    assert read_split(split.write(tmp_path), split.sha256).sha256 == split.sha256
 
 
 def test_the_hash_leaves_the_split_as_it_is():
