@@ -108,15 +108,19 @@ class Split:
         `test_known.parquet` are written where these parts hold anything.
 
         Args:
-            folder: the split's files go to a folder in it, named by the hash.
+            folder: the split's files go to a folder in it, named by the hash; where that has been
+                written with other times or in another order, by a hash of these, too.
 
         Returns:
             The folder of the files.
         """
-        target = folder / self.sha256[:16]
+        from pyarrow import DictionaryArray, array, parquet, table
+
+        target, order = folder / self.sha256[:16], self._order()
+        if target.exists() and _order_of(target) != order:
+            target = target.with_name(f"{target.name}-{order[:8]}")
         if target.exists():
             return target
-        from pyarrow import DictionaryArray, array, parquet, table
 
         with making_folder(target) as scratch:
             for number, name in enumerate(PARTS):
@@ -129,8 +133,27 @@ class Split:
                 }
                 if part.times is not None:
                     columns["time"] = array(part.times)
-                parquet.write_table(table(columns), scratch / f"{name}.parquet")
+                written = table(columns, metadata={"order": order})
+                parquet.write_table(written, scratch / f"{name}.parquet")
         return target
+
+    def _order(self) -> str:
+        """A hash of what `sha256` leaves out: the times, and the order of the histories."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.interactions.indices).data)
+        if self.interactions.times is not None:
+            digest.update(np.ascontiguousarray(self.interactions.times).data)
+        return digest.hexdigest()
+
+
+def _order_of(folder: Path) -> str:
+    """The `_order` of the split in a folder; empty where an earlier version wrote it."""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        metadata = parquet.read_schema(folder / f"{PARTS[TRAIN]}.parquet").metadata or {}
+    except (ArrowException, OSError):  # whoever reads it says so
+        return ""
+    return (metadata.get(b"order") or b"").decode()
 
 
 def _without_room(ids: NDArray) -> NDArray:

@@ -54,6 +54,27 @@ def test_written_files_hold_the_parts_under_original_ids(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [split.sha256[:16]]
 
 
+def test_other_times_of_the_same_split_have_a_folder_of_their_own(tmp_path):
+    """The hash leaves times and order out, and the files of the first run served all later ones."""
+    x = make_interactions([[0, 1, 2, 3], [4, 2]], 5)
+    part = np.array([0, 0, 1, 2, 0, 0], dtype=np.int8)
+    shuffled = make_interactions([[1, 0, 2, 3], [4, 2]], 5)
+    splits = [
+        Split(data, part)
+        for data in (replace(x, times=None), x, replace(x, times=x.times * 1000), shuffled)
+    ]
+    assert len({split.sha256 for split in splits}) == 1
+    folders = [split.write(tmp_path) for split in splits]
+    assert len(set(folders)) == 4
+    assert [split.write(tmp_path) for split in splits] == folders  # the second time they are there
+    for split, folder in zip(splits, folders, strict=True):
+        read = read_split(folder, split.sha256).interactions
+        np.testing.assert_array_equal(read.indices, split.interactions.indices)
+        assert (read.times is None) == (split.interactions.times is None)
+        if read.times is not None:
+            np.testing.assert_array_equal(read.times, split.interactions.times)
+
+
 STRANGER = np.int8([0, 0, 1, 2, 3, 1, 1, 4, 2, 2])  # users 1 and 2 are in no training row
 
 
