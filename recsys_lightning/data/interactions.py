@@ -55,8 +55,9 @@ class Interactions:
         users: (U,) original user ids, sorted; int64, or strings.
         items: (I,) original item ids, sorted; int64, or strings.
         indptr: (U+1,) int64; row u is `indptr[u]:indptr[u+1]`.
-        indices: (N,) int32 item positions; within a row from the oldest to the latest (ties, and
-            data without times, in the order of the file). No item stands twice in a row.
+        indices: (N,) int32 item positions; within a row from the oldest to the latest, to fractions
+            of a second (ties, and data without times, in the order of the file). No item stands
+            twice in a row.
         times: (N,) int64 seconds, aligned with `indices`; None where the data has none.
         titles: (I,) strings; None where the data has none.
         features: item features by name.

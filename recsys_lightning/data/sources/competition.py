@@ -78,7 +78,8 @@ class Competition(Source):
             joins.append(join("users", SUBMISSION, submission, RATINGS, users.values))
         else:
             log.warning("%s not found: recommending to every user", self._submission)
-        interactions, _ = encode(users, ratings.ids("item"), ratings.times("time"), submission)
+        times = ratings.times("time")
+        interactions, _ = encode(users, ratings.ids("item"), times, submission)
 
         attributes = Attributes(interactions.items)
         pairs = {name: self._pairs(name) for name in ATTRIBUTES}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.sources.values import Times
 from recsys_lightning.errors import InputError, check_range
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ def typed(ids: Iterable[str]) -> NDArray:
 def encode(
     users: Ids,
     items: Ids,
-    times: NDArray[np.int64] | None,
+    times: Times | None,
     submission: Sequence[str] | None = None,
 ) -> tuple[Interactions, NDArray[np.intp]]:
     """Rows in file order to users × items in time order, without titles and features.
@@ -135,7 +136,7 @@ def encode(
     Args:
         users: N ids.
         items: N ids.
-        times: (N,) seconds, or None: the file's order is the order in time.
+        times: N times, or None: the file's order is the order in time.
         submission: the users to recommend to, in order; None: every user, by first appearance.
 
     Returns:
@@ -150,7 +151,7 @@ def encode(
     item_ids, item_rank, _ = _vocabulary(items, [])
     row, column = user_rank[users.codes], item_rank[items.codes]
 
-    order = time_order(row, times)
+    order = time_order(row, *(times or (None,)))
     if order is not None:
         row, column = row[order], column[order]
     keep = _first_of_each(row, column, len(user_ids), len(item_ids))
@@ -168,7 +169,7 @@ def encode(
         items=item_ids,
         indptr=_starts(row, len(user_ids)),
         indices=column,
-        times=None if times is None else times[source],
+        times=None if times is None else times.seconds[source],
         titles=None,
         features={},
         submission_users=appeared if submission is None else _like(submission, user_ids),
@@ -195,8 +196,14 @@ def _like(ids: Sequence[str], vocabulary: NDArray) -> NDArray:
     return texts.astype(np.int64) if vocabulary.dtype == np.int64 else texts
 
 
-def time_order(row: NDArray[np.int32], times: NDArray[np.int64] | None) -> NDArray[np.intp] | None:
+def time_order(
+    row: NDArray[np.int32],
+    times: NDArray[np.int64] | None,
+    fractions: NDArray[np.float64] | None = None,
+) -> NDArray[np.intp] | None:
     """The stable order by user, then time; None where the rows are in it already."""
+    if fractions is not None:
+        return np.lexsort((fractions, times, row))  # type: ignore[arg-type]
     ahead = row[1:] > row[:-1]
     level = row[1:] == row[:-1]
     if times is None:

@@ -31,6 +31,7 @@ from recsys_lightning.data.sources.tables import (
     format_of,
     read_table,
 )
+from recsys_lightning.data.sources.values import Times, concatenate_times
 from recsys_lightning.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -227,7 +228,7 @@ class Files(Source):
             path,
             users.where(keep),
             items.where(keep),
-            None if times is None else times[keep],
+            None if times is None else times.where(keep),
             lambda n: table.where(int(rows[n])),
         )
 
@@ -248,7 +249,7 @@ class Files(Source):
         interactions, source = encode(
             users,
             concatenate([one.items for one in ratings]),
-            np.concatenate(times) if len(times) == len(ratings) else None,
+            concatenate_times(times) if len(times) == len(ratings) else None,
             submission,
         )
         if self.items is None:
@@ -298,7 +299,7 @@ class _Ratings:
     path: Path
     users: Ids
     items: Ids
-    times: NDArray[np.int64] | None
+    times: Times | None
     where: Callable[[int], str]
 
 

@@ -155,7 +155,7 @@ def _encode(ratings: Table, min_rating: float | None) -> Interactions:
     users, items, times = ratings.ids(user), ratings.ids(item), ratings.times(time)
     if min_rating is not None:
         keep = at_least(ratings.numbers(rating), min_rating)
-        users, items, times = users.where(keep), items.where(keep), times[keep]
+        users, items, times = users.where(keep), items.where(keep), times.where(keep)
     return encode(users, items, times)[0]
 
 

@@ -140,9 +140,9 @@ class Table:
             codes = np.array([distinct[value] for value in names], dtype=np.int32)[codes]
         return Ids(codes, list(distinct))
 
-    def times(self, name: str) -> NDArray[np.int64]:
-        """(N,) seconds; from integers, floats (cut), timestamps and dates, ISO 8601 as text too."""
-        return self._convert(name, values.seconds, "seconds or an ISO 8601 time")
+    def times(self, name: str) -> values.Times:
+        """Seconds; from integers, floats, timestamps and dates, ISO 8601 as text too."""
+        return self._convert(name, values.times, "seconds or an ISO 8601 time")
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """(N,) float64."""

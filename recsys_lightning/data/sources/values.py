@@ -4,7 +4,8 @@ A value that cannot be read raises ValueError, or NotImplementedError where Arro
 """
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,26 +19,63 @@ _NAMED_ZONE = r"\s*(UTC|GMT)$"
 _DATE = r"^\d{4}-\d\d-\d\d$"
 _ZONE = r":\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?)$"
 _BEYOND_MICROSECONDS = r"(\.\d{6})\d+"
+_A_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
-def seconds(column: "pa.ChunkedArray") -> NDArray[np.int64]:
-    """(N,) whole seconds since 1970, UTC where no zone is given."""
+class Times(NamedTuple):
+    """A column of times.
+
+    Attributes:
+        seconds: (N,) int64 whole seconds since 1970.
+        fractions: (N,) float64 what orders the times of one second; None where there is nothing.
+    """
+
+    seconds: NDArray[np.int64]
+    fractions: NDArray[np.float64] | None = None
+
+    def where(self, mask: NDArray[np.bool_]) -> "Times":
+        """The times where `mask` (N,) holds."""
+        return Times(*(None if part is None else part[mask] for part in self))  # type: ignore[arg-type]
+
+
+def times(column: "pa.ChunkedArray") -> Times:
+    """Since 1970, UTC where no zone is given."""
     import pyarrow as pa
 
     if column.null_count:
         raise ValueError("a time is missing")
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         column = _parsed(column)
     if pa.types.is_integer(column.type):
-        return column.cast(pa.int64()).to_numpy()
+        return Times(column.cast(pa.int64()).to_numpy())
     if pa.types.is_floating(column.type):
         numbers = column.to_numpy()
         if not np.all(np.abs(numbers) < 2.0**63):  # nor is it where one is NaN
             raise ValueError("no finite number of seconds")
-        return numbers.astype(np.int64)
-    zone = getattr(column.type, "tz", None)
-    micros = column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
-    return micros.to_numpy() // 1_000_000
+        whole = numbers.astype(np.int64)
+        return _with_fractions(whole, numbers - whole)
+    if not pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("ms"))  # of dates
+    a_second = _A_SECOND[column.type.unit]
+    whole, parts = np.divmod(column.cast(pa.int64()).to_numpy(), a_second)
+    return _with_fractions(whole, parts / a_second)
+
+
+def concatenate_times(columns: Sequence[Times]) -> Times:
+    """Columns one below the other, as one column."""
+    seconds = np.concatenate([one.seconds for one in columns])
+    if all(one.fractions is None for one in columns):
+        return Times(seconds)
+    fractions = [
+        np.zeros(len(one.seconds)) if one.fractions is None else one.fractions for one in columns
+    ]
+    return Times(seconds, np.concatenate(fractions))
+
+
+def _with_fractions(seconds: NDArray[np.int64], fractions: NDArray[np.float64]) -> Times:
+    return Times(seconds, fractions if fractions.any() else None)
 
 
 def _parsed(column: "pa.ChunkedArray") -> "pa.ChunkedArray":

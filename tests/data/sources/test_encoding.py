@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys_lightning.data.sources.encoding import Ids, at_least, concatenate, encode, typed
+from recsys_lightning.data.sources.values import Times
 from recsys_lightning.errors import InputError
 
 INTEGERS = st.integers(-3, 12).map(str)
@@ -42,7 +43,7 @@ def as_ids(values: list[str]) -> list:
 def test_encode_equals_the_slow_reference(rows, with_times):
     users, items, times = (list(column) for column in zip(*rows, strict=True))
     interactions, source = encode(
-        ids(users), ids(items), np.array(times, dtype=np.int64) if with_times else None
+        ids(users), ids(items), Times(np.array(times, dtype=np.int64)) if with_times else None
     )
 
     keys = list(zip(as_ids(users), as_ids(items), strict=True))
@@ -84,7 +85,7 @@ def test_many_rows_equal_a_lexsort():
     interactions, source = encode(
         Ids(users.astype(np.int32), [str(n) for n in range(300)]),
         Ids(items.astype(np.int32), [str(n) for n in range(200)]),
-        times,
+        Times(times),
     )
     order = np.lexsort((times, users))
     _, first = np.unique(users[order] * 200 + items[order], return_index=True)

@@ -72,6 +72,28 @@ def test_the_time_column(path, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("late", "early", "second"),
+    [
+        ("0.9", "0.25", 0),
+        ("-0.25", "-0.9", 0),
+        ("2020-01-01 00:00:00.9", "2020-01-01T00:00:00.1Z", 1_577_836_800),
+        ("1969-12-31 23:59:59.000002", "1969-12-31 23:59:59.000001", -1),
+    ],
+)
+def test_times_of_one_second_have_their_order(tmp_path, late, early, second):
+    head = "user,item,time,stars\n"
+    log = write(tmp_path / "a.csv", f"{head}u,x,{early},1\nu,b,{late},5\nu,a,{early},5\n")
+    loaded = Files(str(log), rating_column="stars", min_rating=4).load()
+    assert rows_of(loaded) == {"u": ["a", "b"]}
+    assert loaded.times.tolist() == [second, second]
+    whole = write(tmp_path / "c.csv", f"{head}u,c,{second},5\n")
+    both, parts = Files().load_parts(str(log), str(whole), None)
+    before = late.startswith("-")  # what is before 1970 is cut towards it
+    assert rows_of(both) == {"u": ["x", "a", "b", "c"] if before else ["c", "x", "a", "b"]}
+    assert parts.tolist() == ([0, 0, 0, 1] if before else [1, 0, 0, 0])
+
+
 def test_columns_may_be_called_by_numbers(tmp_path):
     path = str(write(tmp_path / "log.csv", "0,1,2\n5,6,9\n5,7,8\n"))
     columns = {"user_column": 0, "item_column": 1, "time_column": 2}
