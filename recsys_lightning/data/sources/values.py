@@ -108,9 +108,11 @@ def _in_utc(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
 
 
 def numbers(column: "pa.ChunkedArray") -> NDArray[np.float64]:
-    """(N,) float64."""
+    """(N,) float64; of float32, which has no 0.7, what it prints as."""
     import pyarrow as pa
 
+    if pa.types.is_float32(column.type):
+        column = column.cast(pa.string())
     found = column.cast(pa.float64()).to_numpy()
     if np.isnan(found).any():  # what a missing one became
         raise ValueError("a number is missing")

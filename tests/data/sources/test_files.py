@@ -142,6 +142,15 @@ def test_low_ratings_are_no_interactions(path):
     assert Files(path, rating_column="stars").load().num_interactions == 3
 
 
+def test_ratings_of_32_bits_reach_a_threshold_with_decimals(tmp_path):
+    """4.2 is 4.19999980926 there."""
+    stars = pa.array([4.2, 4.1, 5.0, 1e-8, 2e38], pa.float32())
+    log = {"user": [1, 1, 1, 1, 1], "item": [1, 2, 3, 4, 5], "stars": stars}
+    pq.write_table(pa.table(log), tmp_path / "log.parquet")
+    loaded = Files(str(tmp_path / "log.parquet"), rating_column="stars", min_rating=4.2).load()
+    assert rows_of(loaded) == {1: [1, 3, 5]}
+
+
 def test_wrong_ratings(path, tmp_path):
     assert message(Files, path, min_rating=4) == "data.min_rating=4 needs data.rating_column"
     assert "data.min_rating=good: expected a number" in message(
