@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from recsys_lightning.data.interactions import Feature
+from recsys_lightning.data.sources.encoding import MISSING
 
 log = logging.getLogger(__name__)
 
 Pairs = Iterable[tuple[str, ...]]
 """(item id, value), both as text; an item may come any number of times."""
+
+
+_NO_COMMA = re.compile(r"""(?<=['"])\s+(?=['"])""")
 
 
 class Attributes:
@@ -45,8 +49,8 @@ class Attributes:
         self.titles = np.array(titles, dtype=np.str_)
 
     def add(self, name: str, pairs: Pairs) -> None:
-        """A feature; repeated pairs count once."""
-        known = set(self._known(pairs))
+        """A feature; repeated pairs count once, and what stands for no value not at all."""
+        known = {pair for pair in self._known(pairs) if pair[1] not in MISSING}
         if not known:
             return
         values = sorted({value for _, value in known})
@@ -122,9 +126,10 @@ def split_values(pairs: Pairs, separator: str = "|") -> list[tuple[str, str]]:
 
 def _values(cell: str, separator: str) -> list[str]:
     if cell.startswith("[") and cell.endswith("]"):
-        for parse in (json.loads, literal_eval):
+        # numpy puts no commas, and Python makes one text of 'a' 'b'
+        for parse, written in (json.loads, cell), (literal_eval, _NO_COMMA.sub(", ", cell)):
             with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-                parsed = parse(cell)
+                parsed = parse(written)
                 names = [one.get("name") if isinstance(one, dict) else one for one in parsed]
                 if all(isinstance(name, str | int | float) for name in names):
                     return [str(name).strip() for name in names]

@@ -149,7 +149,7 @@ class Table:
         return self._convert(name, values.numbers, "a number")
 
     def texts(self, name: str) -> list[str]:
-        """(N,) stripped text, empty where there is none; `2000` for 2000.0, lists joined by `|`."""
+        """(N,) stripped text, empty where there is none; `2000` for 2000.0, lists as JSON."""
         return [values.text(value) for value in self.data[name].to_pylist()]
 
     def rows(self, item: str, *names: str) -> list[tuple[str, ...]]:

@@ -3,6 +3,7 @@
 A value that cannot be read raises ValueError, or NotImplementedError where Arrow has no such cast.
 """
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -134,11 +135,12 @@ def whole_decimal(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
 
 
 def text(value: Any) -> str:
-    """Stripped, empty where there is none; `2000` for 2000.0, a list joined by `|`."""
+    """Stripped, empty where there is none; `2000` for 2000.0, a list as JSON."""
     if value is None or value != value:
         return ""
     if isinstance(value, list):
-        return "|".join(map(text, value))
+        parts = [one if isinstance(one, dict) else text(one) for one in value]
+        return json.dumps(parts, ensure_ascii=False, default=str)
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # pandas writes years as floats where one is missing
     return str(value).strip()

@@ -201,6 +201,9 @@ def test_items_one_row_a_value_or_many_values_a_row(path, tmp_path):
         ("['Crime', 'Drama']", {}),
         ('["Crime", "Drama"]', {}),
         ("[{'id': 80, 'name': 'Crime'}, {'id': 18, 'name': 'Drama'}]", {}),
+        ("['Crime' 'Drama']", {}),
+        ("['Crime'\n 'Drama']", {}),
+        ("nan|Drama|None|Crime", {}),
     ],
 )
 def test_several_values_of_a_cell(cell, options, path, tmp_path):
@@ -209,6 +212,23 @@ def test_several_values_of_a_cell(cell, options, path, tmp_path):
         csv.writer(file).writerows([["item", "genre"], ["x", cell], ["y", "Drama"]])
     feature = Files(path, items=str(items), **options).load().features["genre"]
     assert feature.values.tolist() == ["Crime", "Drama"]
+
+
+@pytest.mark.parametrize("separator", [None, ","])
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [["R&B|Soul", "Pop, Rock"], ["Pop, Rock", None], []],
+        [[{"id": 1, "name": "R&B|Soul"}, {"id": 2, "name": "Pop, Rock"}], [], None],
+    ],
+    ids=["texts", "objects"],
+)
+def test_a_list_of_parquet_is_not_taken_apart(cells, separator, path, tmp_path):
+    table = pa.table({"item": ["x", "y", "z"], "genre": cells})
+    pq.write_table(table, tmp_path / "items.parquet")
+    options = {"feature_separator": separator, "feature_columns": ["genre"]}
+    loaded = Files(path, items=str(tmp_path / "items.parquet"), **options).load()
+    assert loaded.features["genre"].values.tolist() == ["Pop, Rock", "R&B|Soul"]
 
 
 def test_a_list_in_a_cell_is_not_run(path, tmp_path):

@@ -356,9 +356,9 @@ def test_texts_of_every_type(tmp_path):
     )
     table = read_table(path, texts=("item", "year", "tags", "title"))
     assert table.rows("item", "year", "tags", "title") == [
-        ("1", "1995", "a|b", "x"),
+        ("1", "1995", '["a", "b"]', "x"),
         ("2", "", "", ""),
-        ("3", "2.5", "", "y"),
+        ("3", "2.5", "[]", "y"),
     ]
 
 
