@@ -22,7 +22,7 @@ from recsys_lightning.data.joins import Join, join
 from recsys_lightning.data.sources.attributes import Attributes, has_name
 from recsys_lightning.data.sources.base import Source
 from recsys_lightning.data.sources.cache import Stored
-from recsys_lightning.data.sources.encoding import Ids, at_least, concatenate, encode
+from recsys_lightning.data.sources.encoding import INTEGER, Ids, at_least, concatenate, encode
 from recsys_lightning.data.sources.lightgcn import is_lightgcn, read_lightgcn
 from recsys_lightning.data.sources.tables import (
     Format,
@@ -219,6 +219,11 @@ class Files(Source):
         table = read_table(path, list(keys), list(texts), format, {**keys, **texts})
 
         users, items = table.ids(self.user_column), table.ids(self.item_column)
+        if self.columns is not None and format is not None and _begin_with_names(users, items):
+            raise InputError(
+                f"{table.where(0)}: {users.at(0)!r} and {items.at(0)!r} are names of columns, no "
+                "ids: leave data.columns out, and name them by data.user_column, data.item_column"
+            )
         times = None if time is None else table.times(time)
         if self.min_rating is None or self.rating_column is None:
             return _Ratings(path, users, items, times, table.where)
@@ -301,6 +306,16 @@ class _Ratings:
     items: Ids
     times: Times | None
     where: Callable[[int], str]
+
+
+def _begin_with_names(users: Ids, items: Ids) -> bool:
+    """Whether all ids are whole numbers but for those of the first row."""
+    return all(
+        len(ids.values) > 1
+        and not INTEGER.fullmatch(ids.values[0])
+        and all(map(INTEGER.fullmatch, ids.values[1:]))
+        for ids in (users, items)
+    )
 
 
 def _layout(

@@ -130,6 +130,18 @@ def test_a_wrong_layout(options, message):
         Files("log.csv", **options)
 
 
+def test_a_header_is_not_read_as_a_row(tmp_path):
+    log = write(tmp_path / "log.csv", "userId,movieId\n1,2\n3,4\n")
+    files = Files(str(log), columns=["user", "item"])
+    assert message(files.load) == (
+        f"{log}, line 1: 'userId' and 'movieId' are names of columns, no ids: leave "
+        "data.columns out, and name them by data.user_column, data.item_column"
+    )
+    for text in ("ann,2\n1,2\n3,4\n", "1,a\n1,2\n", "ann,x\nbob,2\n3,4\n"):
+        write(log, text)
+        assert files.load().num_interactions == text.count("\n")
+
+
 def test_what_is_not_said_of_the_layout_is_not_in_the_identity(path):
     assert not {"separator", "columns", "encoding"} & set(Files(str(path)).identity()["options"])
     assert Files(str(path), separator=";").identity()["options"]["separator"] == ";"
