@@ -1,9 +1,9 @@
 """The user's own files: interactions, and what is known of the items.
 
-Interactions are CSV (also `.csv.gz`), tab-separated (`.tsv`, `.txt`, `.dat`) or Parquet, with
-named columns (`separator`, `columns` and `encoding` say where a text file is otherwise); or
-LightGCN's text format (`lightgcn`), one user a line before all the items: a `.txt` file without a
-tab or a comma in its first line is taken for that.
+Interactions are CSV (also `.csv.gz`), tab-separated (`.tsv`, `.txt`, `.dat`, and RecBole's `.inter`
+and `.item`) or Parquet, with named columns (`separator`, `columns` and `encoding` say where a text
+file is otherwise); or LightGCN's text format (`lightgcn`), one user a line before all the items: a
+`.txt` file without a tab or a comma in its first line is taken for that.
 """
 
 import codecs
@@ -49,7 +49,8 @@ class Files(Source):
         path: the interactions; None where only `load_parts` is used.
         user_column: user ids.
         item_column: item ids.
-        time_column: seconds or ISO 8601 times; "auto": `time` or `timestamp`, where there is one;
+        time_column: seconds or ISO 8601 times; "auto": `time` or `timestamp`, in capitals
+            or with a type of RecBole's (`timestamp:float`), too, where there is one;
             None: the file's order is the order in time.
         rating_column: what `min_rating` looks at.
         min_rating: lower ratings are no interactions; None: every row is one.
@@ -212,7 +213,7 @@ class Files(Source):
         names = column_names(path, format)
         time = self.time_column
         if time == "auto":
-            time = next((name for name in ("time", "timestamp") if name in names), None)
+            time = _time_of(names)
         keys = {self.user_column: "data.user_column", self.item_column: "data.item_column"}
         others = {time: "data.time_column", self.rating_column: "data.rating_column"}
         texts = {name: key for name, key in others.items() if name is not None}
@@ -306,6 +307,16 @@ class _Ratings:
     items: Ids
     times: Times | None
     where: Callable[[int], str]
+
+
+def _time_of(names: Sequence[str]) -> str | None:
+    """The column of times by its name: `time` before `timestamp`.
+
+    >>> _time_of(["user_id:token", "timestamp:float"]), _time_of(["Time", "when"])
+    ('timestamp:float', 'Time')
+    """
+    plain = {name.partition(":")[0].lower(): name for name in names}
+    return plain.get("time", plain.get("timestamp"))
 
 
 def _begin_with_names(users: Ids, items: Ids) -> bool:

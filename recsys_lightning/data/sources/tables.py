@@ -29,7 +29,11 @@ from recsys_lightning.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SUFFIXES = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".dat": "\t", ".parquet": "parquet"}
+SUFFIXES = {
+    ".csv": ",",
+    **dict.fromkeys((".tsv", ".txt", ".dat", ".inter", ".item"), "\t"),
+    ".parquet": "parquet",
+}
 SEPARATORS = (";", "\t", "|", ",", " ")
 BETWEEN = "\x1f"  # for a delimiter of several characters: the one that ASCII has for this
 Converted = TypeVar("Converted")

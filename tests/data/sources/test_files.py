@@ -72,6 +72,23 @@ def test_the_time_column(path, tmp_path):
     )
 
 
+def test_files_of_recbole(tmp_path):
+    path = write(
+        tmp_path / "log.inter",
+        "user_id:token\titem_id:token\trating:float\ttimestamp:float\na\tx\t3\t9\na\ty\t3\t8.5\n",
+    )
+    items = write(tmp_path / "log.item", "item_id:token\tgenre:token_seq\nx\tA B\ny\tB\n")
+    loaded = Files(
+        str(path),
+        user_column="user_id:token",
+        item_column="item_id:token",
+        items=str(items),
+        feature_separator=" ",
+    ).load()
+    assert rows_of(loaded) == {"a": ["y", "x"]}
+    assert loaded.features["genre:token_seq"].values.tolist() == ["A", "B"]
+
+
 @pytest.mark.parametrize(
     ("late", "early", "second"),
     [

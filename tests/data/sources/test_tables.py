@@ -287,7 +287,8 @@ def test_a_directory(tmp_path):
 def test_unknown_extension(tmp_path):
     path = write(tmp_path / "log.xlsx", "user,item\n")
     assert message(read, path) == (
-        f"{path}: expected a file named .csv, .tsv, .txt, .dat, .parquet (or .csv.gz)"
+        f"{path}: expected a file named .csv, .tsv, .txt, .dat, .inter, .item, .parquet "
+        "(or .csv.gz)"
     )
 
 
