@@ -237,6 +237,8 @@ def differences(
             held_out = split.valid if stage == "val" else split.test
             lists = {model: RunFolder(run).candidates(metric.file) for model, run in runs.items()}
             read = {m: read_lists(path, *ids).items for m, path in lists.items() if path.is_file()}
+            if _is_one_of(read, ENSEMBLE, metric.k):
+                del read[ENSEMBLE]  # its best member was submitted: no model more
             values = {
                 model: user_values(metric, items, held_out)
                 for model, items in read.items()
@@ -248,6 +250,12 @@ def differences(
     table = pd.concat(tables) if tables else pd.DataFrame(columns=columns)
     shown = ["difference" if name == "mean" else name for name in columns]
     return table[columns].set_axis(shown, axis=1).reset_index(drop=True)
+
+
+def _is_one_of(lists: Mapping[str, NDArray[Any]], name: str, k: int) -> bool:
+    """Whether a model recommends the k items of another to everybody."""
+    others = [items for model, items in lists.items() if model != name]
+    return name in lists and any(np.array_equal(lists[name][:, :k], o[:, :k]) for o in others)
 
 
 def _pairs(values: Mapping[str, NDArray[np.floating]]) -> pd.DataFrame:

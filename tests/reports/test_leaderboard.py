@@ -3,7 +3,9 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from recsys_lightning.functional.bootstrap import holm, paired_bootstrap
 from recsys_lightning.metrics.of_lists import user_values
@@ -212,6 +214,20 @@ def test_all_pairs_are_compared_and_their_p_raised_together(tmp_path):
             shown = here[["difference", "low", "high", "p"]].to_numpy()
             assert shown == pytest.approx(np.array(alone))
             assert here.p_holm.tolist() == holm(here.p.to_numpy()).tolist()
+
+
+def test_an_ensemble_that_is_its_best_member_is_no_model_more(tmp_path):
+    """It would raise the p of the others, and be like the best."""
+    split = listed.make_split(0)
+    for model, skill in (("a", 1.0), ("b", 0.6), ("c", 0.55)):
+        listed.write_run(tmp_path / f"0_{model}", split, skill)
+    metric = f"val/recall@{listed.K}"
+    best = best_per_model(leaderboard(runs_table([tmp_path], tmp_path), metric))
+    found = differences(best, tmp_path, metric)
+    twin = best.iloc[[0]].assign(model="ensemble")
+    assert_frame_equal(differences(pd.concat([twin, best]), tmp_path, metric), found)
+    other = differences(pd.concat([twin, best.iloc[1:]]), tmp_path, metric)
+    assert set(other.better) == {"ensemble", best.model.iloc[1]}
 
 
 def test_what_has_no_value_a_user_is_not_compared(tmp_path):
