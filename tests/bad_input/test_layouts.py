@@ -54,6 +54,11 @@ CASES = {
         "titles.tsv: expected a header of two columns",
         contest(train__titles__tsv="item\ttitle\tyear\n1\ta\t2\n"),
     ),
+    "contest: titles without a header": Case(
+        CONTEST,
+        "titles.tsv: expected a header of two columns",
+        contest(train__titles__tsv="1\tToy Story\n2\tHeat\n"),
+    ),
     "contest: genres between commas": Case(
         CONTEST,
         "genres.tsv: expected a header of two columns",

@@ -16,7 +16,7 @@ from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.joins import Join, join
 from recsys_lightning.data.sources.attributes import Attributes
 from recsys_lightning.data.sources.base import Source
-from recsys_lightning.data.sources.encoding import encode
+from recsys_lightning.data.sources.encoding import INTEGER, encode
 from recsys_lightning.data.sources.tables import column_names, format_of, read_table
 from recsys_lightning.errors import InputError
 
@@ -112,7 +112,7 @@ class Competition(Source):
             log.warning("%s not found: going on without it", path)
             return []
         names = column_names(path, format_of(path))
-        if len(names) != 2:
+        if len(names) != 2 or INTEGER.fullmatch(names[0]):  # else it is the first item
             raise InputError(f"{path}: expected a header of two columns, item<TAB>value")
         item, value = names
         return read_table(path, texts=names).rows(item, value)
