@@ -67,7 +67,13 @@ class WholeCheckpoints(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
         with replacing(Path(path)) as scratch, SyncedFile(scratch) as file:
-            torch.save(checkpoint, file)
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:  # of PyTorch's archive, after the error of the file
+                cause = error.__context__
+                if not isinstance(cause, OSError):
+                    raise
+                raise OSError(cause.errno, cause.strerror, str(path)) from None
 
 
 class MovableCheckpoint(ModelCheckpoint):

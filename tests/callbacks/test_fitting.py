@@ -1,6 +1,9 @@
 """Checkpoints are whole, and on the disk, when they have their name."""
 
+import errno
 import os
+import re
+import resource
 
 import pytest
 import torch
@@ -37,3 +40,15 @@ def test_a_checkpoint_that_fails_leaves_the_earlier_one(tmp_path):
         WholeCheckpoints().save_checkpoint({"epoch": lambda: 0}, path)
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     assert os.listdir(tmp_path) == ["last.ckpt"]
+
+
+def test_a_disk_that_refuses_bytes_is_named_not_pytorchs_archive(tmp_path):
+    path = tmp_path / "best.ckpt"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(OSError, match=re.escape(f"{os.strerror(errno.EFBIG)}: '{path}'")):
+            WholeCheckpoints().save_checkpoint({"weight": torch.randn(50, 50)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(tmp_path) == []
