@@ -2,13 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from recsys_lightning.data.sources.tables import format_of, read_table
 from recsys_lightning.errors import BAD_INPUT, InputError, check_range
 from recsys_lightning.runs.folder import ENSEMBLE, RESULT, RunFolder
-from recsys_lightning.runs.record import RunResult, read_result
+from recsys_lightning.runs.record import EnsembleResult, RunResult, read_result
 from recsys_lightning.runs.submission import as_text, violations
 
 
@@ -49,13 +50,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _users_of(template: Path, folder: Path) -> list[str]:
-    """The users of a template, in its order, read as the run in the folder reads its data."""
-    is_run = RunFolder(folder).result.is_file()
-    data = RunResult.read(RunFolder(folder).result).config.get("data", {}) if is_run else {}
+    """The users of a template, in its order, read as the run beside the file reads its data."""
+    config = _config_beside(folder)
+    data = config.get("data", {})
     column = data.get("user_column", "user")
     format = format_of(template, data.get("separator"), encoding=data.get("encoding"))
-    keys = {column: "data.user_column"} if is_run else {}
+    keys = {column: "data.user_column"} if config else {}
     return read_table(template, [column], format=format, keys=keys).ids(column).values
+
+
+def _config_beside(folder: Path) -> Mapping[str, Any]:
+    """The configuration of the run in a folder, or of the first run of the ensemble there."""
+    files = RunFolder(folder)
+    runs = [folder]
+    if not files.result.is_file() and files.ensemble.is_file():
+        places = [member["folder"] for member in EnsembleResult.read(files.ensemble).members]
+        runs = [folder / (each if isinstance(each, str) else each[0]) for each in places]
+    found = (RunFolder(run).result for run in runs if RunFolder(run).result.is_file())
+    return next((RunResult.read(result).config for result in found), {})
 
 
 def _split_beside(file: Path) -> tuple[Path, str | None]:

@@ -135,3 +135,22 @@ def test_a_template_is_read_as_its_run_reads_the_data(tmp_path, capsys):
     template.write_text("user\n100\n")
     assert main([str(file), "-k", "2", "--template", str(template)]) == 2
     assert "set data.user_column" in capsys.readouterr().err
+
+
+def test_a_template_is_read_as_the_runs_of_an_ensemble_read_the_data(tmp_path, capsys):
+    split = RandomHoldout(valid_items=1, test_items=0).split(SEEN)
+    run = {"status": "done", "config": {"data": {"user_column": "uid"}}}
+    (tmp_path / "0_ease").mkdir()
+    (tmp_path / "0_ease" / "result.json").write_text(json.dumps(run))
+    members = [{"folder": "lists"}, {"folder": ["0_ease"]}]  # another program's, and a seed
+    (tmp_path / "ensemble.json").write_text(
+        json.dumps(
+            {"split": split.sha256, "split_files": str(split.write(tmp_path)), "members": members}
+        )
+    )
+    file, template = tmp_path / "submission.csv", tmp_path / "template.csv"
+    file.write_text("\n".join(GOOD))
+    users = list(dict.fromkeys(line.split(",")[0] for line in GOOD[1:]))
+    template.write_text("\n".join(["uid,note", *(f"{user},x" for user in users)]))
+    assert main([str(file), "-k", "2", "--template", str(template)]) == 0
+    assert "in the template's order" in capsys.readouterr().out
