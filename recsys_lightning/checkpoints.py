@@ -167,10 +167,11 @@ def check_items(file: Path, fitted_on: FittedOn, items: NDArray[Any]) -> None:
     theirs, ours = fitted_on.items, items
     unknown, missing = np.setdiff1d(ours, theirs), np.setdiff1d(theirs, ours)
     examples = ", ".join(map(str, [*unknown[:2], *missing[:2]]))
+    added = "" if len(unknown) else ", and add the rows of new users to it"
     raise InputError(
         f"{file} was fitted on {len(theirs):,} items, and the data has {len(ours):,}: "
         f"{len(unknown):,} of them it does not know, {len(missing):,} of its own the data lacks "
-        f"(such as {examples}). Give the data that it was fitted on"
+        f"(such as {examples}). Give the data that it was fitted on{added}"
     )
 
 

@@ -111,8 +111,17 @@ def test_a_user_without_a_training_interaction_is_unknown():
 def test_other_items_are_refused_with_their_numbers(tastes, tmp_path):
     run_experiment(tmp_path / "a", NoHoldout().split(tastes), EASE, refit=False)
     other = replace(tastes, items=np.concatenate([tastes.items[1:], [5000]]))
-    with pytest.raises(InputError, match=r"1 of them it does not know, 1 .* 5000, 1000"):
+    with pytest.raises(InputError, match=r"1 of them it does not know, 1 .* 5000, 1000.* on$"):
         run_experiment(tmp_path, NoHoldout().split(other), EASE, ckpt_path=str(tmp_path / "a"))
+
+
+def test_new_users_alone_are_refused_with_what_to_do(tastes, tmp_path):
+    """A file of theirs has some of the items only."""
+    run_experiment(tmp_path / "a", NoHoldout().split(tastes), EASE, refit=False)
+    few = make_interactions([[0, 1], [1, 2]], 3)
+    few = replace(few, items=tastes.items[:3])
+    with pytest.raises(InputError, match=r"0 of them .*, and add the rows of new users to it$"):
+        run_experiment(tmp_path, NoHoldout().split(few), EASE, ckpt_path=str(tmp_path / "a"))
 
 
 def test_strangers_can_be_evaluated_and_acquaintances_cannot(tastes, tmp_path):
