@@ -113,7 +113,7 @@ def _head(cfg: DictConfig) -> tuple[RunResult, dict[str, Any] | None, InputError
         InputError: a value that others are made of is wrong.
         OmegaConfBaseException: a value refers to nothing.
     """
-    if not OmegaConf.is_list(cfg.metrics.k):  # to whose first others refer
+    if not OmegaConf.is_list(cfg.metrics.k) or not cfg.metrics.k:  # to whose first others refer
         check_cutoffs(cfg.metrics.k)
     hydra_config = HydraConfig.get()
     choices, overrides = dict(hydra_config.runtime.choices), list(hydra_config.overrides.task)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
@@ -11,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from recsys_lightning.errors import InputError
+from recsys_lightning.runs.parameters import dotted
 
 
 def check_flags(arguments: Sequence[str]) -> None:
@@ -48,10 +50,26 @@ def in_one_line(error: Exception, overrides: Sequence[str], conf: str) -> str:
     if found := re.search(r"Could not find '(.+)'\s+Available options in '(.+)':\n([^:]+)\n", text):
         group, choice = found[2], found[1].removeprefix(f"{found[2]}/")
         names = ", ".join(line.strip() for line in found[3].splitlines() if "\t" in line)
-        return f"{group}={choice}: expected one of {names}"
+        is_stored = any("ckpt_path=" in one for one in overrides)  # a choice of that run
+        own = "; one of your own needs --config-dir" if is_stored else ""
+        return f"{group}={choice}: expected one of {names}{own}"
+    if found := re.search(r"Could not load '([^']+)/([^'/]+)'", text):  # one of a list
+        group, choice = found[1], found[2]
+        return f"{group}={choice}: expected one of {', '.join(_choices(group, conf))}"
+    if found := re.match(r"Ambiguous value for argument '(([^=]+)=(.+))'", text):
+        typed, key, value = found.groups()
+        return (
+            f"{typed}: several values are several runs, with -m; a list is {key}=[{value}], "
+            "and a decimal number has a point"
+        )
     if found := re.search(r"An item is already at '(.+)'", text):
         return f"+{found[1]}: there is such a key; leave out the +"
     if "hydra.cc" in text:  # its grammar
+        if cut := next((one for one in overrides if one.count("[") > one.count("]")), None):
+            return (
+                f"{cut}: no ] in this argument: a list with blanks has quotes around it all: "
+                "'metrics.k=[10, 20]'"
+            )
         said = first.removesuffix(".").removeprefix("LexerNoViableAltException: ")
         return (
             f"{said}: expected key=value; a value with blanks, commas, brackets, =, ~ or letters "
@@ -59,6 +77,13 @@ def in_one_line(error: Exception, overrides: Sequence[str], conf: str) -> str:
         )
     lines = [*text.splitlines(), *str(error.__cause__ or "").splitlines()[:1]]
     return " ".join(line.strip() for line in lines if line.strip())
+
+
+def _choices(group: str, conf: str) -> list[str]:
+    """The files of a group of the configuration."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(conf, version_base="1.3"):
+        return GlobalHydra.instance().config_loader().get_group_options(group)
 
 
 def _unknown_key(key: str, overrides: Iterable[str], conf: str) -> str:
@@ -71,7 +96,10 @@ def _unknown_key(key: str, overrides: Iterable[str], conf: str) -> str:
         with initialize_config_dir(conf, version_base="1.3"):
             config = compose("config", known)
     except (HydraException, OmegaConfBaseException):  # a sweep's commas
-        return message
+        choice = f"{key.partition('.')[0]}="
+        several = next((one for one in known if one.startswith(choice) and "," in one), None)
+        advice = f" in each of {several}; options of one of them go in a list of jobs (`jobs`)"
+        return message + (advice if several else "")
     group = OmegaConf.select(config, parent) if parent else config
     above, _, name = parent.rpartition(".")
     beside = OmegaConf.select(config, above) if above else config
@@ -79,5 +107,13 @@ def _unknown_key(key: str, overrides: Iterable[str], conf: str) -> str:
         return _unknown_key(parent, overrides, conf)
     if not isinstance(group, DictConfig):
         return f"{message}: {parent} is {group}"
+    if elsewhere := _keys_named(key.rpartition(".")[2], config):
+        message = f"{message}; there is {', '.join(elsewhere)}"
     names = ", ".join(sorted(str(name) for name in group if not str(name).startswith("_")))
     return f"{message}; {parent or 'the configuration'} has {names or 'none'}"
+
+
+def _keys_named(name: str, config: DictConfig) -> list[str]:
+    """All keys with this last part, such as `model.lr` for `lr`."""
+    keys = dotted(cast(dict[str, Any], OmegaConf.to_container(config)))
+    return [key for key in keys if key.rpartition(".")[2] == name]

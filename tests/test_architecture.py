@@ -42,7 +42,7 @@ MAY_IMPORT = {
     },
     "callbacks": {"errors", "writing", "recommender", "runs"},
     "instantiate": {"errors"},
-    "mistakes": {"errors"},
+    "mistakes": {"errors", "runs"},
     "options": {"errors", "metrics", "starts"},
     "fitting": {"errors", "data", "options", "recommender", "callbacks", "runs", "starts"},
     "experiment": {

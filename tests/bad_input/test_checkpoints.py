@@ -187,3 +187,13 @@ def test_the_result_beside_it(name, done, tmp_path):
         content = json.dumps(json.loads(file.read_text()) | content)
     file.write_text(content)
     refused(Case("ckpt_path=done", words), tmp_path)
+
+
+def test_a_run_of_a_model_from_another_folder_of_configurations(done, tmp_path):
+    shutil.copytree(done, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "done" / "result.json"
+    content = json.loads(file.read_text())
+    content["choices"]["model"] = "mine"
+    file.write_text(json.dumps(content))
+    words = "model=mine: expected one of |, xsimgcl; one of your own needs --config-dir"
+    refused(Case("ckpt_path=done", words), tmp_path)

@@ -14,6 +14,10 @@ CASES = {
     "an unknown key below": Case(
         "recommend.n=3", "recommend.n: no such key; recommend has candidates, k, users"
     ),
+    "a key that is elsewhere": Case(
+        "model=multi_dae lr=0.1",
+        "lr: no such key; there is model.lr; the configuration has average_weights, callbacks, ",
+    ),
     "an unknown group of keys": Case(
         "a.b.c=3", "a: no such key; the configuration has average_weights, callbacks, "
     ),
@@ -28,6 +32,19 @@ CASES = {
     "an unknown experiment": Case("experiment=mine", "experiment=mine: expected one of contest"),
     "an unknown logger": Case(
         "logger=wandbs", "logger=wandbs: expected one of csv, mlflow, none, tensorboard, wandb"
+    ),
+    "an unknown logger of several": Case(
+        "logger=[csv,tensorbord]",
+        "logger=tensorbord: expected one of csv, mlflow, none, tensorboard, wandb",
+    ),
+    "a comma for a point": Case(
+        "model.l2=0,5",
+        "model.l2=0,5: several values are several runs, with -m; a list is model.l2=[0,5], and a "
+        "decimal number has a point",
+    ),
+    "a list with a blank and without quotes": Case(
+        "metrics.k=[10, 20]",
+        "metrics.k=[10,: no ] in this argument: a list with blanks has quotes around it all",
     ),
     "a missing value": Case(
         f"{RATINGS} model.l2=???", "model.l2=???: a value is missing; give it on the command line"
@@ -49,7 +66,9 @@ CASES = {
     "an average of a number": Case(
         f"{DAE} average_weights=0.999", "average_weights=0.999: expected true or false"
     ),
-    "no cut-off": Case(f"{RATINGS} metrics.k=[]", "metrics.k"),
+    "no cut-off": Case(
+        f"{RATINGS} metrics.k=[]", "metrics.k=[]: expected a list of numbers, like [10, 20]"
+    ),
     "a cut-off of 0": Case(
         f"{RATINGS} metrics.k=[0]", "metrics.k=0: expected a whole number, 1 or more"
     ),
