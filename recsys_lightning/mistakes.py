@@ -72,8 +72,9 @@ def in_one_line(error: Exception, overrides: Sequence[str], conf: str) -> str:
             )
         said = first.removesuffix(".").removeprefix("LexerNoViableAltException: ")
         return (
-            f"{said}: expected key=value; a value with blanks, commas, brackets, =, ~ or letters "
-            "beyond ASCII has quotes of its own within the shell's: 'data.path=\"my file.csv\"'"
+            f"{said}: expected key=value; a value with blanks, commas, semicolons, brackets, =, ~ "
+            "or letters beyond ASCII has quotes of its own within the shell's: "
+            "'data.path=\"my file.csv\"'"
         )
     lines = [*text.splitlines(), *str(error.__cause__ or "").splitlines()[:1]]
     return " ".join(line.strip() for line in lines if line.strip())

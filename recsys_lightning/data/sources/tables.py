@@ -255,8 +255,9 @@ def _require(
 def _key_for(names: Sequence[str], key: str) -> str:
     """The key that most likely names the column, or separates or names all of them."""
     other = [mark for mark in SEPARATORS if len(names) == 1 and mark in names[0]]
-    if other:
-        return f"data.separator={other[0]!r}"
+    if other:  # as typed in a shell, with Hydra's own quotes
+        dollar, mark = ("$", "\\t") if other[0] == "\t" else ("", other[0])
+        return f"{dollar}'data.separator=\"{mark}\"'"
     if all(re.fullmatch(r"\s*-?[0-9.]+\s*", name) for name in names):
         return f"{key}, or data.columns=[...] where the first line holds values and no names"
     return key

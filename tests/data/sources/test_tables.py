@@ -2,11 +2,13 @@
 
 import datetime
 import gzip
+import subprocess
 from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -366,3 +368,14 @@ def test_texts_of_every_type(tmp_path):
 def test_lines(tmp_path):
     path = write(tmp_path / "a.txt", "\ufeffa\nb")
     assert list(read_lines(path)) == ["a\n", "b"]
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|", " "])
+def test_the_separator_that_is_advised_can_be_typed(separator, tmp_path):
+    path = write(tmp_path / "ratings.csv", f"user{separator}item\n1{separator}2\n")
+    said = message(read, path, texts=(), keys={"user": "data.user_column"})
+    typed = said.partition("; set ")[2]
+    argument = subprocess.run(
+        ["bash", "-c", f"printf %s {typed}"], capture_output=True, text=True, check=True
+    ).stdout
+    assert OverridesParser.create().parse_override(argument).value() == separator
