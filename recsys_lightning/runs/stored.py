@@ -53,6 +53,8 @@ def with_stored_run(arguments: Sequence[str]) -> list[str]:
         ) from error
     overrides = []
     given = {argument.partition("=")[0].lstrip("+~") for argument in arguments}
+    if "model" in given and f"model={stored['model']}" not in arguments:
+        given.add("view")  # another model's family has its own
     for group in GROUPS:
         if group in given:
             continue
