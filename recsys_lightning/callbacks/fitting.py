@@ -112,7 +112,14 @@ class ValidatedEpochs(pl.Callback):
         self.every = trainer.check_val_every_n_epoch or 0
         check_range("trainer.check_val_every_n_epoch", self.every, low=1, whole=True)
         if self.stop is not None:
-            self.stop.patience = -(-self.stop.patience // self.every)
+            self.patience = self.stop.patience  # the checkpoint of a resumed fit puts back its own
+
+    @override
+    def on_train_start(self, trainer: Any, module: pl.LightningModule) -> None:
+        if self.stop is not None:
+            # more than one validation an epoch: trainer.val_check_interval
+            each = max(int(trainer.num_training_batches // trainer.val_check_batch), 1)
+            self.stop.patience = -(-self.patience * each // self.every)
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:

@@ -134,9 +134,10 @@ class S3Rec(NextItem):
     def _require_same_values(self, ours: csr_array, start: Any) -> None:
         """Refuse another run's vectors of values where they stand for other values."""
         arrays = [start.tensors[name].numpy() for name in ("bags", "bag_offsets")]
-        theirs = csr_array((np.ones(len(arrays[0]), ours.dtype), *arrays), ours.shape)
+        shape = len(arrays[1]) - 1, len(start.tensors["values"])  # it may have had other items
+        theirs = csr_array((np.ones(len(arrays[0]), ours.dtype), *arrays), shape)
         known = start.item_rows >= 0
-        if (theirs[start.item_rows[known]] != ours[known]).nnz:
+        if shape[1] != ours.shape[1] or (theirs[start.item_rows[known]] != ours[known]).nnz:
             raise InputError(
                 f"init_from: {start.file}: its items have other values of "
                 f"{', '.join(self.features)}: pre-train with this table of items"

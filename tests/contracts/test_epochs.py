@@ -83,6 +83,29 @@ def test_patience_is_in_epochs(every, last, split, tmp_path):
     assert Level.trained[-1] == Level.validated[-1] == last
 
 
+class Level(recorded(ToyPairs)):
+    """No epoch is better than the first."""
+
+    def score(self, query):
+        return self.popularity.expand(len(query.users), -1)
+
+
+def test_patience_is_in_epochs_of_several_validations(split, tmp_path):
+    model = partial(type("Halves", (Level,), {"validated": [], "trained": []}))
+    trainer = {"max_epochs": 40, "val_check_interval": 0.5}
+    fit(tmp_path, split, model, 40, view=PairView(150), trainer=trainer, patience=3)
+    assert model.func.validated[:4] == [1, 1, 2, 2]
+    assert model.func.trained[-1] == 4  # half an epoch more than three, since the first validation
+
+
+def test_a_resumed_fit_has_the_patience_that_it_is_given(split, tmp_path, monkeypatch):
+    model = type("Resumed", (Level,), {"validated": [], "trained": []})
+    with pressing_ctrl_c(monkeypatch, 2, 1):
+        fit(tmp_path, split, model, 40, patience=20)
+    fit(tmp_path, split, model, 40, patience=4, ckpt_path="last")
+    assert model.trained[-1] == 5
+
+
 def test_a_fit_interrupted_before_it_was_judged_resumes(split, tmp_path, monkeypatch):
     model = partial(ToyFeatures, pretrain_epochs=4)
     fit(tmp_path / "whole", split, model, 7)

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
+from scipy.sparse import vstack
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recsys_lightning.data.holdout import LastHoldout, NoHoldout
@@ -12,7 +14,7 @@ from recsys_lightning.data.interactions import Feature
 from recsys_lightning.data.views.sequences import SequenceView
 from recsys_lightning.errors import InputError
 from recsys_lightning.models.s3rec import WEIGHTS, S3Rec
-from tests.conftest import run_experiment, two_tastes, with_features
+from tests.conftest import make_interactions, run_experiment, two_tastes, with_features
 
 LENGTH = 6
 
@@ -199,6 +201,39 @@ def test_a_run_with_other_values_of_the_items_is_no_start(tmp_path):
             trainer={"max_epochs": 1},
             init_from=str(tmp_path / "before"),
         )
+
+
+@pytest.mark.parametrize("number", [38, 41])  # of items; the other run has 40
+def test_it_starts_from_a_run_with_fewer_or_more_items(number, tmp_path):
+    fit(tmp_path / "before", 3, model={"pretrain_epochs": 2}, refit=False)
+    before = torch.load(tmp_path / "before/checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    rows = [
+        [item for item in row if item < number]
+        for row in np.split(data().indices, data().indptr[1:-1])
+    ]
+    other = make_interactions(rows, number)
+    features = {}
+    for name, feature in data().features.items():
+        matrix = vstack([feature.matrix, feature.matrix[:1]]).tocsr()  # of the 41st item, too
+        features[name] = replace(feature, matrix=matrix[:number])
+    started = []
+
+    class Recorded(S3Rec):
+        def on_train_start(self):
+            started.append(self.items.detach().clone())
+
+    run_experiment(
+        tmp_path / "after",
+        NoHoldout().split(replace(other, features=features)),
+        partial(Recorded, embedding_dim=8, length=LENGTH, pretrain_epochs=0),
+        view=SequenceView(16, LENGTH, negatives=1),
+        trainer={"max_epochs": 1},
+        refit=False,
+        init_from=str(tmp_path / "before"),
+    )
+    known = min(number, 40)
+    assert torch.equal(started[0][:known], before["items"][:known])
+    assert torch.equal(started[0][number], before["items"][40])  # the mask
 
 
 def test_without_features_or_negatives_it_says_so():
