@@ -33,7 +33,8 @@ class S3Rec(NextItem):
         AAP  the features of the items that are not masked, from `<a, W_1 h_t>`
         MIP  the masked items against one that the user has not, from `<e_i, W_2 h_t>`
         MAP  the features of the masked items, from `<a, W_3 h_t>`
-        SP   a segment that is cut out against one of other users, from `<h_segment, W_4 h_rest>`
+        SP   a segment that is cut out against one from anywhere in the batch, from
+             `<h_segment, W_4 h_rest>`
 
     Features by the binary cross-entropy, summed over their values; MIP and SP as
     `softplus(s- - s+)`; each a mean over positions or rows. Then it is fine-tuned as SASRec, with a
@@ -185,7 +186,7 @@ class S3Rec(NextItem):
         return softplus((self.maps["mip"](hidden) * difference).sum(1)).mean()
 
     def _of_segments(self, parts: Bag) -> Tensor:
-        """A segment of at most half of each part against as many items from elsewhere."""
+        """A segment of at most half of each part against as many items from anywhere."""
         items, offsets, lengths, rows = parts.items.long(), parts.offsets, parts.lengths, parts.rows
         drawn = torch.rand(3, len(lengths), device=items.device)
         size = 1 + (drawn[0] * (lengths // 2)).long()
