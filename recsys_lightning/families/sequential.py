@@ -63,6 +63,15 @@ class Sequential(Recommender):
         self.items = nn.Parameter(0.02 * torch.randn(num_items + extra, dim))
         self.positions = nn.Parameter(0.02 * torch.randn(length + extra, dim))
 
+    @override
+    def on_train_start(self) -> None:
+        longest = getattr(self.datamodule.view, "length", self.length)
+        if longest > self.length:
+            raise InputError(
+                f"view.length={longest}: expected at most model.length={self.length}, for which "
+                f"{type(self).__name__} has positions"
+            )
+
     @property
     def mask(self) -> int:
         """The mask's row of the table, where there is one."""

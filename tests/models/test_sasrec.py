@@ -1,12 +1,14 @@
 """SASRec against direct computations."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from recsys_lightning.data.batches import Bag, Query
+from recsys_lightning.data.holdout import NoHoldout
 from recsys_lightning.data.views.sequences import SequenceView
 from recsys_lightning.errors import InputError
 from recsys_lightning.functional.losses import (
@@ -14,7 +16,7 @@ from recsys_lightning.functional.losses import (
     sampled_softmax,
 )
 from recsys_lightning.models.sasrec import SASRec
-from tests.conftest import make_interactions
+from tests.conftest import make_interactions, run_experiment
 from tests.models.test_contract import query
 
 ROWS = [[5, 3, 1, 0, 2, 4, 9, 8], [7], [], [1, 2, 3], [6, 0]]
@@ -147,3 +149,11 @@ def test_wrong_options_are_named(options, message):
     with pytest.raises(InputError) as caught:
         built(**options)
     assert str(caught.value).startswith(message)
+
+
+def test_parts_that_are_longer_than_it_reads_are_refused(tmp_path):
+    split = NoHoldout().split(make_interactions(ROWS, NUM_ITEMS))
+    model = partial(SASRec, embedding_dim=6, length=4)
+    options = {"cutoffs": [1], "monitor": "val/recall@1", "refit": False}
+    with pytest.raises(InputError, match=r"view\.length=5: expected at most model\.length=4"):
+        run_experiment(tmp_path, split, model, view=SequenceView(9, 5), **options)
