@@ -17,6 +17,8 @@ class AverageWeights(pl.Callback):
     many there were, so nothing has to be chosen for the size of the data. It takes out the noise
     that a constant learning rate leaves in the weights, as a falling one would.
 
+    It begins with what a pre-training (`unjudged_epochs`) has left.
+
     The model has the averages from the end of an epoch, and in a validation, until the next step:
     so they are in every checkpoint, whose state of this callback has the weights that learn.
     """
@@ -42,7 +44,8 @@ class AverageWeights(pl.Callback):
         if trainer.global_step == self.seen:  # gradients are still being accumulated
             return
         self.seen = trainer.global_step
-        self.steps += 1
+        # what learns from another loss, as in a pre-training, is left out
+        self.steps = 1 if trainer.current_epoch < module.unjudged_epochs else self.steps + 1
         weights = [p.detach() for p in module.parameters()]
         get_ema_multi_avg_fn(1 - 9 / (self.steps + 8))(self.others, weights, None)
 

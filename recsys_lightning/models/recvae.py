@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Rows
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.errors import check_range
+from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.families.autoencoder import Autoencoder
 from recsys_lightning.functional.losses import (
     gaussian_log_density,
@@ -124,8 +124,21 @@ class RecVAE(Autoencoder):
         return scores
 
     @override
+    def on_train_start(self) -> None:
+        if not self._first_of_decoder:
+            raise InputError(
+                "view.passes: an epoch is a single batch, and RecVAE trains its encoder in the "
+                "first three of four: expected view.passes=4"
+            )
+
+    @property
+    def _first_of_decoder(self) -> int:
+        """The first batch of an epoch that trains the decoder."""
+        return int(self.trainer.num_training_batches * ENCODER_PASSES // 4)
+
+    @override
     def training_step(self, rows: Rows, batch_idx: int) -> Tensor:
-        first_of_decoder = self.trainer.num_training_batches * ENCODER_PASSES // 4
+        first_of_decoder = self._first_of_decoder
         self.trains_decoder = batch_idx >= first_of_decoder
         if batch_idx == first_of_decoder:
             self.old_encoder.load_state_dict(self.encoder.state_dict())

@@ -19,6 +19,7 @@ WRONG = [  # model, what is typed, and what the line must hold
     ("multi_dae", "model.lr=0", "model.lr=0"),
     ("multi_vae", "model.latent_dim=null", "model.latent_dim=None"),
     ("recvae", "model.gamma=-0.1", "model.gamma=-0.1"),
+    ("recvae", "view.passes=1", "view.passes: an epoch is a single batch"),
     ("multi_bert4rec", "model.block=gpt", "model.block=gpt"),
     ("mf_bpr", "model.loss=hinge", "model.loss=hinge"),
     ("ncf", "model.variant=deep", "model.variant=deep"),

@@ -1,36 +1,38 @@
 """The average of a fit's weights is what is evaluated and kept; the weights learn on."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from recsys_lightning.data.holdout import RandomHoldout
-from tests.conftest import pressing_ctrl_c, run_experiment, two_tastes
-from tests.models.toys import PairView, ToyPairs
+from tests.conftest import pressing_ctrl_c, run_experiment, two_tastes, with_features
+from tests.models.toys import PairView, ToyFeatures, ToyPairs
 
 EPOCHS = 5
 
 
-def recorded():
-    """A model whose class notes its items after every step, and those that are validated."""
+def recorded(model):
+    """A model whose class notes its users after every step, and those that are validated."""
 
-    class Recorded(ToyPairs):
+    class Recorded(model):
         steps, judged = [], []
 
         def on_train_batch_end(self, *_):
-            self.steps.append(self.items.weight.detach().clone())
+            self.steps.append(self.users.weight.detach().clone())
 
         def on_validation_epoch_end(self):
             super().on_validation_epoch_end()
             if self.trainer.state.fn == "fit":
-                self.judged.append((len(self.steps), self.items.weight.detach().clone()))
+                self.judged.append((len(self.steps), self.users.weight.detach().clone()))
 
     return Recorded
 
 
 @pytest.fixture(scope="module")
 def split():
-    return RandomHoldout(valid_items=2, test_items=2).split(two_tastes())
+    return RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
 
 
 def fit(folder, split, model=ToyPairs, *, epochs=EPOCHS, **options):
@@ -53,7 +55,7 @@ def checkpoint(folder, name):
 
 @pytest.mark.parametrize("accumulated", [1, 3])
 def test_every_validation_and_checkpoint_has_the_average(accumulated, split, tmp_path):
-    model, trainer = recorded(), {"accumulate_grad_batches": accumulated}
+    model, trainer = recorded(ToyPairs), {"accumulate_grad_batches": accumulated}
     best_epoch = fit(tmp_path, split, model, trainer=trainer).outcome.best_epoch
     steps, judged = model.steps, model.judged
     batches = len(steps) // EPOCHS
@@ -67,8 +69,17 @@ def test_every_validation_and_checkpoint_has_the_average(accumulated, split, tmp
         assert not torch.allclose(weights, steps[number - 1], atol=1e-3)  # these learn on
     assert len(judged) == EPOCHS
     for name, epoch in (("best", best_epoch), ("last", EPOCHS)):
-        kept = checkpoint(tmp_path, name)["state_dict"]["items.weight"]
+        kept = checkpoint(tmp_path, name)["state_dict"]["users.weight"]
         assert torch.equal(kept, judged[epoch - 1][1]), name
+
+
+def test_the_average_begins_with_what_a_pre_training_has_left(split, tmp_path):
+    model = recorded(ToyFeatures)
+    fit(tmp_path, split, partial(model, pretrain_epochs=2))
+    last = len(model.steps) // EPOCHS * 2 - 1
+    assert len(model.judged) == EPOCHS - 2
+    for number, weights in model.judged:
+        assert torch.allclose(weights.double(), average(model.steps[last:number]), atol=1e-6)
 
 
 def test_the_weights_learn_as_they_would_without(split, tmp_path):
