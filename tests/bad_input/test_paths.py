@@ -7,7 +7,10 @@ import pytest
 
 from tests.bad_input.case import HISTORIES, RATINGS, Case, refused
 
-GRAMMAR = "expected key=value; a value with blanks, commas, brackets, =, ~ or letters beyond ASCII"
+GRAMMAR = (
+    "expected key=value; a value with blanks, commas, semicolons, brackets, =, ~ or letters beyond "
+    "ASCII"
+)
 CASES = {
     "brackets": Case("data=files data.path=a(b).csv", GRAMMAR, {"a(b).csv": HISTORIES}),
     "a blank": Case(

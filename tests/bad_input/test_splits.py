@@ -126,7 +126,7 @@ CASES = {
         {"items.csv": "item,title\n1,Good, Bad\n"},
     ),
     "items: no extension": Case(
-        f"{RATINGS} data.items=u.item", "u.item: expected a file named .csv", {"u.item": "1|a\n"}
+        f"{RATINGS} data.items=u.info", "u.info: expected a file named .csv", {"u.info": "1|a\n"}
     ),
     "items: no feature of a model": Case(
         f"{ITEMS} model=deepfm max_epochs=1 model.features=[mood]",
