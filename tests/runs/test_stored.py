@@ -67,7 +67,7 @@ def test_a_group_that_is_chosen_on_the_command_line_is_left_alone(tmp_path):
 
 @pytest.mark.parametrize(("model", "views"), [("ease", 2), ("mf_bpr", 0)])
 def test_the_view_of_another_model_is_not_taken(model, views, tmp_path):
-    """Its options may be none of that view's, which would be told instead of the wrong model."""
+    """Its options may be none of that view's, which would be said instead of the wrong model."""
     arguments = with_stored_run([f"model={model}", stored(tmp_path)])
     assert sum(a.startswith("view") for a in arguments) == views
 

@@ -196,14 +196,20 @@ def _like(ids: Sequence[str], vocabulary: NDArray) -> NDArray:
     return texts.astype(np.int64) if vocabulary.dtype == np.int64 else texts
 
 
+def has_name_first(ids: Ids) -> bool:
+    """Whether all are whole numbers but the first, which is a column's name, most likely."""
+    first, *others = ids.values or [""]
+    return bool(others) and not INTEGER.fullmatch(first) and all(map(INTEGER.fullmatch, others))
+
+
 def time_order(
     row: NDArray[np.int32],
     times: NDArray[np.int64] | None,
     fractions: NDArray[np.float64] | None = None,
 ) -> NDArray[np.intp] | None:
     """The stable order by user, then time; None where the rows are in it already."""
-    if fractions is not None:
-        return np.lexsort((fractions, times, row))  # type: ignore[arg-type]
+    if times is not None and fractions is not None:
+        return np.lexsort((fractions, times, row))
     ahead = row[1:] > row[:-1]
     level = row[1:] == row[:-1]
     if times is None:

@@ -6,7 +6,6 @@ file is otherwise); or LightGCN's text format (`lightgcn`), one user a line befo
 `.txt` file without a tab or a comma in its first line is taken for that.
 """
 
-import codecs
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,13 @@ from recsys_lightning.data.joins import Join, join
 from recsys_lightning.data.sources.attributes import Attributes, has_name
 from recsys_lightning.data.sources.base import Source
 from recsys_lightning.data.sources.cache import Stored
-from recsys_lightning.data.sources.encoding import INTEGER, Ids, at_least, concatenate, encode
+from recsys_lightning.data.sources.encoding import (
+    Ids,
+    at_least,
+    concatenate,
+    encode,
+    has_name_first,
+)
 from recsys_lightning.data.sources.lightgcn import is_lightgcn, read_lightgcn
 from recsys_lightning.data.sources.tables import (
     Format,
@@ -30,7 +35,9 @@ from recsys_lightning.data.sources.tables import (
     extension,
     format_of,
     read_table,
+    time_column,
 )
+from recsys_lightning.data.sources.text import text_layout
 from recsys_lightning.data.sources.values import Times, concatenate_times
 from recsys_lightning.errors import InputError
 
@@ -94,7 +101,7 @@ class Files(Source):
         cache_dir: str | None = None,
     ) -> None:
         super().__init__("files", cache_dir, min_user_interactions, min_item_interactions)
-        self.separator, self.columns, self.encoding = _layout(separator, columns, encoding)
+        self.separator, self.columns, self.encoding = text_layout(separator, columns, encoding)
         if min_rating is not None and rating_column is None:
             raise InputError(f"data.min_rating={min_rating} needs data.rating_column")
         self.path = _text(path)
@@ -213,14 +220,19 @@ class Files(Source):
         names = column_names(path, format)
         time = self.time_column
         if time == "auto":
-            time = _time_of(names)
+            time = time_column(names)
         keys = {self.user_column: "data.user_column", self.item_column: "data.item_column"}
         others = {time: "data.time_column", self.rating_column: "data.rating_column"}
         texts = {name: key for name, key in others.items() if name is not None}
         table = read_table(path, list(keys), list(texts), format, {**keys, **texts})
 
         users, items = table.ids(self.user_column), table.ids(self.item_column)
-        if self.columns is not None and format is not None and _begin_with_names(users, items):
+        if (
+            self.columns is not None
+            and format is not None
+            and has_name_first(users)
+            and has_name_first(items)
+        ):
             raise InputError(
                 f"{table.where(0)}: {users.at(0)!r} and {items.at(0)!r} are names of columns, no "
                 "ids: leave data.columns out, and name them by data.user_column, data.item_column"
@@ -307,58 +319,6 @@ class _Ratings:
     items: Ids
     times: Times | None
     where: Callable[[int], str]
-
-
-def _time_of(names: Sequence[str]) -> str | None:
-    """The column of times by its name: `time` before `timestamp`.
-
-    >>> _time_of(["user_id:token", "timestamp:float"]), _time_of(["Time", "when"])
-    ('timestamp:float', 'Time')
-    """
-    plain = {name.partition(":")[0].lower(): name for name in names}
-    return plain.get("time", plain.get("timestamp"))
-
-
-def _begin_with_names(users: Ids, items: Ids) -> bool:
-    """Whether all ids are whole numbers but for those of the first row."""
-    return all(
-        len(ids.values) > 1
-        and not INTEGER.fullmatch(ids.values[0])
-        and all(map(INTEGER.fullmatch, ids.values[1:]))
-        for ids in (users, items)
-    )
-
-
-def _layout(
-    separator: str | None, columns: Sequence[str] | None, encoding: str | None
-) -> tuple[str | None, list[str] | None, str | None]:
-    """How the files are written, as far as it is said.
-
-    Raises:
-        InputError: no text between values, no list of different names, or an unknown encoding.
-    """
-    if separator is not None and (not separator or set(str(separator)) & set('"\r\n')):
-        raise InputError(
-            f"data.separator={separator!r}: expected what stands between two values, such as ';'"
-        )
-    if columns is not None:
-        if isinstance(columns, str) or not columns or len(set(columns)) < len(columns):
-            raise InputError(
-                f"data.columns={columns}: expected the names of all columns, such as "
-                "[user, item, time]"
-            )
-        columns = [str(column) for column in columns]
-    if encoding is not None:
-        try:
-            encoding = codecs.lookup(str(encoding)).name
-            "a".encode(encoding)
-        except (LookupError, ValueError):
-            raise InputError(
-                f"data.encoding={encoding}: Python knows no such encoding; cp949, cp1252 and "
-                "utf-16 are some"
-            ) from None
-    utf8 = encoding in ("utf-8", "ascii")
-    return _text(separator), columns, None if utf8 else encoding
 
 
 def _parts(train: str, valid: str | None, test: str | None) -> dict[str, Path]:

@@ -241,6 +241,16 @@ def column_names(path: Path, format: Format | None) -> list[str]:
     return list(format.names or first[1])
 
 
+def time_column(names: Sequence[str]) -> str | None:
+    """The column of times by its name: `time` before `timestamp`, also as RecBole writes it.
+
+    >>> time_column(["user_id:token", "timestamp:float"]), time_column(["Time", "when"])
+    ('timestamp:float', 'Time')
+    """
+    plain = {name.partition(":")[0].lower(): name for name in names}
+    return plain.get("time", plain.get("timestamp"))
+
+
 def _require(
     path: Path, names: Sequence[str], wanted: Sequence[str], keys: Mapping[str, str]
 ) -> None:

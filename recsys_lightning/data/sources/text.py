@@ -4,7 +4,7 @@ import codecs
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -16,6 +16,38 @@ PACKED = {  # how a file begins that is no text: what it is, and what to do
     b"PK\x03\x04": "is a zip archive, or a spreadsheet; unpack it, or save it as .csv",
     b"PAR1": "is a Parquet file; name it so that it ends with .parquet",
 }
+
+
+def text_layout(
+    separator: str | None, columns: Sequence[str] | None, encoding: str | None
+) -> tuple[str | None, list[str] | None, str | None]:
+    """How text files are written, checked, as far as it is said.
+
+    Raises:
+        InputError: no text between values, no list of different names, or an unknown encoding.
+    """
+    if separator is not None and (not separator or set(str(separator)) & set('"\r\n')):
+        raise InputError(
+            f"data.separator={separator!r}: expected what stands between two values, such as ';'"
+        )
+    if columns is not None:
+        if isinstance(columns, str) or not columns or len(set(columns)) < len(columns):
+            raise InputError(
+                f"data.columns={columns}: expected the names of all columns, such as "
+                "[user, item, time]"
+            )
+        columns = [str(column) for column in columns]
+    if encoding is not None:
+        try:
+            encoding = codecs.lookup(str(encoding)).name
+            "a".encode(encoding)
+        except (LookupError, ValueError):
+            raise InputError(
+                f"data.encoding={encoding}: Python knows no such encoding; cp949, cp1252 and "
+                "utf-16 are some"
+            ) from None
+    utf8 = encoding in ("utf-8", "ascii")
+    return None if separator is None else str(separator), columns, None if utf8 else encoding
 
 
 def require_file(path: Path) -> None:

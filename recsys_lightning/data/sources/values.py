@@ -36,7 +36,8 @@ class Times(NamedTuple):
 
     def where(self, mask: NDArray[np.bool_]) -> "Times":
         """The times where `mask` (N,) holds."""
-        return Times(*(None if part is None else part[mask] for part in self))  # type: ignore[arg-type]
+        fractions = None if self.fractions is None else self.fractions[mask]
+        return Times(self.seconds[mask], fractions)
 
 
 def times(column: "pa.ChunkedArray") -> Times:
