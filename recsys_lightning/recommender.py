@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -15,10 +16,10 @@ from torchmetrics import MetricCollection
 from typing_extensions import override
 
 from recsys_lightning.checkpoints import FittedOn, has_shape
-from recsys_lightning.data.batches import Query
+from recsys_lightning.data.batches import Bag, Query
 from recsys_lightning.data.datamodule import RecommendationData
 from recsys_lightning.data.interactions import Interactions, tie_order
-from recsys_lightning.errors import InputError
+from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.functional.ranking import hits, rank_items
 from recsys_lightning.metrics.ranking import UserMean, ranking_metrics
 from recsys_lightning.starts import Start
@@ -282,6 +283,56 @@ class Recommender(pl.LightningModule):
             self.popularity,
         )
         return Lists(items, scores)
+
+    def recommend_to(
+        self, histories: Sequence[Sequence[Any]], k: int = 10, users: Sequence[Any] | None = None
+    ) -> list[list[Any]]:
+        """The k best items for some histories, all by their original ids: for use without a run.
+
+        >>> model = EASE.load_from_checkpoint(f"{run}/checkpoints/final.ckpt", weights_only=True)
+        ... # doctest: +SKIP
+        >>> model.recommend_to([["m12", "m7"], []], k=3)  # doctest: +SKIP
+        [['m9', 'm31', 'm2'], ['m1', 'm3', 'm9']]
+
+        Args:
+            histories: items from the oldest to the latest, which are not recommended; one that
+                comes again counts where it came first.
+            k: items for each, fewer where a history leaves fewer.
+            users: whose histories these are, for a model with vectors of the users it has learned
+                from; None, as any other id: users it has not learned from.
+
+        Raises:
+            InputError: k; an item that the model does not know; not as many users as histories.
+        """
+        check_range("k", k, low=1, high=self.num_items, whole=True)
+        fitted_on = self.fitted_on
+        if fitted_on is None:
+            raise InputError(f"{type(self).__name__} has not been fitted: load a checkpoint")
+        if users is not None and len(users) != len(histories):
+            raise InputError(f"{len(users)} users: expected one for each of {len(histories)}")
+        rows = np.full(len(histories), -1) if users is None else fitted_on.rows_of(np.array(users))
+        of_each = [list(dict.fromkeys(history)) for history in histories]
+        flat = [item for history in of_each for item in history]
+        known = fitted_on.item_rows_of(np.array(flat)) if flat else np.empty(0, np.int64)
+        if (known < 0).any():
+            unknown = ", ".join(str(flat[i]) for i in (known < 0).nonzero()[0][:3])
+            raise InputError(f"{type(self).__name__} was not fitted on some items: {unknown}")
+        ends = np.cumsum([0, *map(len, of_each)])
+        found: list[list[Any]] = []
+        training = self.training
+        self.eval()
+        for start in range(0, len(of_each), 1024):
+            stop = min(start + 1024, len(of_each))
+            history = Bag(
+                torch.from_numpy(known[ends[start] : ends[stop]].astype(np.int32)),
+                torch.from_numpy(ends[start : stop + 1] - ends[start]),
+            )
+            none = Bag(history.items[:0], torch.zeros_like(history.offsets))
+            query = Query(torch.from_numpy(rows[start:stop]), history, none)
+            lists = self.recommend(move_data_to_device(query, self.device), k).items.cpu().numpy()
+            found += [fitted_on.items[items[items >= 0]].tolist() for items in lists]
+        self.train(training)
+        return found
 
     @override
     def validation_step(self, query: Query, batch_idx: int) -> Any:

@@ -20,6 +20,7 @@ from recsys_lightning.data.datamodule import View
 from recsys_lightning.data.holdout import RandomHoldout, Split
 from recsys_lightning.data.views.rows import RowView
 from recsys_lightning.data.views.sampler import bag
+from recsys_lightning.errors import InputError
 from recsys_lightning.families.closed_form import ClosedForm
 from recsys_lightning.models.popularity import Popularity
 from recsys_lightning.recommender import Recommender
@@ -100,6 +101,24 @@ def test_a_reloaded_checkpoint_gives_the_same_lists(fitted):
     x = split.interactions
     lists = model.recommend(query(x, range(x.num_users)), 15)
     assert (lists.items.numpy() == experiment.outcome.final).all()
+
+
+def test_it_recommends_by_original_ids(fitted):
+    case, split, folder, experiment = fitted
+    model, x = reload(case, folder / "checkpoints/final.ckpt").train(), split.interactions
+    histories = [x.items[items].tolist() for items in np.split(x.indices, x.indptr[1:-1])]
+    again = [[*history, *history[:2]] for history in histories]
+    assert model.recommend_to(again, 15, x.users) == x.items[experiment.outcome.final].tolist()
+    assert model.training
+    stranger, nobody = model.recommend_to([histories[0], []], x.num_items)
+    assert sorted(stranger + histories[0]) == sorted(nobody) == x.items.tolist()
+    for wrong, words in (
+        ({"histories": [[x.items[0]], ["such"]]}, "not fitted on some items: such"),
+        ({"histories": [[]], "k": x.num_items + 1}, "k="),
+        ({"histories": [[]], "users": [1, 2]}, "2 users: expected one for each of 1"),
+    ):
+        with pytest.raises(InputError, match=words):
+            model.recommend_to(**wrong)
 
 
 def test_its_folder_recommends_the_same_without_fitting(fitted, tmp_path):
