@@ -8,6 +8,10 @@ from tests.bad_input.case import HISTORIES, RATINGS, Case, refused
 
 HEADER = "user,item,time\n"
 CASES = {
+    "one column for both": Case(
+        f"{RATINGS} data.item_column=user",
+        "data.item_column=user: expected another column than data.user_column",
+    ),
     "no path": Case("data=files", "data.path is not set|holdout=files"),
     "no file": Case("data=files data.path=rating.csv", "rating.csv: no such file"),
     "a folder": Case(

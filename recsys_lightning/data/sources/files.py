@@ -107,6 +107,11 @@ class Files(Source):
         self.path = _text(path)
         self.user_column = str(user_column)
         self.item_column = str(item_column)
+        if self.item_column == self.user_column:
+            raise InputError(
+                f"data.item_column={self.item_column}: expected another column than "
+                "data.user_column's"
+            )
         self.time_column = _text(time_column)
         self.rating_column = _text(rating_column)
         self.min_rating = min_rating
