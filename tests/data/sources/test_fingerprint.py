@@ -105,7 +105,7 @@ def test_one_changed_byte_is_other_data(folder, name):
     [
         {"rating_column": "time", "min_rating": 2},
         {"time_column": None},
-        {"user_column": "item"},
+        {"user_column": "item", "item_column": "user"},
         {"items": None},
         {"items": "missing.csv"},
         {"feature_columns": ["title"]},
