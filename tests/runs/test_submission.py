@@ -117,6 +117,15 @@ def test_the_command(tmp_path, capsys):
     assert done.stderr == f"{file}, line 5: user 100 has seen item 1001\n"
 
 
+def write_with_template(folder, header, line):
+    """A good submission, and a template of its users in this header and these lines."""
+    file, template = folder / "submission.csv", folder / "template.csv"
+    file.write_text("\n".join(GOOD))
+    users = dict.fromkeys(row.split(",")[0] for row in GOOD[1:])
+    template.write_text("\n".join([header, *map(line.format, users)]))
+    return file, template
+
+
 def test_a_template_is_read_as_its_run_reads_the_data(tmp_path, capsys):
     split = RandomHoldout(valid_items=1, test_items=0).split(SEEN)
     result = {
@@ -126,10 +135,7 @@ def test_a_template_is_read_as_its_run_reads_the_data(tmp_path, capsys):
         "config": {"data": {"user_column": "uid", "separator": ";"}},
     }
     (tmp_path / "result.json").write_text(json.dumps(result))
-    file, template = tmp_path / "submission.csv", tmp_path / "template.csv"
-    file.write_text("\n".join(GOOD))
-    users = list(dict.fromkeys(line.split(",")[0] for line in GOOD[1:]))
-    template.write_text("\n".join(["uid;note", *(f"{user}.0;x" for user in users)]))
+    file, template = write_with_template(tmp_path, "uid;note", "{}.0;x")
     assert main([str(file), "-k", "2", "--template", str(template)]) == 0
     assert "in the template's order" in capsys.readouterr().out
     template.write_text("user\n100\n")
@@ -148,9 +154,6 @@ def test_a_template_is_read_as_the_runs_of_an_ensemble_read_the_data(tmp_path, c
             {"split": split.sha256, "split_files": str(split.write(tmp_path)), "members": members}
         )
     )
-    file, template = tmp_path / "submission.csv", tmp_path / "template.csv"
-    file.write_text("\n".join(GOOD))
-    users = list(dict.fromkeys(line.split(",")[0] for line in GOOD[1:]))
-    template.write_text("\n".join(["uid,note", *(f"{user},x" for user in users)]))
+    file, template = write_with_template(tmp_path, "uid,note", "{},x")
     assert main([str(file), "-k", "2", "--template", str(template)]) == 0
     assert "in the template's order" in capsys.readouterr().out
