@@ -21,10 +21,6 @@ class Bag(NamedTuple):
     tensor([[1., 0., 1.],
             [0., 0., 0.],
             [0., 1., 0.]])
-    >>> bag.recent(2, pad=3)
-    tensor([[2, 0],
-            [3, 3],
-            [3, 1]])
     >>> bag.ages
     tensor([1, 0, 0])
     >>> bag.latest(1).items.tolist(), bag.take(torch.tensor([2, 0])).items.tolist()
@@ -88,15 +84,6 @@ class Bag(NamedTuple):
         offsets = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
         moved = torch.repeat_interleave(first - offsets[:-1], lengths)
         return Bag(self.items[torch.arange(len(moved), device=moved.device) + moved], offsets)
-
-    def recent(self, length: int, pad: int) -> Tensor:
-        """(B, L) int64 the latest `length` items of each row, left-padded with `pad`."""
-        back = torch.arange(length, 0, -1, device=self.items.device)  # L, ..., 1 from the end
-        source = self.offsets[1:, None] - back  # (B, L)
-        inside = source >= self.offsets[:-1, None]
-        if not len(self.items):
-            return torch.full(source.shape, pad, device=self.items.device)
-        return torch.where(inside, self.items[source.clamp(min=0)].long(), pad)
 
 
 class Query(NamedTuple):

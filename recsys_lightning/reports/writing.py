@@ -152,4 +152,4 @@ def _write_page(report: Report, folder: Path) -> None:
 
 def _write(path: Path, text: str) -> None:
     with replacing(path) as scratch:
-        scratch.write_text(text)
+        scratch.write_text(text, encoding="utf-8")

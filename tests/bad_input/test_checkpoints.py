@@ -16,7 +16,11 @@ CASES = {
     "no file": Case(
         f"{RATINGS} ckpt_path=nowhere.ckpt", "ckpt_path: no checkpoint at nowhere.ckpt"
     ),
-    "no run": Case(f"{RATINGS} ckpt_path=nowhere", "ckpt_path: no checkpoint at nowhere"),
+    "no run, said before the data is read": Case(
+        f"{RATINGS} ckpt_path=nowhere",
+        "ckpt_path: no checkpoint at nowhere",
+        {"ratings.csv": "neither,read\n1,2\n"},
+    ),
     "a folder of runs": Case(
         f"{RATINGS} ckpt_path=.", "ckpt_path: no checkpoint at checkpoints/best.ckpt"
     ),

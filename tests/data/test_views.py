@@ -87,9 +87,6 @@ def test_bags_keep_the_order_in_time():
     some = bag(x, np.array([2, 1, 0]))
     assert some.items.tolist() == [0, 2, 4, 3, 1]
     assert some.offsets.tolist() == [0, 3, 3, 5]
-    assert some.recent(2, pad=9).tolist() == [[2, 4], [9, 9], [3, 1]]
-    assert some.recent(4, pad=9).tolist() == [[9, 0, 2, 4], [9, 9, 9, 9], [9, 9, 3, 1]]
-    assert bag(x, np.array([1])).recent(2, pad=9).tolist() == [[9, 9]]
 
 
 def test_queries_give_each_stage_its_history_and_target():
