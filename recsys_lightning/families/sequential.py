@@ -18,7 +18,6 @@ from recsys_lightning.functional.losses import (
     sampled_softmax,
 )
 from recsys_lightning.functional.pairs import pair_products
-from recsys_lightning.nn.transformer import positions_from_the_end
 from recsys_lightning.recommender import Recommender
 
 LOSSES = ("cross_entropy", "sampled_softmax", "gbce", "bce", "bpr")
@@ -93,7 +92,7 @@ class Sequential(Recommender):
         read = embedding(items, self.items) * self.items.shape[1] ** 0.5
         if not len(items):  # an encoder gets at least one
             return read
-        places = embedding(positions_from_the_end(offsets), self.positions)
+        places = embedding(Bag(items, offsets).ages, self.positions)
         encoded: Tensor = self.encoder(read + places, offsets, causal, wanted)
         return encoded
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn.functional import silu
 
-from recsys_lightning.nn import transformer
-from recsys_lightning.nn.transformer import BLOCKS, NORMS, Transformer, positions_from_the_end
+from recsys_lightning.nn import packing
+from recsys_lightning.nn.transformer import BLOCKS, NORMS, Transformer
 
 LENGTHS = [7, 5, 5, 2, 1, 0]
 OFFSETS = nn.functional.pad(torch.tensor(LENGTHS).cumsum(0), (1, 0))
@@ -69,7 +69,7 @@ def block_of_one(block, name, x, causal):
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("name", BLOCKS)
 def test_packed_rows_are_each_sequence_alone(name, causal, rows, monkeypatch):
-    monkeypatch.setattr(transformer, "GROUP", rows)
+    monkeypatch.setattr(packing, "GROUP", rows)
     built, x = encoder(name), packed()
     expected = []
     for first, last in itertools.pairwise(OFFSETS):
@@ -93,7 +93,7 @@ WANTED = {
 @pytest.mark.parametrize("name", BLOCKS)
 @pytest.mark.parametrize("wanted", WANTED)
 def test_the_outputs_that_are_wanted_are_those_of_all(wanted, name, causal, rows, monkeypatch):
-    monkeypatch.setattr(transformer, "GROUP", rows)
+    monkeypatch.setattr(packing, "GROUP", rows)
     built, x, places = encoder(name), packed(), torch.tensor(WANTED[wanted], dtype=torch.int64)
     some = built(x, OFFSETS, causal, places)
     torch.testing.assert_close(some, built(x, OFFSETS, causal)[places])
@@ -145,7 +145,7 @@ def test_a_gate_far_below_zero_is_the_identity_and_far_above_plain_pre_norm():
     [block, _] = built.blocks
     for gate in block.gates:
         nn.init.constant_(gate.bias, 800)
-    layout = transformer.Layout.of(OFFSETS, causal=True)
+    layout = packing.Layout.of(OFFSETS, causal=True)
     a = block.before(x)
     y = x + block.attention(a, a, layout)
     torch.testing.assert_close(block(x, layout), y + block.feed_forward(block.between(y)))
@@ -170,11 +170,6 @@ def test_dropout_is_of_training_only():
 def test_no_sequence_has_anything():
     x = torch.empty(0, DIM, dtype=torch.float64)
     assert encoder()(x, torch.zeros(4, dtype=torch.int64), True).shape == (0, DIM)
-
-
-def test_positions_count_from_the_end():
-    expected = [place for length in LENGTHS for place in reversed(range(length))]
-    assert positions_from_the_end(OFFSETS).tolist() == expected
 
 
 def test_matrices_begin_as_those_of_the_published_sasrec():
