@@ -7,8 +7,7 @@ from typing import Any
 
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.metrics.names import METRICS, MetricName, check_cutoffs
-from recsys_lightning.runs.folder import RunFolder
-from recsys_lightning.starts import RESUME, InitFrom
+from recsys_lightning.starts import RESUME, InitFrom, check_weights_at
 
 LONGEST_LIST = 2**15 - 1  # ranks are kept in 16 bits
 LARGEST_SEED = 2**32 - 1  # of numpy's global generator
@@ -65,8 +64,4 @@ class Options:
                 "init_from and ckpt_path: a checkpoint is not fitted; give one of them"
             )
         if stored:
-            path = Path(str(self.ckpt_path))
-            files = RunFolder(path)
-            if not any(file.is_file() for file in (path, files.best, files.final)):
-                where = files.best if path.is_dir() else path
-                raise InputError(f"ckpt_path: no checkpoint at {where}")
+            check_weights_at(str(self.ckpt_path))

@@ -133,9 +133,19 @@ def weights(ckpt_path: str | None) -> Any:
     """
     if ckpt_path in (None, RESUME):
         return None
-    files = RunFolder(Path(str(ckpt_path)))
-    found = [sha256_of(file) for file in (Path(str(ckpt_path)), files.best, files.final)]
+    found = [sha256_of(file) for file in _stored(str(ckpt_path))]
     return found if any(found) else ckpt_path
+
+
+def check_weights_at(ckpt_path: str) -> None:
+    """Refuse a path, of a checkpoint or of a run's folder, where there are no weights."""
+    if not any(file.is_file() for file in _stored(ckpt_path)):
+        raise InputError(f"ckpt_path: no checkpoint at {_file(ckpt_path)}")
+
+
+def _stored(path: str) -> tuple[Path, ...]:
+    """Where weights may be: in the file, or in the run's folder."""
+    return Path(path), RunFolder(Path(path)).best, RunFolder(Path(path)).final
 
 
 def _by_name(init_from: str | Mapping[str, str], accepted: Mapping[str, Sequence[str]]) -> Any:
