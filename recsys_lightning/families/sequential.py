@@ -9,6 +9,7 @@ from torch.nn.functional import embedding
 from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Query, Sequences
+from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.functional.losses import (
     binary_cross_entropy,
@@ -18,6 +19,7 @@ from recsys_lightning.functional.losses import (
     sampled_softmax,
 )
 from recsys_lightning.functional.pairs import pair_products
+from recsys_lightning.nn.transformer import set_dropout
 from recsys_lightning.recommender import Recommender
 
 LOSSES = ("cross_entropy", "sampled_softmax", "gbce", "bce", "bpr")
@@ -61,6 +63,11 @@ class Sequential(Recommender):
         self.length, self.lr = length, lr
         self.items = nn.Parameter(0.02 * torch.randn(num_items + extra, dim))
         self.positions = nn.Parameter(0.02 * torch.randn(length + extra, dim))
+
+    @override
+    def prepare(self, interactions: Interactions) -> None:
+        if self.hparams.get("dropout", 0.0) is None:
+            set_dropout(self.encoder, usual_dropout(interactions))
 
     @override
     def on_train_start(self) -> None:
@@ -107,6 +114,16 @@ class Sequential(Recommender):
     def match(self, vectors: Tensor) -> Tensor:
         """(B, I) scores of all items."""
         return vectors @ self.real_items.T
+
+
+def usual_dropout(interactions: Interactions) -> float:
+    """1.2 / sqrt(n), from 0.1 to 0.5, n the items of a user's training history in the mean.
+
+    The less there is to read, the more of it is learned by heart. MovieLens-1M has n = 164 and 0.1;
+    of its latest 18 items a user .28; Amazon Toys 6.6 and .47.
+    """
+    mean_length = float(interactions.lengths[interactions.lengths > 0].mean())
+    return min(max(1.2 / math.sqrt(mean_length), 0.1), 0.5)
 
 
 class NextItem(Sequential):

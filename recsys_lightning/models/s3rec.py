@@ -57,7 +57,7 @@ class S3Rec(NextItem):
         length: L, the latest items that are read.
         num_layers: blocks.
         num_heads: of the attention; divides D.
-        dropout: in [0, 1).
+        dropout: in [0, 1); None: by the length of the histories, see `usual_dropout`.
         block: sasrec, post_norm, pre_norm or ligr; see `nn.transformer`.
         norm: layer or rms.
         loss: of the fine-tuning, see `NextItem`.
@@ -84,7 +84,7 @@ class S3Rec(NextItem):
         length: int = 200,
         num_layers: int = 2,
         num_heads: int = 1,
-        dropout: float = 0.1,
+        dropout: float | None = None,
         block: str = "sasrec",
         norm: str = "layer",
         loss: str = "cross_entropy",
@@ -121,6 +121,7 @@ class S3Rec(NextItem):
 
     @override
     def prepare(self, interactions: Interactions) -> None:
+        super().prepare(interactions)
         joint = hstack([interactions.features[name].matrix for name in self.features]).tocsr()
         self.bags = torch.from_numpy(joint.indices).int()
         self.bag_offsets = torch.from_numpy(joint.indptr).long()

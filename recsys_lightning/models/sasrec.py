@@ -21,7 +21,7 @@ class SASRec(NextItem):
         length: L, the latest items that are read.
         num_layers: blocks.
         num_heads: of the attention; divides D.
-        dropout: in [0, 1).
+        dropout: in [0, 1); None: by the length of the histories, see `usual_dropout`.
         block: sasrec, post_norm, pre_norm or ligr; see `nn.transformer`.
         norm: layer or rms.
         loss: cross_entropy, sampled_softmax, gbce, bce or bpr; see `NextItem`.
@@ -39,7 +39,7 @@ class SASRec(NextItem):
         length: int = 200,
         num_layers: int = 2,
         num_heads: int = 1,
-        dropout: float = 0.1,
+        dropout: float | None = None,
         block: str = "sasrec",
         norm: str = "layer",
         loss: str = "cross_entropy",

@@ -23,7 +23,7 @@ class Attention(nn.Module):
 
     def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
-        self.num_heads, self.dropout = num_heads, dropout
+        self.num_heads, self.dropout = num_heads, nn.Dropout(dropout)
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(dim, 2 * dim)
         self.output = nn.Linear(dim, dim)
@@ -48,7 +48,7 @@ class Attention(nn.Module):
             v,
             attn_mask=group.mask,
             is_causal=causal,
-            dropout_p=self.dropout if self.training else 0.0,
+            dropout_p=self.dropout.p if self.training else 0.0,
         )
         return group.asking.unpad(attended.transpose(1, 2).flatten(2))
 
@@ -195,7 +195,8 @@ class Transformer(nn.Module):
         dim: D.
         num_layers: blocks.
         num_heads: of the attention; divides D.
-        dropout: in training, of the input, the attention and what the blocks add.
+        dropout: in training, of the input, the attention and what the blocks add; None: it is
+            set later, by `set_dropout`.
         block: sasrec, post_norm, pre_norm or ligr.
         norm: layer or rms.
 
@@ -210,14 +211,14 @@ class Transformer(nn.Module):
         dim: int,
         num_layers: int,
         num_heads: int,
-        dropout: float,
+        dropout: float | None,
         block: str = "sasrec",
         norm: str = "layer",
     ) -> None:
         super().__init__()
         check_range("model.num_layers", num_layers, low=1, whole=True)
         check_range("model.num_heads", num_heads, low=1, whole=True)
-        check_range("model.dropout", dropout, low=0, high=1, open_high=True)
+        check_range("model.dropout", dropout, low=0, high=1, open_high=True, or_null=True)
         if dim % num_heads:
             raise InputError(
                 f"model.num_heads={num_heads} does not divide model.embedding_dim={dim}"
@@ -227,10 +228,10 @@ class Transformer(nn.Module):
                 raise InputError(f"model.{name}={chosen}: expected one of {', '.join(choices)}")
         kind, closes = BLOCKS[block]
         self.blocks = nn.ModuleList(
-            kind(dim, num_heads, dropout, NORMS[norm]) for _ in range(num_layers)
+            kind(dim, num_heads, dropout or 0.0, NORMS[norm]) for _ in range(num_layers)
         )
         self.last = NORMS[norm](dim) if closes else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout or 0.0)
         self.apply(_initialise)
 
     def forward(
@@ -250,6 +251,13 @@ class Transformer(nn.Module):
             x = block(x, layout)
         out: Tensor = self.last(self.blocks[-1](x, final))
         return out
+
+
+def set_dropout(module: nn.Module, p: float) -> None:
+    """Of all `nn.Dropout` in a module: where it is known after the module was made."""
+    for each in module.modules():
+        if isinstance(each, nn.Dropout):
+            each.p = p
 
 
 def _initialise(module: nn.Module) -> None:

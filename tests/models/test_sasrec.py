@@ -157,3 +157,16 @@ def test_parts_that_are_longer_than_it_reads_are_refused(tmp_path):
     options = {"cutoffs": [1], "monitor": "val/recall@1", "refit": False}
     with pytest.raises(InputError, match=r"view\.length=5: expected at most model\.length=4"):
         run_experiment(tmp_path, split, model, view=SequenceView(9, 5), **options)
+
+
+@pytest.mark.parametrize(("length", "expected"), [(1, 0.5), (9, 0.4), (36, 0.2), (400, 0.1)])
+@pytest.mark.parametrize("given", [None, 0.3])
+def test_the_shorter_the_histories_the_more_is_dropped_where_nothing_is_given(
+    given, length, expected
+):
+    model = built(dropout=given)
+    rows = [list(range(length - 1)), list(range(length + 1)), []]
+    model.prepare(make_interactions(rows, length + 1))
+    found = [module.p for module in model.encoder.modules() if isinstance(module, torch.nn.Dropout)]
+    assert len(found) == 1 + 2 * 3  # of the input; of the attention, and two more, of each block
+    assert found == pytest.approx([given or expected] * len(found))
