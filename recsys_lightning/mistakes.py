@@ -19,9 +19,14 @@ def check_flags(arguments: Sequence[str]) -> None:
     """Refuse `--key=value`, which Hydra would answer with all the flags that it has.
 
     Raises:
-        InputError: a flag that Hydra does not have.
+        InputError: a flag that Hydra does not have, or options on both sides of one that it has.
     """
     flags = get_args_parser().parse_known_args(list(arguments))[1]
+    if flags and not flags[0].startswith("-"):
+        raise InputError(
+            f"{flags[0]}: another option stands before a flag: first all flags, such as -m and "
+            "--config-dir, then all options"
+        )
     if flags:
         key, _, value = flags[0].lstrip("-").partition("=")
         raise InputError(f"{flags[0]}: options have no dashes: {key}={value or '<value>'}")

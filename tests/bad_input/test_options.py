@@ -27,6 +27,10 @@ CASES = {
     "two dashes and a model": Case(
         "--model ease", "--model: options have no dashes: model=<value>"
     ),
+    "options on both sides of a flag": Case(
+        "seed=3 --config-dir conf model=ease",
+        "model=ease: another option stands before a flag: first all flags, such as -m and ",
+    ),
     "a colon": Case("seed:3", "seed:3: expected key=value"),
     "an unknown group": Case("models=ease", "models: no such key"),
     "an unknown experiment": Case("experiment=mine", "experiment=mine: expected one of contest"),
