@@ -28,8 +28,8 @@ from recsys_lightning.runs import secrets
 from recsys_lightning.runs.deaths import leaving_word
 from recsys_lightning.runs.folder import STAGES, RunFolder
 from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb
-from recsys_lightning.runs.parameters import job_hash, split_of
-from recsys_lightning.runs.provenance import git_commit, versions
+from recsys_lightning.runs.parameters import TARGET, job_hash, split_of
+from recsys_lightning.runs.provenance import code_of, git_commit, versions
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.runs.stored import typed
 from recsys_lightning.session import session
@@ -88,7 +88,10 @@ def run_job(cfg: DictConfig) -> float | None:
     job = str(result.job)
     with JobLock(sweep_folder, job) as lock:
         if found := find_done(lock.runs, job, lambda: _split_of(cfg, data)):
+            code = result.code
             run_folder, result = found
+            if result.code not in (None, code):
+                print(f"{cfg.model._target_} has changed since: remove the folder to run it again:")
             # a search puts it off, and may have been interrupted before
             put_off = cfg.refit and cfg.sweep.trial is None and cfg.ckpt_path is None
             if (cfg.sweep.refit or put_off) and "refit" not in result.seconds:
@@ -137,6 +140,7 @@ def _head(cfg: DictConfig) -> tuple[RunResult, dict[str, Any] | None, InputError
         seed=cfg.seed,
         job=job_hash(*known, overrides=overrides),
         repeated=job_hash(*known, overrides=overrides, without="seed"),
+        code=code_of(str(config["model"].get(TARGET))),
         config=secrets.masked(config),
         choices=choices,
         overrides=secrets.masked(overrides),

@@ -3,11 +3,13 @@
 In it are the data and the holdout, the classes and options of model, view and trainer, and all that
 changes a fit or its lists. Not in it are how a run is shown, where its files stand, and how many
 users are scored at once. Classes are known by the names of their choices, or else by their own
-name without the module: a move of code changes no job.
+name without the module: a move of code changes no job. A model's class counts beside its choice
+where it has another name, as one's own may.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -122,13 +124,25 @@ def identity(
         kept = {key: value for key, value in kept.items() if key not in ("data", "holdout")}
     given = keys_of(overrides)
     for group in CLASSES:
-        if isinstance(kept.get(group), dict) and f"{group}.{TARGET}" not in given:
-            kept[group].pop(TARGET, None)
+        options, stands_for_it = kept.get(group), f"{group}.{TARGET}" not in given
+        if group == "model" and isinstance(options, dict):
+            stands_for_it &= _is_named(str(choices.get(group)), str(options.get(TARGET)))
+        if isinstance(options, dict) and stands_for_it:
+            options.pop(TARGET, None)
     for key, value in NEUTRAL_OF.get(str(choices.get("model")), {}).items():
         if kept["model"].get(key) == value:
             del kept["model"][key]
     chosen = {group: choices.get(group) for group in CLASSES}
     return {"version": VERSION, "choices": chosen, "data": data, "config": kept}
+
+
+def _is_named(choice: str, cls: str) -> bool:
+    """Whether a class has the name of its choice.
+
+    >>> _is_named("mf_bpr", "MFBPR"), _is_named("mine/knn", "KNN"), _is_named("mine", "SecondTry")
+    (True, True, False)
+    """
+    return re.sub(r"\W|_", "", choice.rpartition("/")[2]).lower() == cls.lower()
 
 
 def keys_of(overrides: Sequence[str]) -> set[str]:

@@ -93,6 +93,7 @@ class RunResult(Result):
     Attributes:
         job: hash; see `runs.parameters`.
         repeated: the same but for the seed.
+        code: SHA-256 of the file in which the model's class stands; not a part of `job`.
         config: resolved.
         choices: of the configuration's groups.
         overrides: of the command line.
@@ -108,6 +109,7 @@ class RunResult(Result):
 
     job: str | None = None
     repeated: str | None = None
+    code: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     choices: Mapping[str, str] = field(default_factory=dict)
     overrides: Sequence[str] = field(default_factory=list)

@@ -102,9 +102,20 @@ def test_a_move_of_code_changes_no_job():
     assert moved(config) != config
     assert job_hash(moved(config), choices, data) == job_hash(config, choices, data)
     renamed = copy.deepcopy(config)
-    renamed["model"]["_target_"] = "other.Name"  # the choice stands for the class
+    renamed["view"]["_target_"] = "other.Name"  # the choice stands for the class
     assert job_hash(renamed, choices, data) == job_hash(config, choices, data)
-    assert job_hash(renamed, choices | {"model": "other"}, data) != job_hash(config, choices, data)
+    assert job_hash(renamed, choices | {"view": "other"}, data) != job_hash(config, choices, data)
+
+
+def test_another_class_under_the_name_of_a_choice_is_another_job():
+    """A file of one's own, `mine.yaml`, whose class is another one from now on."""
+    config, choices, data, _ = parts_of()
+    own = choices | {"model": "mine"}
+    hashes = {
+        job_hash(config | {"model": config["model"] | {"_target_": target}}, own, data)
+        for target in ("mine.FirstTry", "mine.SecondTry", "moved.SecondTry")
+    }
+    assert len(hashes) == 2
 
 
 @pytest.mark.parametrize(

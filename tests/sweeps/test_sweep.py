@@ -11,7 +11,7 @@ import pytest
 from recsys_lightning.callbacks.pruning import open_storage
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import find_done, make_room, results
-from tests.command import ROOT
+from tests.command import ROOT, true_python
 from tests.forked import forked_python, start_forked
 from tests.runs.test_parameters import write_ratings
 
@@ -217,6 +217,29 @@ def test_a_sweep_of_changed_data_runs_again_and_is_kept_apart(tmp_path):
     jobs = [result.job for _, result in results(tmp_path / "sweep")]
     assert len(jobs) == 4
     assert f"0_ease-{found['0_ease'].job}-ffffffff" in os.listdir(tmp_path / "sweep")
+
+
+def test_a_changed_model_is_told_where_its_job_is_done_already(tmp_path, monkeypatch):
+    (tmp_path / "conf/model").mkdir(parents=True)
+    conf = "defaults: [/family@_global_: closed_form, _self_]\n_target_: of_a_test.Own\n"
+    (tmp_path / "conf/model/own.yaml").write_text(conf)
+    code = tmp_path / "of_a_test.py"
+    model = "from recsys_lightning.models.popularity import Popularity\n"
+    code.write_text(f"{model}class Own(Popularity): pass\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    own = arguments(tmp_path, "model=own,popularity", "refit=false")
+    own[1:1] = "--config-dir", str(tmp_path / "conf")
+
+    def start():
+        done = true_python(*own)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    start()
+    code.write_text(f"{model}class Own(Popularity): lr = 0.1\n")
+    changed = start()
+    assert changed.count("done already") == 2
+    assert changed.count("has changed") == changed.count("of_a_test.Own has changed") == 1
 
 
 def test_a_sweep_over_callbacks_that_change_the_fit_runs_each(tmp_path):
