@@ -157,7 +157,7 @@ def show(console: Console, found: Evaluation) -> None:
     )
     if not found.against:
         return
-    table = Table(Column("run", overflow="fold"), "metric", box=SIMPLE_HEAD)
+    table = Table(Column("run", overflow="fold"), Column("metric", no_wrap=True), box=SIMPLE_HEAD)
     for title in ("lists", "run's", "difference", "p"):
         table.add_column(title, justify="right", no_wrap=True)
     for each in found.against:

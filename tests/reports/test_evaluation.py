@@ -1,15 +1,18 @@
 """The lists of any program on one of our splits."""
 
 import json
+from io import StringIO
 
 import numpy as np
 import pandas as pd
 import pytest
 from pyarrow import parquet
+from rich.console import Console
 
 from recsys_lightning.evaluate import main
 from recsys_lightning.functional.bootstrap import paired_bootstrap
 from recsys_lightning.metrics.of_lists import user_values
+from recsys_lightning.reports.evaluation import Comparison, Evaluation, show
 from recsys_lightning.runs.lists import read_lists
 from recsys_lightning.runs.record import RunResult
 from tests.ensemble.runs import edit, make_split, write_run
@@ -165,3 +168,11 @@ def test_a_split_without_test_items(tmp_path, capsys):
     path = as_csv(run, "valid", tmp_path / "lists.csv")
     told = refused(capsys, path, "--split", files, "--stage", "test", "--k", "5")
     assert "the split has no test items: choose another --stage" in told
+
+
+def test_the_metrics_of_a_comparison_are_whole_on_a_narrow_screen():
+    names = "test/recall_capped@10", "test/recall@10"
+    against = [Comparison("multirun/rand/2_ease", name, *[0.1] * 6) for name in names]
+    console = Console(width=80, file=StringIO())
+    show(console, Evaluation({}, {}, 1, 0, 0, against, names[0]))
+    assert all(f" {name} " in console.file.getvalue() for name in names)
