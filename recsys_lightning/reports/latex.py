@@ -62,7 +62,7 @@ def as_latex(best: pd.DataFrame, monitor: str, compared: pd.DataFrame, data: pd.
             for model, *cells in zip(rows.model, *columns, strict=True)
         ]
         [about] = data[data.split == split].to_dict("records")[:1] or [{}]
-        tables.append(_table(lines, len(metrics), _caption(about, metrics)))
+        tables.append(_table(lines, len(metrics), _caption(about, metrics, rows)))
     return "\n\n".join(tables) + "\n"
 
 
@@ -90,18 +90,25 @@ def _beats_all(model: str, pairs: pd.DataFrame, num_models: int) -> bool:
     return num_models > 1 and int((ahead.p_holm < SIGNIFICANT).sum()) == num_models - 1
 
 
-def _caption(about: Mapping[Hashable, Any], metrics: Sequence[str]) -> str:
-    """Data, sizes where they are known, holdout and stage; and what the marks mean."""
+def _caption(about: Mapping[Hashable, Any], metrics: Sequence[str], rows: pd.DataFrame) -> str:
+    """Data, sizes where they are known, holdout and stage; seeds; and what the marks mean."""
     sizes = ""
     if about and pd.notna(about["users"]):
         sizes = f" ({about['users']:,.0f} users, {about['items']:,.0f} items)"
     stage = "test" if metrics[0].startswith("test") else "validation"
     data = f"{about.get('data', '')}{sizes}, holdout {about.get('holdout', '')}, {stage} set."
     return (
-        f"{_escaped(data)} Best bold, second underlined; $^\\dagger$: better than every other "
-        "model, $p < 0.05$, paired bootstrap over users of each model's best seed, Holm over all "
-        "pairs of a metric."
+        f"{_escaped(data)}{_seeds(rows)} Best bold, second underlined; $^\\dagger$: better than "
+        "every other model, $p < 0.05$, paired bootstrap over users of each model's best seed, "
+        "Holm over all pairs of a metric."
     )
+
+
+def _seeds(rows: pd.DataFrame) -> str:
+    """Of how many seeds the values are means, where they are."""
+    least, most = (rows.runs.min(), rows.runs.max()) if "runs" in rows else (1, 1)
+    number = f"{most}" if least == most else f"{least} to {most}"
+    return f" Means over {number} seeds." if most > 1 else ""
 
 
 def _table(lines: Sequence[str], num_columns: int, caption: str) -> str:

@@ -47,17 +47,17 @@ def runs_table(folders: Sequence[Path], base: Path, known: Runs | None = None) -
 
     Returns:
         Columns `run`, `model`, `status`, `error`, `seed`, `data`, `split`, `options` (what
-        differs from the model's other runs), `job` (equal for the same job run twice), `repeated`
-        (equal but for the seed), `trial` (its number in a search), the metrics, `standard_error`
-        (of `monitored`, over users), `seconds`, `peak_rss_mb`, `parameters`, `best_epoch`, and a
-        column for each option.
+        differs from the model's other runs, and the monitor where any runs differ in it), `job`
+        (equal for the same job run twice), `repeated` (equal but for the seed), `trial` (its number
+        in a search), the metrics, `standard_error` (of `monitored`, over users), `seconds`,
+        `peak_rss_mb`, `parameters`, `best_epoch`, and a column for each option.
     """
     known = known or Runs()
     found = {run.resolve(): of for folder in folders for run, of in known.below(folder)}
     ordered = sorted(found.items(), key=lambda item: item[1].finished or "")
     configs = [flat(of_the_job(result.config or {})) for _, result in ordered]
     models = [result.model for _, result in ordered]
-    options = _options(configs, models)
+    options = _options(configs, models, [split_label(result) for _, result in ordered])
     monitor = monitored([result for _, result in ordered])
     rows = []
     for (run, result), own, text in zip(ordered, options, _texts(options, models), strict=True):
@@ -276,15 +276,29 @@ def varied(runs: pd.DataFrame, model: str) -> list[str]:
     return differing([{str(name): value for name, value in row.items()} for row in rows])
 
 
-def _options(configs: Sequence[Mapping[str, Any]], models: Sequence[str]) -> list[dict[str, Any]]:
-    """Of each configuration what differs among those of the same model."""
+def _options(
+    configs: Sequence[Mapping[str, Any]], models: Sequence[str], splits: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Of each configuration what differs among those of the same model.
+
+    An option of the data is one where the split does not tell it: runs of one split differ in it.
+    The metric by which the best epoch is chosen is one of all models where they differ in it.
+    """
     options: list[dict[str, Any]] = [{} for _ in configs]
+    of_all = {"monitor"} & set(differing(configs))
     for model in dict.fromkeys(models):
         of_model = [number for number, other in enumerate(models) if other == model]
-        for key in differing([configs[number] for number in of_model]):
-            if key not in _NO_PARAMETER and not key.startswith("data."):
-                for number in of_model:
-                    options[number][key] = configs[number].get(key, NEUTRAL.get(key))
+        on_splits = [
+            [configs[n] for n in of_model if splits[n] == split]
+            for split in dict.fromkeys(splits[n] for n in of_model)
+        ]
+        not_told = {key for on_split in on_splits for key in differing(on_split)} - {"data.path"}
+        found = differing([configs[number] for number in of_model])
+        for key in [*found, *sorted(of_all - set(found))]:
+            if key in _NO_PARAMETER or (key.startswith("data.") and key not in not_told):
+                continue
+            for number in of_model:
+                options[number][key] = configs[number].get(key, NEUTRAL.get(key))
     return options
 
 

@@ -16,8 +16,8 @@ def compared(*rows):
     return pd.DataFrame([("s", METRIC, *row) for row in rows], columns=columns)
 
 
-def lines(values, pairs, data=()):
-    best = pd.DataFrame({"model": ["a_1", "b", "c"], "split": "s", METRIC: values})
+def lines(values, pairs, data=(), seeds=1):
+    best = pd.DataFrame({"model": ["a_1", "b", "c"], "split": "s", "runs": seeds, METRIC: values})
     about = pd.DataFrame(data, columns=["split", "data", "users", "items", "holdout"])
     return as_latex(best, "val/recall@10", pairs, about).splitlines()
 
@@ -52,6 +52,14 @@ def test_the_caption_names_the_data():
     assert any(line.startswith("a\\_1 & ") for line in text)
     old = lines([3, 2, 1], compared(), [("s", "ml", None, None, "last")])
     assert old[3].startswith("\\caption{ml, holdout last, test set.")
+
+
+def test_the_caption_says_that_values_are_means_over_seeds():
+    about = [("s", "ml", None, None, "last")]
+    said = {seeds: lines([3, 2, 1], compared(), about, seeds)[3] for seeds in (1, 3)}
+    assert "Means" not in said[1]
+    assert "test set. Means over 3 seeds. Best bold" in said[3]
+    assert "Means over 1 to 5 seeds." in lines([3, 2, 1], compared(), about, [1, 5, 2])[3]
 
 
 def test_validation_where_nothing_else_is_held_out():

@@ -172,6 +172,31 @@ def test_an_option_that_makes_no_other_job_is_shown_all_the_same(tmp_path):
     assert runs.options.tolist() == ["model.recency=0", "model.recency=2"]
 
 
+def configure(run, **config):
+    """Change the configuration of a run that was written."""
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps(result | {"config": result["config"] | config}))
+
+
+def test_the_monitor_is_an_option_of_all_models_where_they_differ_in_it(tmp_path):
+    runs = [write_run(tmp_path, number, model, 0.1) for number, model in enumerate("ab")]
+    for run in runs:
+        configure(run, monitor="val/recall@10")
+    assert runs_table([tmp_path], tmp_path).options.tolist() == ["", ""]
+    configure(runs[1], monitor="val/ndcg@10")
+    expected = ["monitor=val/recall@10", "monitor=val/ndcg@10"]
+    assert runs_table([tmp_path], tmp_path).options.tolist() == expected
+
+
+def test_an_option_of_the_data_is_one_where_the_split_does_not_tell_it(tmp_path):
+    for number, (split, table) in enumerate([("s", "x"), ("t", "y")]):
+        configure(write_run(tmp_path, number, "a", 0.1, split=split), data={"items": table})
+    assert runs_table([tmp_path], tmp_path).options.tolist() == ["", ""]
+    configure(write_run(tmp_path, 2, "a", 0.1, split="t"), data={"items": "z", "path": "another"})
+    expected = ["data.items=x", "data.items=y", "data.items=z"]
+    assert runs_table([tmp_path], tmp_path).options.tolist() == expected
+
+
 def test_trials_and_standard_errors_of_what_was_watched(tmp_path):
     for number, (watched, trial) in enumerate([("val/a@1", None), ("val/b@1", 0), ("val/b@1", 1)]):
         path = write_run(tmp_path, number, "a", 0.1, l2=trial) / "result.json"
