@@ -31,13 +31,18 @@ def with_stored_run(arguments: Sequence[str]) -> list[str]:
         arguments: of the command.
 
     Raises:
-        InputError: the result.json of the folder cannot be used.
+        InputError: the result.json of the folder cannot be used, or there are several folders.
     """
     path = next((a.partition("=")[2] for a in arguments if re.match(r"\+*ckpt_path=", a)), None)
     if not path:
         return list(arguments)
     file = RunFolder(Path(_unquoted(path))).result
     if not file.is_file():
+        if any(RunFolder(Path(one)).result.is_file() for one in path.split(",")):
+            raise InputError(
+                f"ckpt_path={path}: expected one run's folder a command, as its data, holdout and "
+                "model come with it"
+            )
         return list(arguments)
     try:
         result = RunResult.read(file)

@@ -131,3 +131,10 @@ def test_no_code_of_a_folder_is_run(tmp_path):
     refused = run(f"ckpt_path={tmp_path}/bad", folder=tmp_path / "refused" / "run", code=2)
     assert "best.ckpt: its hyper-parameter l2 is dict" in refused.err
     assert not written.exists()
+
+
+def test_several_folders_are_refused(tmp_path):
+    """Else each would be asked about the default data by the default model."""
+    path = stored(tmp_path).partition("=")[2]
+    with pytest.raises(InputError, match="expected one run's folder a command"):
+        with_stored_run(["-m", f"ckpt_path={path},{tmp_path / 'other'}"])
