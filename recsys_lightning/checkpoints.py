@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.interactions import Interactions, without_room
 from recsys_lightning.errors import InputError
 from recsys_lightning.runs.parameters import NEUTRAL
 
@@ -43,7 +43,8 @@ class FittedOn:
     def of(train: Interactions, features: Sequence[str] = ()) -> "FittedOn":
         """What is said of a model that is fitted on these interactions and item features."""
         rows = train.lengths.nonzero()[0]
-        arrays = [train.users, train.items, train.indptr, train.indices]
+        ids = without_room(train.users), without_room(train.items)
+        arrays = [*ids, train.indptr, train.indices]
         for name in features:
             arrays.append(np.array(name))
             if name in train.features:  # other data may lack it: then the hash is another

@@ -164,14 +164,15 @@ class Experiment:
         """Evaluate and recommend without fitting, from a checkpoint or from the folder of a run.
 
         Of a folder the best epoch is evaluated, and the model that was fitted again on everything
-        recommends, where there is one: so did the run itself. Where there is none and `refit` asks
-        for one, it is fitted here, for as many epochs as were best there.
+        recommends, where there is one: so did the run itself. Where there is none of these
+        interactions and `refit` asks for one, it is fitted here, for as many epochs as were best
+        there.
         """
         best = final = path
         refit = False
         if path.is_dir():
             best, final = RunFolder(path).best, RunFolder(path).final
-            refit = self.options.refit and not final.is_file()
+            refit = self.options.refit and not self._has_all(final)
             if not final.is_file():
                 final = best
         model = None
@@ -196,6 +197,13 @@ class Experiment:
                 self.outcome.best_epoch = evaluated or self.outcome.best_epoch - 1
         self.outcome.checkpoints["recommend"] = str(final)
         self._recommend(model, data)
+
+    def _has_all(self, final: Path) -> bool:
+        """Whether there is a refitted model, and it has learned from the interactions there are."""
+        if not final.is_file():
+            return False
+        _, fitted_on = open_checkpoint(final)
+        return fitted_on.learned_from(self.split.interactions)
 
     def _data(self, split: Split) -> RecommendationData:
         return RecommendationData(

@@ -89,6 +89,28 @@ def test_what_a_model_was_fitted_on_survives_a_checkpoint(ids, tmp_path):
     assert again.sha256 == FittedOn.of(x).sha256
 
 
+def test_a_longer_id_that_is_not_in_the_data_does_not_make_it_another():
+    """A run with a template was refused without it, and the other way round, as a leak."""
+    x = make_interactions([[0], [2, 1]], 3)
+    texts = {name: np.array([f"{i}é" for i in getattr(x, name)]) for name in ("users", "items")}
+    roomy = {name: ids.astype("<U20") for name, ids in texts.items()}
+    assert FittedOn.of(replace(x, **roomy)).learned_from(replace(x, **texts))
+
+
+@pytest.mark.parametrize("fitted_again", [True, False])
+def test_a_refit_on_more_interactions_is_one(fitted_again, tastes, tmp_path):
+    """The refitted model of a run stood for that of the new data, without a word."""
+    everything = NoHoldout().split(tastes)
+    run_experiment(
+        tmp_path / "old", NoHoldout().split(without(tastes, range(40))), EASE, refit=True
+    )
+    options = {"refit": fitted_again, "ckpt_path": str(tmp_path / "old")}
+    again = run_experiment(tmp_path / "again", everything, EASE, **options)
+    assert ("refit" in again.clock.seconds) == fitted_again
+    run_experiment(tmp_path / "new", everything, EASE)
+    assert (lists(tmp_path / "again") == lists(tmp_path / "new")) == fitted_again
+
+
 def test_another_number_of_users_is_no_reason_to_refuse(tastes, tmp_path):
     split = NoHoldout().split(tastes)
     run_experiment(tmp_path / "a", split, EASE, refit=False)

@@ -45,6 +45,17 @@ def tie_order(num_items: int) -> NDArray[np.int64]:
     ).numpy()
 
 
+def without_room(ids: NDArray) -> NDArray:
+    """Text no wider than the longest: a longer id, of a template or before a k-core, left room.
+
+    >>> without_room(np.array(["b", "c", "long"])[:2])
+    array(['b', 'c'], dtype='<U1')
+    """
+    if ids.dtype.kind != "U" or not len(ids):
+        return ids
+    return ids.astype(f"<U{max(1, np.char.str_len(ids).max())}", copy=False)
+
+
 @dataclass(frozen=True, eq=False)
 class Interactions:
     """An immutable `users x items` matrix of ones whose rows are kept in time order.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.interactions import Interactions, without_room
 from recsys_lightning.writing import making_folder
 
 TRAIN, VALID, TEST, VALID_KNOWN, TEST_KNOWN = range(5)
@@ -95,7 +95,7 @@ class Split:
         parts = csr_array(entries, (x.num_users, x.num_items))
         parts.sort_indices()
         digest = hashlib.sha256()
-        ids = _without_room(x.users), _without_room(x.items)
+        ids = without_room(x.users), without_room(x.items)
         for array in (*ids, parts.indptr, parts.indices, parts.data):
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
@@ -154,10 +154,3 @@ def _order_of(folder: Path) -> str:
     except (ArrowException, OSError):  # whoever reads it says so
         return ""
     return (metadata.get(b"order") or b"").decode()
-
-
-def _without_room(ids: NDArray) -> NDArray:
-    """Text no wider than the longest: a longer id, of a template or before a k-core, left room."""
-    if ids.dtype.kind != "U" or not len(ids):
-        return ids
-    return ids.astype(f"<U{max(1, np.char.str_len(ids).max())}", copy=False)
