@@ -1,7 +1,7 @@
 """Losses: tensors in, a scalar out. Sums over items (or dimensions), means over users or pairs.
 
 So a loss has one scale whatever the batch, and its terms are comparable. All are in float32, under
-autocast too.
+autocast too, or in float64 where the model is.
 """
 
 import math
@@ -12,6 +12,11 @@ from torch.nn.functional import normalize, softplus
 
 _LOGITS = 2**20  # of a block
 _LEAST_ROWS = 64  # of a block: with fewer a large table is read too often
+
+
+def _full(values: Tensor) -> Tensor:
+    """In 32 bits at least: half of them are too few for sums over a catalogue."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def multinomial_nll(logits: Tensor, target: Tensor) -> Tensor:
@@ -27,7 +32,7 @@ def multinomial_nll(logits: Tensor, target: Tensor) -> Tensor:
     >>> multinomial_nll(torch.zeros(1, 4), torch.tensor([[1.0, 0, 1, 0]]))  # 2 log 4
     tensor(2.7726)
     """
-    return -target.flatten().dot(logits.float().log_softmax(1).flatten()) / max(len(logits), 1)
+    return -target.flatten().dot(_full(logits).log_softmax(1).flatten()) / max(len(logits), 1)
 
 
 def squared_error(scores: Tensor, target: Tensor, positive_weight: float) -> Tensor:
@@ -45,7 +50,7 @@ def squared_error(scores: Tensor, target: Tensor, positive_weight: float) -> Ten
     tensor(1.)
     """
     weight = target * (positive_weight - 1) + 1
-    return (weight * (target - scores.float()).square()).sum() / max(len(scores), 1)
+    return (weight * (target - _full(scores)).square()).sum() / max(len(scores), 1)
 
 
 def bpr(positive: Tensor, negative: Tensor) -> Tensor:
@@ -63,7 +68,7 @@ def bpr(positive: Tensor, negative: Tensor) -> Tensor:
     >>> bpr(torch.tensor([1.0]), torch.tensor([[1.0, 1.0]]))  # log 2
     tensor(0.6931)
     """
-    return softplus(negative.float() - positive.float()[:, None]).mean()
+    return softplus(_full(negative) - _full(positive)[:, None]).mean()
 
 
 def binary_cross_entropy(positive: Tensor, negative: Tensor) -> Tensor:
@@ -79,8 +84,8 @@ def binary_cross_entropy(positive: Tensor, negative: Tensor) -> Tensor:
     >>> binary_cross_entropy(torch.tensor([0.0]), torch.tensor([[0.0, 0.0]]))  # 3 log 2
     tensor(2.0794)
     """
-    pull = softplus(-positive.float())
-    return (pull + softplus(negative.float()).sum(1)).mean()
+    pull = softplus(-_full(positive))
+    return (pull + softplus(_full(negative)).sum(1)).mean()
 
 
 def sampled_softmax(positive: Tensor, negative: Tensor, log_q: Tensor | None = None) -> Tensor:
@@ -103,7 +108,7 @@ def sampled_softmax(positive: Tensor, negative: Tensor, log_q: Tensor | None = N
     >>> sampled_softmax(*scores), sampled_softmax(*scores, torch.full((1, 2), 1 / 4).log())
     (tensor(1.0986), tensor(1.6094))
     """
-    positive, negative = positive.float()[:, None], negative.float()
+    positive, negative = _full(positive)[:, None], _full(negative)
     if log_q is not None:
         negative = negative - log_q - math.log(negative.shape[1])
     return (torch.cat([positive, negative], 1).logsumexp(1) - positive[:, 0]).mean()
@@ -132,8 +137,8 @@ def generalised_binary_cross_entropy(
     """
     m = negative.shape[1]
     beta = 1 - calibration * (1 - m / (num_items - 1))
-    pull = beta * softplus(-positive.float())
-    return (pull + softplus(negative.float()).sum(1)).mean() / (m + 1)
+    pull = beta * softplus(-_full(positive))
+    return (pull + softplus(_full(negative)).sum(1)).mean() / (m + 1)
 
 
 def linear_cross_entropy(
@@ -160,10 +165,10 @@ def linear_cross_entropy(
     rows = max(block // len(table), _LEAST_ROWS)
     with torch.autocast(vectors.device.type, enabled=False):
         return torch.nn.functional.linear_cross_entropy(
-            vectors.float(),
-            table.float(),
+            _full(vectors),
+            _full(table),
             targets,
-            linear_bias=None if bias is None else bias.float(),
+            linear_bias=None if bias is None else _full(bias),
             options=nn.LinearCrossEntropyOptions(batch_chunk_size=min(rows, len(vectors))),
         )
 
@@ -182,7 +187,7 @@ def info_nce(anchors: Tensor, others: Tensor, temperature: float) -> Tensor:
     >>> info_nce(torch.eye(2), torch.eye(2), temperature=1.0)  # log(1 + 1/e)
     tensor(0.3133)
     """
-    anchors, others = (normalize(vectors.float()) for vectors in (anchors, others))
+    anchors, others = (normalize(_full(vectors)) for vectors in (anchors, others))
     rows = torch.arange(len(anchors), device=anchors.device)
     return linear_cross_entropy(anchors / temperature, others, rows)
 
@@ -193,7 +198,7 @@ def gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:
     >>> gaussian_kl(torch.zeros(1, 3), torch.zeros(1, 3))
     tensor([0.])
     """
-    mean, logvar = mean.float(), logvar.float()
+    mean, logvar = _full(mean), _full(logvar)
     return 0.5 * (logvar.exp() + mean.square() - 1 - logvar).sum(1)
 
 
@@ -206,5 +211,5 @@ def gaussian_log_density(z: Tensor, mean: Tensor | float, logvar: Tensor | float
 
 def gaussian_sample(mean: Tensor, logvar: Tensor) -> Tensor:
     """A draw from N(mean, exp(logvar)) that lets gradients through (reparametrisation)."""
-    mean, logvar = mean.float(), logvar.float()
+    mean, logvar = _full(mean), _full(logvar)
     return mean + torch.randn_like(mean) * (0.5 * logvar).exp()

@@ -115,8 +115,7 @@ class Tower(nn.Module):
     @torch.no_grad()
     def announce(self, num_users: int, num_items: int) -> None:
         """Warn where `all_pairs` of so many takes long, by the seconds of a first block."""
-        dim, device = self.first.out_features, self.first.weight.device
-        block = torch.zeros(self.block, dim, device=device)
+        block = self.first.weight.new_zeros(self.block, self.first.out_features)
         for _ in range(2):  # the first warms up
             began = time.perf_counter()
             self(block[:, None] + block).sum().item()

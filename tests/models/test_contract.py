@@ -95,6 +95,16 @@ def fitted(request, tmp_path_factory):
     return case, split, folder, fit(case, split, folder)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if case_of(name).is_drawn])
+def test_a_fit_in_double_precision_ends(name, tmp_path):
+    """Eight models mixed it with single, and ended in an error of torch's."""
+    case = case_of(name)
+    split = RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
+    trainer = {"max_epochs": 3, "precision": "64-true"}
+    outcome = fit(case, split, tmp_path, trainer=trainer, refit=False).outcome
+    assert outcome.metrics["val/recall@10"] > 0
+
+
 def test_a_reloaded_checkpoint_gives_the_same_lists(fitted):
     case, split, folder, experiment = fitted
     model = reload(case, folder / "checkpoints/final.ckpt")
