@@ -213,7 +213,8 @@ def record(
         if is_first_process():
             files.final.unlink(missing_ok=True)
             if not resumed:
-                shutil.rmtree(files.checkpoints, ignore_errors=True)
+                for earlier in files.checkpoints, files.tensorboard:
+                    shutil.rmtree(earlier, ignore_errors=True)
 
     if not spared:
         clear()

@@ -81,6 +81,15 @@ def test_a_failed_run_has_its_status_and_parameters_in_tensorboard(tmp_path):
     assert all(word in said for word in (b"model.l2", b"failed", b"model.l2=-1: expected more"))
 
 
+def test_a_new_run_in_a_folder_stands_alone_in_tensorboard(tmp_path):
+    """Its curves went on from those of the earlier run."""
+    for model in "popularity", "ease":
+        options = f"model={model}", "refit=false", "logger=tensorboard"
+        done = run(*SMALL, *options, folder=tmp_path / "run")
+    values = [event.value for event in events(done.folder).Scalars("test/recall@10")]
+    assert values == [pytest.approx(done.result["metrics"]["test/recall@10"])]
+
+
 def events(folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
