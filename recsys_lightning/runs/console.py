@@ -16,9 +16,11 @@ from recsys_lightning.runs.examples import Example
 def describe(console: Console, title: str, split: Split) -> None:
     """A line on the data, its k-core, the holdout, and each pair of files joined by ids."""
     x = split.interactions
+    order = "" if x.times is not None else ", no times: they are in the order of the file"
     console.print(
         Text(title, "bold"),
         f": {x.num_users:,} users x {x.num_items:,} items, {x.num_interactions:,} interactions",
+        order,
         sep="",
         soft_wrap=True,
     )

@@ -28,6 +28,17 @@ def test_every_join_of_two_files_is_shown():
     ]
 
 
+def test_data_without_times_is_shown_to_be_so():
+    """A column of another name than `time` or `timestamp` was left unread without a word."""
+    console = Terminal(file=io.StringIO(), width=40)
+    x = make_interactions([[0, 1], [2]], 3)
+    for data in x, replace(x, times=None):
+        describe(console, "files", NoHoldout().split(data))
+    with_times, _, without, _ = console.file.getvalue().splitlines()
+    assert with_times == "files: 2 users x 3 items, 3 interactions"
+    assert without == f"{with_times}, no times: they are in the order of the file"
+
+
 def test_the_counts_of_a_k_core_are_shown():
     core = Core(5, 0, Size(1000, 20, 30), Size(900, 10, 30), 1)
     console = Terminal(file=io.StringIO(), width=40)
