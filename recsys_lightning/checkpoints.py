@@ -168,7 +168,9 @@ def check_items(file: Path, fitted_on: FittedOn, items: NDArray[Any]) -> None:
     theirs, ours = fitted_on.items, items
     unknown, missing = np.setdiff1d(ours, theirs), np.setdiff1d(theirs, ours)
     examples = ", ".join(map(str, [*unknown[:2], *missing[:2]]))
-    added = "" if len(unknown) else ", and add the rows of new users to it"
+    added = ", and add the rows of new users to it"
+    if len(unknown):
+        added = ", or fit its run anew: ckpt_path=<the run's folder> holdout=none refit=true"
     raise InputError(
         f"{file} was fitted on {len(theirs):,} items, and the data has {len(ours):,}: "
         f"{len(unknown):,} of them it does not know, {len(missing):,} of its own the data lacks "

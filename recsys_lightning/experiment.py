@@ -184,7 +184,8 @@ class Experiment:
             self.outcome.checkpoints["evaluate"] = str(best)
             self._evaluate(model, data)
         if model and refit:
-            stored = {**model.hparams, "num_users": self.split.interactions.num_users}
+            sizes = self._sizes(self.split.interactions, model.features)
+            stored = {**model.hparams, **sizes}
             del model  # its weights may be as large as the other's
             with self.clock("refit"):
                 model = self._refit(self.outcome.best_epoch, **stored)
@@ -214,14 +215,18 @@ class Experiment:
             seed=self.options.seed,
         )
 
+    def _sizes(self, x: Interactions, features: Sequence[str] | None) -> dict[str, Any]:
+        """What a model of this data is built with; its features are all that there are if None."""
+        sizes: dict[str, Any] = {"num_users": x.num_users, "num_items": x.num_items}
+        if self._class.uses_features:
+            found = x.feature_sizes(features)
+            sizes |= {"features": list(found), "num_values": list(found.values())}
+        return sizes
+
     def _model(self, split: Split, **stored: Any) -> Recommender:
         """A fresh model of the data's sizes, or of a checkpoint's hyper-parameters."""
-        x = split.interactions
-        sizes: dict[str, Any] = {"num_users": x.num_users, "num_items": x.num_items}
-        if self._class.uses_features and not stored:
-            features = x.feature_sizes(self._build_model.keywords.get("features"))
-            sizes |= {"features": list(features), "num_values": list(features.values())}
-        build = partial(self._build_model, **(sizes | stored))
+        asked = self._build_model.keywords.get("features")
+        build = partial(self._build_model, **(stored or self._sizes(split.interactions, asked)))
         fitted_here = not (stored or torch.accelerator.is_available())
         in_a_fit = 5 if self.options.average_weights else 4
         require_room_for(build, copies=in_a_fit if fitted_here else 1)
@@ -310,7 +315,8 @@ class Experiment:
             refit: whether it will be fitted again, as it was.
         """
         checkpoint, fitted_on = open_checkpoint(file)
-        check_items(file, fitted_on, self.split.interactions.items)
+        if asked or not refit:  # else it only says how to fit one that learns these items
+            check_items(file, fitted_on, self.split.interactions.items)
         for part in asked:
             check_no_leak(file, fitted_on, self.split.train, part)
         given, at_scoring = self.options.given, self._class.at_scoring

@@ -12,13 +12,15 @@ from pyarrow import parquet
 from recsys_lightning.checkpoints import FittedOn, check_given, open_checkpoint
 from recsys_lightning.data.datamodule import RecommendationData
 from recsys_lightning.data.holdout import NoHoldout, RandomHoldout, Split
+from recsys_lightning.data.views.pairs import PairView
 from recsys_lightning.data.views.rows import RowView
 from recsys_lightning.errors import InputError
+from recsys_lightning.models.deepfm import DeepFM
 from recsys_lightning.models.ease import EASE
 from recsys_lightning.models.multi_cdae import MultiCDAE
 from recsys_lightning.models.multi_dae import MultiDAE
 from recsys_lightning.models.recvae import RecVAE
-from tests.conftest import make_interactions, run_experiment, two_tastes
+from tests.conftest import make_interactions, run_experiment, two_tastes, with_features
 
 cdae = partial(MultiCDAE, hidden_dims=[8], lr=0.05, user_dropout=0.1)
 
@@ -111,6 +113,20 @@ def test_a_refit_on_more_interactions_is_one(fitted_again, tastes, tmp_path):
     assert (lists(tmp_path / "again") == lists(tmp_path / "new")) == fitted_again
 
 
+@pytest.mark.parametrize("model", [EASE, partial(DeepFM, embedding_dim=4)])
+def test_a_refit_learns_new_items_and_values_of_features(model, tmp_path):
+    """Items were refused; of values that were new the fit ended in an error of torch's."""
+    x = with_features(two_tastes())
+    without_a_shelf = x.select(x.indices % 5 != 4).without_unused()
+    old, new = (NoHoldout().split(data) for data in (without_a_shelf, x))
+    options = {} if model is EASE else {"view": PairView(300)}
+    run_experiment(tmp_path / "old", old, model, refit=False, **options)
+    options |= {"refit": True, "ckpt_path": str(tmp_path / "old")}
+    run_experiment(tmp_path / "again", new, model, **options)
+    run_experiment(tmp_path / "new", new, model, **(options | {"ckpt_path": None}))
+    assert lists(tmp_path / "again") == lists(tmp_path / "new")
+
+
 def test_another_number_of_users_is_no_reason_to_refuse(tastes, tmp_path):
     split = NoHoldout().split(tastes)
     run_experiment(tmp_path / "a", split, EASE, refit=False)
@@ -133,8 +149,9 @@ def test_a_user_without_a_training_interaction_is_unknown():
 def test_other_items_are_refused_with_their_numbers(tastes, tmp_path):
     run_experiment(tmp_path / "a", NoHoldout().split(tastes), EASE, refit=False)
     other = replace(tastes, items=np.concatenate([tastes.items[1:], [5000]]))
-    with pytest.raises(InputError, match=r"1 of them it does not know, 1 .* 5000, 1000.* on$"):
-        run_experiment(tmp_path, NoHoldout().split(other), EASE, ckpt_path=str(tmp_path / "a"))
+    options = {"ckpt_path": str(tmp_path / "a"), "refit": False}
+    with pytest.raises(InputError, match=r"1 of them it does not know, 1 .* 5000, 1000.* refit="):
+        run_experiment(tmp_path, NoHoldout().split(other), EASE, **options)
 
 
 def test_new_users_alone_are_refused_with_what_to_do(tastes, tmp_path):
@@ -142,8 +159,9 @@ def test_new_users_alone_are_refused_with_what_to_do(tastes, tmp_path):
     run_experiment(tmp_path / "a", NoHoldout().split(tastes), EASE, refit=False)
     few = make_interactions([[0, 1], [1, 2]], 3)
     few = replace(few, items=tastes.items[:3])
+    options = {"ckpt_path": str(tmp_path / "a"), "refit": False}
     with pytest.raises(InputError, match=r"0 of them .*, and add the rows of new users to it$"):
-        run_experiment(tmp_path, NoHoldout().split(few), EASE, ckpt_path=str(tmp_path / "a"))
+        run_experiment(tmp_path, NoHoldout().split(few), EASE, **options)
 
 
 def test_strangers_can_be_evaluated_and_acquaintances_cannot(tastes, tmp_path):
