@@ -196,10 +196,11 @@ def check_no_leak(
         return
     users = asked.users[asked.lengths > 0]
     if number := int(np.count_nonzero(fitted_on.rows_of(users) >= 0)):
+        features = ", or on other item features" if fitted_on.features else ""
         raise InputError(
             f"{file} was fitted on other training interactions of {number:,} of the {len(users):,} "
-            "users to evaluate, so metrics on this holdout could be a leak. Use the holdout it was "
-            "fitted with, or holdout=none to recommend"
+            f"users to evaluate{features}, so metrics on this holdout could be a leak. Use the "
+            "holdout it was fitted with, or holdout=none to recommend"
         )
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from recsys_lightning.checkpoints import FittedOn, check_given, open_checkpoint
+from recsys_lightning.checkpoints import FittedOn, check_given, check_no_leak, open_checkpoint
 from recsys_lightning.data.datamodule import RecommendationData
 from recsys_lightning.data.holdout import NoHoldout, RandomHoldout, Split
 from recsys_lightning.data.views.pairs import PairView
@@ -176,6 +176,14 @@ def test_strangers_can_be_evaluated_and_acquaintances_cannot(tastes, tmp_path):
     both = RandomHoldout(2, 2, seed=5).split(tastes)
     with pytest.raises(InputError, match=r"of 30 of the 60 users to evaluate.*could be a leak"):
         run_experiment(tmp_path / "c", both, EASE, ckpt_path=str(tmp_path / "a"))
+
+
+def test_other_item_features_are_named_where_an_evaluation_is_refused():
+    """It spoke of other interactions alone: another item table was not to be thought of."""
+    x = with_features(two_tastes())
+    fitted_on = FittedOn.of(x, ["shelf"])
+    with pytest.raises(InputError, match="to evaluate, or on other item features, so metrics"):
+        check_no_leak(Path("a"), fitted_on, replace(x, features={}), x)
 
 
 @pytest.mark.parametrize("value", [{"_target_": "os.system"}, [["nested"]], [{"a": 1}]])
