@@ -302,7 +302,8 @@ class Recommender(pl.LightningModule):
                 from; None, as any other id: users it has not learned from.
 
         Raises:
-            InputError: k; an item that the model does not know; not as many users as histories.
+            InputError: k; a history that is no list; an item that the model does not know; not as
+                many users as histories.
         """
         check_range("k", k, low=1, high=self.num_items, whole=True)
         fitted_on = self.fitted_on
@@ -310,6 +311,12 @@ class Recommender(pl.LightningModule):
             raise InputError(f"{type(self).__name__} has not been fitted: load a checkpoint")
         if users is not None and len(users) != len(histories):
             raise InputError(f"{len(users)} users: expected one for each of {len(histories)}")
+        for history in histories:
+            if isinstance(history, str) or not isinstance(history, Iterable):
+                raise InputError(
+                    f"histories: {history!r} is none: expected a list of items for each user, "
+                    "such as [[5, 8], [2]]"
+                )
         rows = np.full(len(histories), -1) if users is None else fitted_on.rows_of(np.array(users))
         of_each = [list(dict.fromkeys(history)) for history in histories]
         flat = [item for history in of_each for item in history]
