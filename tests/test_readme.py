@@ -34,6 +34,9 @@ FIRST = "outputs/ease/2026-11-24_10-00-00"
 RUN = {
     "python run.py data=files data.path=ratings.csv": [f"hydra.run.dir={FIRST}"],
     f"python run.py ckpt_path={FIRST} 'recommend.users=[7,30]'": [],
+    f"python run.py -m ckpt_path={FIRST} model.recency=0,1,2": [],
+    f"python run.py ckpt_path={FIRST} data.path=more.csv holdout=none": [],
+    f"python run.py ckpt_path={FIRST} data.path=more.csv holdout=none refit=true": [],
     "python run.py data=files data.path=log.tsv data.user_column=uid data.item_column=sku "
     "data.items=items.csv data.title_column=name": [],
     "python run.py holdout=files holdout.train=a.csv holdout.valid=b.csv holdout.test=c.csv": [],
@@ -84,6 +87,9 @@ COMPOSED = {
 # neither
 LEFT_OUT = {
     "pip install -c requirements.lock -e '.[demo,html]'": "as `make install` does, before any test",
+    "python run.py model=recvae hydra.run.dir=outputs/mine ckpt_path=last": (
+        "needs an interrupted fit: tests/test_interruption.py"
+    ),
     "wandb sweep --project recsys_lightning conf/wandb_sweep/recvae.yaml": (
         "needs W&B's server: tests/tracking/test_trackers.py runs the command of its agents"
     ),
@@ -107,6 +113,9 @@ def write_data(folder):
     rows = [(u, i) for u in range(1, 61) for i in rng.permutation(80)[:45]]
     ratings = pd.DataFrame(rows, columns=["user", "item"])
     ratings.assign(time=np.arange(len(rows))).to_csv(folder / "ratings.csv", index=False)
+    newcomers = ratings[ratings.user <= 3].assign(user=ratings.user + 100)
+    more = pd.concat([ratings, newcomers], ignore_index=True)
+    more.assign(time=np.arange(len(more))).to_csv(folder / "more.csv", index=False)
     named = ratings.rename(columns={"user": "uid", "item": "sku"})
     named.to_csv(folder / "log.tsv", sep="\t", index=False)
     items = pd.DataFrame({"sku": np.arange(80), "name": [f"item {i}" for i in range(80)]})
