@@ -57,7 +57,8 @@ class S3Rec(NextItem):
         length: L, the latest items that are read.
         num_layers: blocks.
         num_heads: of the attention; divides D.
-        dropout: in [0, 1); None: by the length of the histories, see `usual_dropout`.
+        dropout: in [0, 1); None: 1.2 / sqrt(n) of a training history's n items in the mean, from
+            0.1 to 0.5. MovieLens-1M has n = 164 and 0.1, Amazon Toys 6.6 and 0.47.
         block: sasrec, post_norm, pre_norm or ligr; see `nn.transformer`.
         norm: layer or rms.
         loss: of the fine-tuning, see `NextItem`.

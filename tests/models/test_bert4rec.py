@@ -53,9 +53,7 @@ def test_it_learns_what_is_under_the_masks(monkeypatch):
             ([MASK, 0], 0, 6),
         ]
     ]
-    torch.testing.assert_close(
-        model.loss(batch()), torch.stack(expected).mean().float(), rtol=1e-5, atol=0
-    )
+    torch.testing.assert_close(model.loss(batch()), torch.stack(expected).mean())
 
 
 def test_every_part_has_a_mask_and_some_the_newest_item_alone():
@@ -104,3 +102,12 @@ def test_a_later_item_counts():
 def test_wrong_shares_are_named(share):
     with pytest.raises(InputError, match=f"model.mask_share={share}"):
         built(mask_share=share)
+
+
+@pytest.mark.parametrize(("length", "expected"), [(4, 0.6), (16, 0.4), (100, 0.2)])
+def test_of_short_histories_more_is_masked_where_nothing_is_given(length, expected):
+    rows = make_interactions([list(range(length)), []], length)
+    for given in (None, 0.3):
+        model = built(mask_share=given)
+        model.prepare(rows)
+        assert model.mask_share == pytest.approx(given or expected)
