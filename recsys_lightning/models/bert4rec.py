@@ -39,7 +39,7 @@ class BERT4Rec(Sequential):
         length: L, the latest items that are read, beside a mask.
         num_layers: blocks.
         num_heads: of the attention; divides D.
-        dropout: in [0, 1).
+        dropout: in [0, 1); None: by the length of the histories, as in `SASRec`.
         block: sasrec, post_norm, pre_norm or ligr; see `nn.transformer`.
         norm: layer or rms.
         mask_share: in (0, 1); None: 1.6 / sqrt(n) of a training history's n items in the mean, from
@@ -60,7 +60,7 @@ class BERT4Rec(Sequential):
         length: int = 200,
         num_layers: int = 2,
         num_heads: int = 2,
-        dropout: float = 0.1,
+        dropout: float | None = 0.1,
         block: str = "post_norm",
         norm: str = "layer",
         mask_share: float | None = None,

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 VERSION = 2  # of the hash; raise it when what stands in it changes
@@ -142,7 +143,7 @@ def _is_named(choice: str, cls: str) -> bool:
     >>> _is_named("mf_bpr", "MFBPR"), _is_named("mine/knn", "KNN"), _is_named("mine", "SecondTry")
     (True, True, False)
     """
-    return re.sub(r"\W|_", "", choice.rpartition("/")[2]).lower() == cls.lower()
+    return re.sub(r"\W|_", "", PurePosixPath(choice).name).lower() == cls.lower()
 
 
 def keys_of(overrides: Sequence[str]) -> set[str]:

@@ -38,7 +38,13 @@ RANGES = {  # what every number may be; where a model differs from the others, w
     "whole number in [1, 200]": "num_masks",  # as many as `length`
     "whole number in [1, 2]": "contrast_layer",  # as many as `num_layers`
 }
-BY_A_RULE = {"gamma": 0.0075}  # null by default; and what it may be
+BY_A_RULE = {  # what may be null, and a value that it may have
+    ("recvae", "gamma"): 0.0075,
+    ("sasrec", "dropout"): 0.1,
+    ("s3rec", "dropout"): 0.1,
+    ("bert4rec", "dropout"): 0.1,
+    ("bert4rec", "mask_share"): 0.2,
+}
 MODELS = sorted(path.stem for path in Path("conf/model").glob("*.yaml"))
 
 
@@ -56,10 +62,10 @@ def test_every_option_of_a_model_is_refused_by_its_name(model):
     """Each of its own keys with values of each kind that it may not have."""
     config, sizes, keys = options_of(model)
     for key in keys:
-        right = BY_A_RULE.get(key, config[key])
+        right = BY_A_RULE.get((model, key), config[key])
         kind = list if OmegaConf.is_list(right) else type(right)
         for wrong in REFUSED[kind]:
-            if wrong is None and key in BY_A_RULE:
+            if wrong is None and (model, key) in BY_A_RULE:
                 continue
             if not isinstance(wrong, list) and (model, key, wrong) in ALLOWED:
                 continue
@@ -75,11 +81,12 @@ def test_every_number_of_a_model_has_its_range(model):
     config, sizes, keys = options_of(model)
     of_key = {key: range_ for range_, keys in RANGES.items() for key in keys.split()}
     for key in keys:
-        if type(BY_A_RULE.get(key, config[key])) in (int, float):
+        if type(BY_A_RULE.get((model, key), config[key])) in (int, float):
             changed = OmegaConf.create({"model": config}).model
             changed[key] = "x"
             range_ = of_key.get(f"{model}.{key}") or of_key.get(key)
             assert range_, f"say in RANGES what {key} of {model} may be"
-            message = f"{key}=x: expected a {range_}{' or null' if key in BY_A_RULE else ''}"
+            null = " or null" if (model, key) in BY_A_RULE else ""
+            message = f"{key}=x: expected a {range_}{null}"
             with pytest.raises(InputError, match=re.escape(message) + "$"):
                 model_builder(changed)(**sizes)

@@ -95,11 +95,11 @@ def fitted(request, tmp_path_factory):
     return case, split, folder, fit(case, split, folder)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if case_of(name).is_drawn])
-def test_a_fit_in_double_precision_ends(name, tmp_path):
+def test_a_fit_in_double_precision_ends(fitted, tmp_path):
     """Eight models mixed it with single, and ended in an error of torch's."""
-    case = case_of(name)
-    split = RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
+    case, split, _, _ = fitted
+    if not case.is_drawn:
+        return  # no gradient, no loss
     trainer = {"max_epochs": 3, "precision": "64-true"}
     outcome = fit(case, split, tmp_path, trainer=trainer, refit=False).outcome
     assert outcome.metrics["val/recall@10"] > 0
