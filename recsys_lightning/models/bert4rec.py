@@ -7,7 +7,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, pad
+from torch.nn.functional import gelu
 from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Query, Sequences
@@ -15,6 +15,7 @@ from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import check_range
 from recsys_lightning.families.sequential import Sequential, by_length
 from recsys_lightning.functional.losses import linear_cross_entropy
+from recsys_lightning.nn.packing import with_masks
 from recsys_lightning.nn.transformer import Transformer
 
 
@@ -140,24 +141,3 @@ class BERT4Rec(Sequential):
         scores = self.match(self.head(encoded)) + self.bias
         mixed = scores.view(len(order), m, -1).logsumexp(1) - math.log(m)
         return torch.zeros_like(mixed).index_copy(0, order, mixed)
-
-
-def with_masks(rows: Bag, m: int, mask: int) -> tuple[Tensor, Tensor]:
-    """Packed rows with m masks in each, at the ends of m parts of it that are equal but for one.
-
-    Returns:
-        items (N + m B,) int64, offsets (B+1,).
-
-    >>> bag = Bag(torch.tensor([5, 6, 7, 8]), torch.tensor([0, 3, 4]))
-    >>> [x.tolist() for x in with_masks(bag, 2, mask=9)]
-    [[5, 9, 6, 7, 9, 9, 8, 9], [0, 5, 8]]
-    """
-    lengths, count = rows.lengths, torch.arange(1, m + 1, device=rows.items.device)
-    before = lengths[:, None] * count // m  # (B, m) items of the row before each mask
-    offsets = pad((lengths + m).cumsum(0), (1, 0))
-    places = offsets[:-1, None] + before + count - 1
-    items = rows.items.new_empty(int(offsets[-1]), dtype=torch.int64)
-    is_mask = torch.zeros(len(items), dtype=torch.bool, device=items.device)
-    is_mask[places.flatten()] = True
-    items[is_mask], items[~is_mask] = mask, rows.items.long()
-    return items, offsets

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from recsys_lightning.data.batches import Bag
+
 GROUP = 16  # rows that are padded to the longest among them
 
 
@@ -135,3 +137,24 @@ class _Unpad(torch.autograd.Function):
         (places,) = ctx.saved_tensors
         padded = gradient.new_zeros(ctx.size, gradient.shape[1])
         return padded.index_copy_(0, places, gradient), None
+
+
+def with_masks(rows: Bag, m: int, mask: int) -> tuple[Tensor, Tensor]:
+    """Packed rows with m masks in each, at the ends of m parts of it that are equal but for one.
+
+    Returns:
+        items (N + m B,) int64, offsets (B+1,).
+
+    >>> bag = Bag(torch.tensor([5, 6, 7, 8]), torch.tensor([0, 3, 4]))
+    >>> [x.tolist() for x in with_masks(bag, 2, mask=9)]
+    [[5, 9, 6, 7, 9, 9, 8, 9], [0, 5, 8]]
+    """
+    lengths, count = rows.lengths, torch.arange(1, m + 1, device=rows.items.device)
+    before = lengths[:, None] * count // m  # (B, m) items of the row before each mask
+    offsets = torch.nn.functional.pad((lengths + m).cumsum(0), (1, 0))
+    places = offsets[:-1, None] + before + count - 1
+    items = rows.items.new_empty(int(offsets[-1]), dtype=torch.int64)
+    is_mask = torch.zeros(len(items), dtype=torch.bool, device=items.device)
+    is_mask[places.flatten()] = True
+    items[is_mask], items[~is_mask] = mask, rows.items.long()
+    return items, offsets
