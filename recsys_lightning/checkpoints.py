@@ -88,12 +88,13 @@ class FittedOn:
 
     @staticmethod
     def from_state(state: Mapping[str, Any]) -> "FittedOn":
-        """What `state` has made."""
-        users, items = (np.asarray(state[name]) for name in ("users", "items"))
-        if state["rows"].shape != users.shape:
-            raise ValueError(f"fitted_on: {len(users)} users have {len(state['rows'])} rows")
+        """What `state` has made, its tensors on any device."""
+        users, items = (_array(state[name]) for name in ("users", "items"))
+        rows: NDArray[np.int64] = state["rows"].numpy(force=True)
+        if rows.shape != users.shape:
+            raise ValueError(f"fitted_on: {len(users)} users have {len(rows)} rows")
         features = state.get("features", ())  # earlier versions had none
-        return FittedOn(users, state["rows"].numpy(), items, state["sha256"], features)
+        return FittedOn(users, rows, items, state["sha256"], features)
 
 
 def _found(known: NDArray[Any], rows: NDArray[np.int64], asked: NDArray[Any]) -> NDArray[np.int64]:
@@ -112,6 +113,13 @@ def _plain(ids: NDArray[Any]) -> Any:
     import torch
 
     return torch.from_numpy(ids) if ids.dtype.kind == "i" else ids.tolist()
+
+
+def _array(ids: Any) -> NDArray[Any]:
+    """What `_plain` has made, as it was."""
+    import torch
+
+    return ids.numpy(force=True) if isinstance(ids, torch.Tensor) else np.asarray(ids)
 
 
 def open_checkpoint(file: Path) -> tuple[dict[str, Any], FittedOn]:

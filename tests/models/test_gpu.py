@@ -1,5 +1,6 @@
 """Every model on a GPU: its fit, evaluation, resumed fit and reloaded lists beside a CPU's."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from pytorch_lightning.utilities import move_data_to_device
 from recsys_lightning.data.batches import Bag, Query
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.data.views.sampler import bag
-from tests.conftest import run_experiment, two_tastes
+from tests.conftest import run_experiment, two_tastes, with_features
 
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda"  # the tests pass with "cpu", too: where there is no GPU they can be tried so
@@ -25,6 +26,7 @@ SMALLER = {  # hyper-parameters, where a model has them; the defaults are for re
     "hidden_dim": 16,
     "latent_dim": 8,
     "lr": 0.01,
+    "pretrain_epochs": 2,
 }
 EPOCHS, K = 10, 15
 CHANCE = (
@@ -43,8 +45,8 @@ def fit(name, folder, device, *, epochs=EPOCHS, precision="32-true", **options):
     model |= {key: value for key, value in SMALLER.items() if key in model}
     return run_experiment(
         folder,
-        RandomHoldout(valid_items=2, test_items=2).split(two_tastes()),
-        lambda **sizes: instantiate(model, _convert_="all", **sizes),
+        RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes())),
+        partial(get_class(model.pop("_target_")), **model),
         view=instantiate(config.view, batch_size=16),
         trainer={
             "max_epochs": epochs if model_class(name).resumable else 1,
