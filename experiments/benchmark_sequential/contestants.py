@@ -32,7 +32,7 @@ def scoring(rows):
     from recsys_lightning.models.sasrec import SASRec
 
     num_users, num_items = map(int, rows["shape"])
-    model = SASRec(num_users=num_users, num_items=num_items).eval()
+    model = SASRec(num_users=num_users, num_items=num_items, embedding_dim=64).eval()
     order = torch.arange(num_items)
     queries = []
     for users in np.array_split(np.arange(num_users), -(-num_users // SCORED)):

@@ -1,6 +1,6 @@
 """The scores of all users: `python -m experiments.benchmark_sequential.scoring`.
 
-`model=sasrec` as it stands, of 64 dimensions and length 200, 256 users at once; beside the matrix
+`model=sasrec` of 64 dimensions and length 200, 256 users at once; beside the matrix
 products alone that it cannot avoid, and RecTools' SASRec with its lists of 10.
 """
 

@@ -11,7 +11,7 @@ from experiments.peers.measuring import contest, parser
 from experiments.peers.processes import median_and_range, peer_python
 
 MODELS = {  # RecTools' BERT4Rec has pre-norm blocks and two heads here, and masks .15
-    "sasrec": ["model=sasrec"],
+    "sasrec": ["model=sasrec", "model.embedding_dim=64", "model.dropout=0.1"],
     "bert4rec": ["model=bert4rec", "model.block=pre_norm", "model.mask_share=0.15"],
 }
 

@@ -67,7 +67,7 @@ class Sequential(Recommender):
     @override
     def prepare(self, interactions: Interactions) -> None:
         if self.hparams.get("dropout", 0.0) is None:
-            set_dropout(self.encoder, by_length(interactions, 1.2, low=0.1, high=0.5))
+            set_dropout(self.encoder, by_length(interactions, 2.4, low=0.2, high=0.5))
 
     @override
     def on_train_start(self) -> None:

@@ -57,8 +57,8 @@ class S3Rec(NextItem):
         length: L, the latest items that are read.
         num_layers: blocks.
         num_heads: of the attention; divides D.
-        dropout: in [0, 1); None: 1.2 / sqrt(n) of a training history's n items in the mean, from
-            0.1 to 0.5. MovieLens-1M has n = 164 and 0.1, Amazon Toys 6.6 and 0.47.
+        dropout: in [0, 1); None: 2.4 / sqrt(n) of a training history's n items in the mean, from
+            0.2 to 0.5. MovieLens-1M has n = 164 and 0.2, Amazon Toys 6.6 and 0.5.
         block: sasrec, post_norm, pre_norm or ligr; see `nn.transformer`.
         norm: layer or rms.
         loss: of the fine-tuning, see `NextItem`.
@@ -81,7 +81,7 @@ class S3Rec(NextItem):
         features: Sequence[str] | None = None,
         pretrain_epochs: int = 10,
         mask_share: float = 0.2,
-        embedding_dim: int = 64,
+        embedding_dim: int = 128,
         length: int = 200,
         num_layers: int = 2,
         num_heads: int = 1,
