@@ -90,6 +90,11 @@ CASES = {
         "data.min_user_interactions=5: holdout=files takes a split as it is",
         TRAIN | VALID,
     ),
+    "files: interactions beside them": Case(
+        f"{SPLIT} {RATINGS}",
+        "data.path=|: the interactions of holdout=files are those of its own files",
+        TRAIN | VALID,
+    ),
     "files: an empty valid": Case(
         SPLIT, "valid.csv: has no rows", TRAIN | {"valid.csv": "user,item,time\n"}
     ),

@@ -194,8 +194,14 @@ class Files(Source):
         """What `load_parts` of these files gives, as `identity` does for the data of `load`.
 
         Raises:
-            InputError: a k-core is asked for, which would make another split.
+            InputError: a k-core is asked for, which would make another split; or there is a
+                `path`, which is not read.
         """
+        if self.path is not None:
+            raise InputError(
+                f"data.path={self.path}: the interactions of holdout=files are those of its own "
+                "files; leave data.path out, or choose another holdout"
+            )
         if thresholds := self._thresholds():
             keys = ", ".join(f"data.{key}={value}" for key, value in thresholds.items())
             raise InputError(
