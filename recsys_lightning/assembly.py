@@ -103,6 +103,7 @@ def run(
         raise InputError("split_dir=null: expected a folder")
     source, holdout = make(cfg.data), make(cfg.holdout)
     split = holdout(source, clock)
+    options = replace(options, header=source.submission_header())
     _check_lengths(options, split.interactions)
     shown = positions_of(split.interactions, config["recommend"]["users"])
     describe(console, source.name, split)

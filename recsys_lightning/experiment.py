@@ -388,7 +388,9 @@ class Experiment:
             x, k = self.split.interactions, self.options.num_recommended
             self.outcome.parameters = sum(v.numel() for v in model.state_dict().values())
             self.outcome.final = lists.items
-            self.outcome.submission = write_submission(self.files.submission, x, lists.items, k)
+            self.outcome.submission = write_submission(
+                self.files.submission, x, lists.items, k, self.options.header
+            )
 
     def _ask(self, model: Recommender, data: RecommendationData, stage: str) -> ListCollector:
         """Lists of all queries of `validate`, `test` or `predict`, on one device.

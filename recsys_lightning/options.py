@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from recsys_lightning.data.interactions import SUBMISSION_COLUMNS
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.metrics.names import METRICS, MetricName, check_cutoffs
 from recsys_lightning.starts import RESUME, InitFrom, check_weights_at
@@ -36,6 +37,7 @@ class Options:
     settings: Mapping[str, Any] = field(default_factory=dict)  # that a resumed fit must share
     given: Mapping[str, Any] = field(default_factory=dict)  # the model's that the command names
     named: Sequence[str] = ()  # keys of `settings` that the command names
+    header: Sequence[str] = SUBMISSION_COLUMNS  # of submission.csv
 
     def __post_init__(self) -> None:
         check_range("seed", self.seed, low=0, high=LARGEST_SEED, whole=True)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recsys_lightning.data.sources.tables import format_of, read_table
+from recsys_lightning.data.interactions import SUBMISSION_COLUMNS
+from recsys_lightning.data.sources.tables import format_of, read_table, submission_columns
 from recsys_lightning.errors import BAD_INPUT, InputError, check_range
 from recsys_lightning.runs.folder import ENSEMBLE, RESULT, RunFolder
 from recsys_lightning.runs.record import EnsembleResult, RunResult, read_result
@@ -27,17 +28,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="folder of the run's train, valid and test.parquet; by default that of the "
         f"{RESULT} or {ENSEMBLE} beside the file",
     )
-    parser.add_argument("--template", type=Path, help="a file with the users in their order")
+    parser.add_argument(
+        "--template",
+        type=Path,
+        help="a file with the users in their order; by default the run's data.submission_template",
+    )
     parser.add_argument("-k", type=int, default=10, help="items a user (10)")
     chosen = parser.parse_args(arguments)
     try:
         check_range("-k", chosen.k, low=1, whole=True)
         folder, sha256 = (chosen.split, None) if chosen.split else _split_beside(chosen.file)
         split = read_split(folder, sha256).interactions
-        users = None
-        if chosen.template is not None:
-            users = _users_of(chosen.template, chosen.file.parent)
-        found = violations(chosen.file, split, users, chosen.k)
+        users, header = _asked(chosen.template, chosen.file.parent)
+        found = violations(chosen.file, split, users, chosen.k, header)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -49,14 +52,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _users_of(template: Path, folder: Path) -> list[str]:
-    """The users of a template, in its order, read as the run beside the file reads its data."""
+def _asked(template: Path | None, folder: Path) -> tuple[list[str] | None, Sequence[str]]:
+    """The users that a template has, in its order, and the columns that it asks for.
+
+    Without one it is that of the run in the folder, if it is still there; read as that run reads
+    its data. Without any: None, for those of the data in any order.
+    """
     config = _config_beside(folder)
     data = config.get("data", {})
     column = data.get("user_column", "user")
-    format = format_of(template, data.get("separator"), encoding=data.get("encoding"))
+    own = data.get("submission_template")
+    path = template or (Path(own) if own and Path(own).is_file() else None)
+    if path is None:
+        return None, SUBMISSION_COLUMNS
+    format = format_of(path, data.get("separator"), encoding=data.get("encoding"))
     keys = {column: "data.user_column"} if config else {}
-    return read_table(template, [column], format=format, keys=keys).ids(column).values
+    users = read_table(path, [column], format=format, keys=keys).ids(column).values
+    return users, submission_columns(path, format, column)
 
 
 def _config_beside(folder: Path) -> Mapping[str, Any]:

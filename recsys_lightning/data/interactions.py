@@ -56,6 +56,9 @@ def without_room(ids: NDArray) -> NDArray:
     return ids.astype(f"<U{max(1, np.char.str_len(ids).max())}", copy=False)
 
 
+SUBMISSION_COLUMNS = ("user", "item")  # where no template has others
+
+
 @dataclass(frozen=True, eq=False)
 class Interactions:
     """An immutable `users x items` matrix of ones whose rows are kept in time order.

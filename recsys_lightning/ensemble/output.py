@@ -149,23 +149,25 @@ def submit(
 ) -> dict[str, int]:
     """Write the submission if it passes the check; see `runs.submission.write_submission`.
 
-    The order of users is that of the runs' own submissions, which have it from the template.
+    The header and the order of users are those of the runs' own submissions, which have them from
+    the template.
     """
     folders = [folder for member in members for folder in member.folders]
     files = [RunFolder(folder).submission for folder in folders if not holds_lists(folder)]
-    order = read_order(files[0])
+    header, order = read_order(files[0])
     for file in files[1:]:
-        if read_order(file) != order:
+        if read_order(file) != (header, order):
             raise InputError(
-                f"{files[0]} and {file} have different users, or in another order: their runs had "
-                "different templates"
+                f"{files[0]} and {file} have different columns or users, or users in another "
+                "order: their runs had different templates"
             )
     users = np.array(order, dtype=np.str_)
     if interactions.users.dtype.kind == "i":
         users = users.astype(np.int64)
     with replacing(path) as scratch:
-        counts = write_submission(scratch, replace(interactions, submission_users=users), lists, k)
-        if found := violations(scratch, interactions, order, k):
+        asked = replace(interactions, submission_users=users)
+        counts = write_submission(scratch, asked, lists, k, header)
+        if found := violations(scratch, interactions, order, k, header):
             raise InputError(f"the fused lists are no submission:\n{as_text(path, found)}")
     return counts
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.interactions import SUBMISSION_COLUMNS, Interactions
 from recsys_lightning.errors import InputError
 from recsys_lightning.writing import replacing
+
+SHOWN = 20  # violations; the rest are counted
 
 
 def write_submission(
@@ -18,8 +20,9 @@ def write_submission(
     interactions: Interactions,
     items: NDArray[np.integer],
     k: int,
+    header: Sequence[str] = SUBMISSION_COLUMNS,
 ) -> dict[str, int]:
-    """Write `user,item`: k rows a user, best first, original ids, in the submission's user order.
+    """Write k rows of a user and an item a user, best first, in the submission's user order.
 
     A user whom the data does not know gets the most popular items.
 
@@ -28,6 +31,7 @@ def write_submission(
         interactions: has the original ids, and the users to recommend to.
         items: (U, K) ranked positions for every user, K >= k; -1 where a user has none left.
         k: items a user.
+        header: the names of the two columns.
 
     Returns:
         how many users were `unknown`, and how many lists are `short` of k items.
@@ -41,28 +45,29 @@ def write_submission(
     item_column = interactions.items[lists[there]].tolist()
     with replacing(path) as scratch, scratch.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("user", "item"))
+        writer.writerow(header)
         writer.writerows(zip(user_column, item_column, strict=True))
     return {"unknown": int(unknown.sum()), "short": int((~there.all(axis=1)).sum())}
 
 
-HEADER = ["user", "item"]
-SHOWN = 20  # violations; the rest are counted
-
-
 def violations(
-    path: Path, seen: Interactions, users: Sequence[Any] | None, k: int
+    path: Path,
+    seen: Interactions,
+    users: Sequence[Any] | None,
+    k: int,
+    header: Sequence[str] = SUBMISSION_COLUMNS,
 ) -> list[tuple[int, str]]:
     """What is wrong with a submission: exactly k distinct, known, unseen items a user.
 
     A user who has fewer than k unseen items gets those.
 
     Args:
-        path: a CSV file of user,item; original ids.
+        path: a CSV file of users and items; original ids.
         seen: what the users have consumed.
         users: original ids in the order that the file must have; None: those of the data, in any
             order.
         k: items a user.
+        header: the names of the two columns.
 
     Returns:
         (line, what is wrong there), in the order of the lines; empty if all is well.
@@ -72,14 +77,14 @@ def violations(
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+            names, *rows = list(csv.reader(file)) or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    if header != HEADER:
-        return [(1, f"the header is {','.join(header)!r}; expected {','.join(HEADER)!r}")]
-    wide = [line for line, row in enumerate(rows, start=2) if len(row) != len(HEADER)]
+    if names != list(header):
+        return [(1, f"the header is {','.join(names)!r}; expected {','.join(header)!r}")]
+    wide = [line for line, row in enumerate(rows, start=2) if len(row) != len(header)]
     if wide:
-        return [(n, f"{len(rows[n - 2])} values; expected {len(HEADER)}") for n in wide]
+        return [(n, f"{len(rows[n - 2])} values; expected {len(header)}") for n in wide]
     table = np.array(rows, dtype=np.str_).reshape(-1, 2)
     wanted = (seen.users if users is None else np.asarray(users)).astype(np.str_)
     user, is_wanted = find(table[:, 0], wanted)  # positions in `wanted`
@@ -128,21 +133,20 @@ def as_text(path: Path, found: Sequence[tuple[int, str]]) -> str:
     return "\n".join(lines)
 
 
-def read_order(path: Path) -> list[str]:
-    """The users of a submission, in the order of their first rows.
+def read_order(path: Path) -> tuple[list[str], list[str]]:
+    """The header of a submission, and its users in the order of their first rows.
 
     Raises:
-        InputError: the file cannot be read, or has no column of users.
+        InputError: the file cannot be read, or has no two columns.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.reader(file)
             header = next(rows, [])
-            if "user" not in header:
-                raise InputError(f"{path}: no column user; it has {', '.join(header)}")
-            column = header.index("user")
-            return list(dict.fromkeys(row[column] for row in rows))
-    except (OSError, UnicodeDecodeError, csv.Error, IndexError) as error:
+            if len(header) != len(SUBMISSION_COLUMNS):
+                raise InputError(f"{path}: its columns are {', '.join(header)}; expected two")
+            return header, list(dict.fromkeys(user for user, _ in rows))
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
 
 

@@ -1,5 +1,6 @@
 """What looks like a mistake and is none: short histories, and users whom nothing is known of."""
 
+from recsys_lightning.submission import main as check_submission
 from tests.bad_input.case import HISTORIES
 from tests.command import run
 
@@ -42,6 +43,29 @@ def test_a_template_with_unknown_users_is_served_the_popular_items(tmp_path):
     assert done.result["submission"]["unknown"] == 1
     lines = (done.folder / "submission.csv").read_text().splitlines()[1:]
     assert [line.split(",")[0] for line in lines] == ["5"] * 10 + ["888"] * 10
+
+
+def test_a_submission_has_the_columns_of_its_template(tmp_path, capsys):
+    header = "customer_id,article_id"
+    (tmp_path / "ratings.csv").write_text(HISTORIES.replace("user,item", header))
+    (tmp_path / "template.csv").write_text(f"{header}\n5,0\n3,0\n")
+    data = [
+        *ratings(tmp_path),
+        *("data.user_column=customer_id", "data.item_column=article_id"),
+        f"data.submission_template={tmp_path}/template.csv",
+    ]
+    folder = tmp_path / "sweep"
+    sweep = ["-m", "model=popularity,ease", "ensemble=rank", f"hydra.sweep.dir={folder}"]
+    run(*sweep, *data, folder=tmp_path / "run")
+    for file in (folder / "0_popularity/submission.csv", folder / "submission.csv"):
+        first, *rows = file.read_text().splitlines()
+        assert first == header
+        assert [row.split(",")[0] for row in rows] == ["5"] * 10 + ["3"] * 10
+        for arguments in ([], ["--template", str(tmp_path / "template.csv")]):
+            assert check_submission([str(file), *arguments]) == 0
+        file.write_text("\n".join(["user,item", *rows]))
+        assert check_submission([str(file)]) == 2
+        assert f"the header is 'user,item'; expected '{header}'" in capsys.readouterr().err
 
 
 def test_users_who_left_the_k_core_are_served_the_popular_items_that_stayed(tmp_path):

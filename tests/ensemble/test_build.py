@@ -142,7 +142,7 @@ def test_the_template_has_its_way_and_users_nobody_knows_get_the_popular(sweep, 
         with (sweep / run / "submission.csv").open() as file:
             own = [int(item) for user, item in list(csv.reader(file))[1:] if user == "7"]
         assert own == popular.tolist()
-    refused([sweep], out, "different users, or in another order")
+    refused([sweep], out, "different columns or users, or users in another order")
 
 
 def test_lists_that_are_too_short_go_on_by_popularity(sweep, out):

@@ -183,7 +183,7 @@ def test_a_template_that_one_seed_alone_had_is_refused(tmp_path, out):
     runs = write_seeds(tmp_path / "sweep", 0, (0.9, 1.0))
     lines = (runs[1] / "submission.csv").read_text().splitlines()
     (runs[1] / "submission.csv").write_text("\n".join([lines[0], *lines[1 + K :]]) + "\n")
-    with pytest.raises(InputError, match="have different users"):
+    with pytest.raises(InputError, match="have different columns or users"):
         Ensemble(seeds="average")([tmp_path / "sweep"], out)
 
 

@@ -81,12 +81,23 @@ def test_text_ids_and_unknown_users_of_a_template(tmp_path):
         violations(path, SEEN, None, 1)
 
 
-def test_the_order_of_a_template(tmp_path):
-    path = tmp_path / "t.csv"
-    path.write_text("item,user\n1,b\n2,b\n1,a\n")
-    assert read_order(path) == ["b", "a"]
+def test_the_columns_are_those_asked_for(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text("\n".join(changed(1, "uid,movie")))
+    assert violations(path, SEEN, TEMPLATE, 2, header=["uid", "movie"]) == []
+    wrong = (1, "the header is 'uid,movie'; expected 'uid,item'")
+    assert violations(path, SEEN, TEMPLATE, 2, header=["uid", "item"]) == [wrong]
+
+
+def test_the_header_and_the_order_of_a_submission(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text("uid,movie\nb,1\nb,2\na,1\n")
+    assert read_order(path) == (["uid", "movie"], ["b", "a"])
     path.write_text("id\n1\n")
-    with pytest.raises(InputError, match="no column user; it has id"):
+    with pytest.raises(InputError, match="its columns are id; expected two"):
+        read_order(path)
+    path.write_text("uid,movie\n1\n")
+    with pytest.raises(InputError, match="cannot be read"):
         read_order(path)
 
 
@@ -135,7 +146,7 @@ def test_a_template_is_read_as_its_run_reads_the_data(tmp_path, capsys):
         "config": {"data": {"user_column": "uid", "separator": ";"}},
     }
     (tmp_path / "result.json").write_text(json.dumps(result))
-    file, template = write_with_template(tmp_path, "uid;note", "{}.0;x")
+    file, template = write_with_template(tmp_path, "uid;note;year", "{}.0;x;y")
     assert main([str(file), "-k", "2", "--template", str(template)]) == 0
     assert "in the template's order" in capsys.readouterr().out
     template.write_text("user\n100\n")
@@ -154,6 +165,6 @@ def test_a_template_is_read_as_the_runs_of_an_ensemble_read_the_data(tmp_path, c
             {"split": split.sha256, "split_files": str(split.write(tmp_path)), "members": members}
         )
     )
-    file, template = write_with_template(tmp_path, "uid,note", "{},x")
+    file, template = write_with_template(tmp_path, "note,uid", "x,{}")
     assert main([str(file), "-k", "2", "--template", str(template)]) == 0
     assert "in the template's order" in capsys.readouterr().out

@@ -7,7 +7,7 @@ needs no download) and `synthetic`, each a file here and an entry or more in `co
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recsys_lightning.data.core import Core, Size, k_core
-from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.interactions import SUBMISSION_COLUMNS, Interactions
 from recsys_lightning.data.sources.cache import Stored, cache_key, cached
 from recsys_lightning.data.sources.fingerprint import sha256_of
 from recsys_lightning.errors import InputError, check_range
@@ -61,6 +61,10 @@ class Source(ABC):
         """
         read = self._load(lambda: self._identity(self._files()), lambda: (self._read(), None))[0]
         return self._core_of(read) if self._thresholds() else read
+
+    def submission_header(self) -> Sequence[str]:
+        """The names of the columns of users and items in a submission."""
+        return SUBMISSION_COLUMNS
 
     def identity(self) -> dict[str, Any]:
         """What the data is, wherever it stands: equal for equal options and equal files.

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.joins import Join, join
@@ -35,6 +36,7 @@ from recsys_lightning.data.sources.tables import (
     extension,
     format_of,
     read_table,
+    submission_columns,
     time_column,
 )
 from recsys_lightning.data.sources.text import text_layout
@@ -220,6 +222,13 @@ class Files(Source):
 
     def _has_template(self) -> bool:
         return self.submission_template is not None
+
+    @override
+    def submission_header(self) -> Sequence[str]:
+        if self.submission_template is None:
+            return super().submission_header()
+        path = Path(self.submission_template)
+        return submission_columns(path, self._format(path), self.user_column)
 
     def _ratings(self, path: Path) -> "_Ratings":
         if self.separator is None and self.columns is None and is_lightgcn(path, self.encoding):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_lightning.data.interactions import SUBMISSION_COLUMNS
 from recsys_lightning.data.sources import values
 from recsys_lightning.data.sources.encoding import MISSING, Ids, plain
 from recsys_lightning.data.sources.text import (
@@ -239,6 +240,12 @@ def column_names(path: Path, format: Format | None) -> list[str]:
     if first is None:
         raise InputError(f"{path}: is empty")
     return list(format.names or first[1])
+
+
+def submission_columns(template: Path, format: Format | None, users: str) -> Sequence[str]:
+    """The columns of a submission: those of a template that has two, that of the users first."""
+    names = column_names(template, format)
+    return names if len(names) == 2 and names[0] == users else SUBMISSION_COLUMNS
 
 
 def time_column(names: Sequence[str]) -> str | None:

@@ -4,6 +4,7 @@ import datetime
 import gzip
 import subprocess
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys_lightning.data.sources.tables import Format, read_table
+from recsys_lightning.data.sources.tables import Format, format_of, read_table, submission_columns
 from recsys_lightning.data.sources.text import read_lines
 from recsys_lightning.errors import InputError
 from tests.data.sources.helpers import write
@@ -379,3 +380,19 @@ def test_the_separator_that_is_advised_can_be_typed(separator, tmp_path):
         ["bash", "-c", f"printf %s {typed}"], capture_output=True, text=True, check=True
     ).stdout
     assert OverridesParser.create().parse_override(argument).value() == separator
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("uid,movie", ["uid", "movie"]),
+        ("uid", ["user", "item"]),
+        ("uid,movie,score", ["user", "item"]),
+        ("movie,uid", ["user", "item"]),
+    ],
+)
+def test_a_submission_has_the_columns_of_a_template_that_has_two(tmp_path, header, expected):
+    template = write(
+        tmp_path / "template.csv", header + "\n" + ",".join("1" * (header.count(",") + 1))
+    )
+    assert list(submission_columns(Path(template), format_of(Path(template)), "uid")) == expected
