@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "callbacks": {"errors", "writing", "recommender", "runs"},
     "instantiate": {"errors"},
     "mistakes": {"errors", "runs"},
-    "options": {"errors", "metrics", "starts"},
+    "options": {"errors", "data", "metrics", "starts"},
     "fitting": {"errors", "data", "options", "recommender", "callbacks", "runs", "starts"},
     "experiment": {
         *("errors", "data", "functional", "processes", "recommender", "checkpoints", "runs"),
