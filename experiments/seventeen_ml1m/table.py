@@ -33,7 +33,8 @@ ORIGINAL = {
 # options of rows that count as the defaults': these values became the defaults after the run, or it
 # was run in two sittings, of which its seconds are the second
 DEFAULTS_SINCE = {
-    ("sasrec", "view.batch_size=32 ckpt_path=last"),
+    ("sasrec", "model.embedding_dim=128 model.dropout=0.2"),
+    ("sasrec", "model.embedding_dim=128 model.dropout=0.2 ckpt_path=last"),
     ("bert4rec", "view.batch_size=32"),
     ("ngcf", "model.layer_dims=[64,64,64]"),
     ("multi_bert4rec", "ckpt_path=last"),
