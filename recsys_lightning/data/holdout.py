@@ -6,7 +6,7 @@ long histories), and from a separate seed, so that models of different seeds sha
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.data.split import TEST, VALID, Split
+from recsys_lightning.data.split import TEST, TEST_KNOWN, TRAIN, VALID, Split
 from recsys_lightning.errors import InputError, check_range
 
 log = logging.getLogger(__name__)
@@ -112,20 +112,12 @@ class RandomHoldout(Holdout):
             self.test_items = 10 if test_items is None else test_items
             _check_counts(self.valid_items, self.test_items)
         else:
-            self._check_shares()
+            if valid_items is not None or test_items is not None:
+                raise InputError(f"{_as_keys(vars(self))}: expected numbers of items, or shares")
+            _check_shares(valid_share, test_share)
             self.valid_share, self.test_share = float(valid_share or 0), float(test_share or 0)
         check_range("holdout.seed", seed, low=0, whole=True)
         self.seed = seed
-
-    def _check_shares(self) -> None:
-        given = {key: value for key, value in vars(self).items() if value is not None}
-        keys = ", ".join(f"holdout.{key}={value}" for key, value in given.items())
-        if self.valid_items is not None or self.test_items is not None:
-            raise InputError(f"{keys}: expected numbers of items, or shares, but not both")
-        for key, share in given.items():
-            check_range(f"holdout.{key}", share, low=0, high=1, open_high=True)
-        if round(sum(given.values()), 9) >= 1:
-            raise InputError(f"{keys}: expected less than 1 together; the rest is to train on")
 
     @override
     def split(self, interactions: Interactions) -> Split:
@@ -178,6 +170,47 @@ class HybridHoldout(Holdout):
         return hold_out(interactions, latest, wanted - latest, self.seed)
 
 
+class TimeHoldout(Holdout):
+    """One moment for all users: models learn from what comes before it, and are asked what follows.
+
+    The latest `test_share` of all interactions are for test, the `valid_share` before them for
+    validation; those of one moment stay together, in the later part. A user with nothing before
+    both is not asked for, and known at test time alone. An item with nothing before them stays to
+    be found, though no model of ids can.
+
+    >>> toy = Interactions(
+    ...     users=np.array([7, 8]), items=np.arange(5), indptr=np.array([0, 3, 5]),
+    ...     indices=np.arange(5, dtype=np.int32), times=np.array([1, 3, 5, 2, 4]), titles=None,
+    ...     features={}, submission_users=np.array([7, 8]))
+    >>> TimeHoldout(valid_share=0.2, test_share=0.2).split(toy).part
+    array([0, 0, 2, 0, 1], dtype=int8)
+    """
+
+    def __init__(self, valid_share: float = 0.1, test_share: float = 0.1) -> None:
+        _check_shares(valid_share, test_share)
+        self.valid_share, self.test_share = float(valid_share or 0), float(test_share or 0)
+
+    @override
+    def split(self, interactions: Interactions) -> Split:
+        times, rows = interactions.times, interactions.rows
+        if times is None:
+            raise InputError("holdout=time: the data has no times; choose random, or give them")
+        part = np.full(len(times), TRAIN, np.int8)
+        for name, share in (VALID, self.valid_share + self.test_share), (TEST, self.test_share):
+            if held := round(share * len(times)):
+                part[times >= np.partition(times, -held)[-held]] = name
+        begins_late = np.bincount(rows[part == TRAIN], minlength=interactions.num_users) == 0
+        part[begins_late[rows]] = TEST_KNOWN
+        for name, share in (VALID, self.valid_share), (TEST, self.test_share):
+            if share and not (part == name).any():
+                raise InputError(
+                    f"{_as_keys(vars(self))}: nobody with earlier interactions has any in one of "
+                    "these; hold out other shares, or choose another holdout"
+                )
+        log.info("%d users begin too late to be trained on", begins_late.sum())
+        return Split(interactions, part)
+
+
 class PartsSource(Source, Protocol):
     """A source that can read a split made by others."""
 
@@ -216,6 +249,21 @@ class FilesHoldout(Holdout):
             raise InputError("holdout=files reads its files by data=files: choose no other data")
         data = source.parts_identity(self.train, self.valid, self.test)
         return {"holdout": type(self).__name__, "options": {}, "data": data}
+
+
+def _as_keys(options: Mapping[str, Any]) -> str:
+    given = (f"holdout.{key}={value}" for key, value in options.items() if value is not None)
+    return ", ".join(given)
+
+
+def _check_shares(valid_share: float | None, test_share: float | None) -> None:
+    shares = {"valid_share": valid_share, "test_share": test_share}
+    for key, share in shares.items():
+        check_range(f"holdout.{key}", share, low=0, high=1, open_high=True, or_null=True)
+    if round((valid_share or 0) + (test_share or 0), 9) >= 1:
+        raise InputError(
+            f"{_as_keys(shares)}: expected less than 1 together; the rest is to train on"
+        )
 
 
 def _check_counts(valid_items: int, test_items: int, seed: int = 0) -> None:

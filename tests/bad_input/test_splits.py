@@ -55,6 +55,18 @@ CASES = {
         f"{RATINGS} holdout.valid_items=15 holdout.test_items=15",
         "no user is long enough for the holdout: the longest history has 40|holdout.valid_items",
     ),
+    "time: all is held out": Case(
+        f"{RATINGS} holdout=time holdout.valid_share=0.5 holdout.test_share=0.5",
+        "holdout.valid_share=0.5, holdout.test_share=0.5: expected less than 1 together",
+    ),
+    "time: no times": Case(
+        f"{RATINGS} holdout=time data.time_column=null", "holdout=time: the data has no times"
+    ),
+    "time: all at one moment": Case(
+        f"{RATINGS} holdout=time",
+        "holdout.valid_share=0.1, holdout.test_share=0.1: nobody with earlier interactions",
+        {"ratings.csv": "user,item,time\n" + "".join(f"{n % 9},{n % 7},5\n" for n in range(60))},
+    ),
     "nobody to be evaluated, but a monitor": Case(
         f"{RATINGS} model=multi_dae max_epochs=1 holdout=none monitor=val/recal@10",
         "monitor=val/recal@10: expected one of",

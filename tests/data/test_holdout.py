@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -9,10 +11,11 @@ from recsys_lightning.data.holdout import (
     LastHoldout,
     NoHoldout,
     RandomHoldout,
+    TimeHoldout,
     draw_distinct,
 )
 from recsys_lightning.data.sources.files import Files
-from recsys_lightning.data.split import TEST, TRAIN, VALID
+from recsys_lightning.data.split import TEST, TEST_KNOWN, TRAIN, VALID
 from recsys_lightning.errors import InputError
 from recsys_lightning.instantiate import make
 from tests.conftest import make_interactions
@@ -79,6 +82,46 @@ def test_last_is_in_time_order_and_test_comes_last():
     x = make_interactions([[5, 3, 8, 1, 0, 7]], 10)
     split = LastHoldout(valid_items=1, test_items=2).split(x)
     assert split.part.tolist() == [TRAIN, TRAIN, TRAIN, VALID, TEST, TEST]
+
+
+@given(x=data(), seed=st.integers(0, 50), span=st.integers(3, 200))
+def test_time_splits_all_users_at_the_same_two_moments(x, seed, span):
+    """Few moments, so that many interactions share one."""
+    times = np.random.default_rng(seed).integers(span, size=x.num_interactions)
+    times = times[np.lexsort((times, x.rows))]  # rows are in time order
+    n = len(times)
+    first = [np.sort(times)[n - round(share * n)] for share in (0.5, 0.2)]
+    part = (times[:, None] >= first).sum(1)
+    learned_from = np.bincount(x.rows[part == TRAIN], minlength=x.num_users) > 0
+    expected = np.where(learned_from[x.rows], part, TEST_KNOWN)
+    holdout, x = TimeHoldout(valid_share=0.3, test_share=0.2), replace(x, times=times)
+    if not np.isin((VALID, TEST), expected).all():
+        with pytest.raises(InputError, match="nobody with earlier interactions"):
+            holdout.split(x)
+        return
+    split = holdout.split(x)
+    assert split.part.tolist() == expected.tolist()
+    assert times[split.part == TRAIN].max() < times[split.part == VALID].min()
+    assert times[split.part == VALID].max() < times[split.part == TEST].min()
+
+
+def test_time_asks_only_for_users_with_a_history_and_for_items_without_one():
+    x = make_interactions([[0, 1, 2], [3, 4], [5, 0]], 7)
+    x = replace(x, times=np.array([1, 2, 8, 3, 9, 7, 8]))
+    split = TimeHoldout(valid_share=0, test_share=0.5).split(x)
+    assert split.part.tolist() == [TRAIN, TRAIN, TEST, TRAIN, TEST, TEST_KNOWN, TEST_KNOWN]
+    assert not split.valid.num_interactions
+    assert split.question("test").known.lengths.tolist() == [2, 1, 2]
+    assert split.question("final").known.num_interactions == 7
+
+
+def test_time_without_times_or_with_nobody_on_both_sides_is_an_error():
+    x = make_interactions([[0, 1], [1, 2]], 3)
+    with pytest.raises(InputError, match="the data has no times"):
+        TimeHoldout().split(replace(x, times=None))
+    for times in ([5, 5, 5, 5], [1, 2, 3, 4]):
+        with pytest.raises(InputError, match=r"holdout\.test_share=0\.5: nobody with earlier"):
+            TimeHoldout(0, 0.5).split(replace(x, times=np.array(times)))
 
 
 @pytest.mark.parametrize(
@@ -206,9 +249,11 @@ def test_too_short_users_are_counted_and_all_too_short_is_an_error():
         ),
         (
             lambda: RandomHoldout(valid_items=5, test_share=0.1),
-            r"holdout\.valid_items=5, holdout\.test_share=0\.1: expected .* not both",
+            r"holdout\.valid_items=5, holdout\.test_share=0\.1: expected numbers of items",
         ),
         (lambda: LastHoldout(test_items="ten"), "holdout.test_items"),
+        (lambda: TimeHoldout(valid_share=1), "holdout.valid_share"),
+        (lambda: TimeHoldout(0.5, 0.5), "expected less than 1 together"),
         (lambda: HybridHoldout(share=0.6), "holdout.share"),
         (lambda: HybridHoldout(latest_share=1.5), "holdout.latest_share"),
         (lambda: FilesHoldout(train=None), "holdout.train"),
