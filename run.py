@@ -19,6 +19,7 @@ from recsys_lightning.mistakes import check_flags, in_one_line
 from recsys_lightning.runs import secrets
 from recsys_lightning.runs.stored import with_stored_run
 from recsys_lightning.session import new_session
+from recsys_lightning.sweeps.command import for_the_jobs
 from recsys_lightning.sweeps.end import end_sweep
 from recsys_lightning.tracking.wandb import tell_how_to_sync
 
@@ -37,7 +38,7 @@ def main() -> int:
     with new_session() as session:
         try:
             check_flags(sys.argv[1:])
-            sys.argv[1:] = with_stored_run(sys.argv[1:])
+            sys.argv[1:] = for_the_jobs(with_stored_run(sys.argv[1:]))
             with signals_raise():
                 job()
         except (HydraException, OmegaConfBaseException, InputError, OSError) as error:
