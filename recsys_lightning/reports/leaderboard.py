@@ -55,21 +55,25 @@ def runs_table(folders: Sequence[Path], base: Path, known: Runs | None = None) -
     known = known or Runs()
     found = {run.resolve(): of for folder in folders for run, of in known.below(folder)}
     ordered = sorted(found.items(), key=lambda item: item[1].finished or "")
-    configs = [flat(of_the_job(result.config or {})) for _, result in ordered]
-    models = [result.model for _, result in ordered]
-    options = _options(configs, models, [split_label(result) for _, result in ordered])
-    monitor = monitored([result for _, result in ordered])
+    results = [result for _, result in ordered]
+    configs = [flat(of_the_job(result.config or {})) for result in results]
+    models, splits = [result.model for result in results], split_labels(results)
+    options = _options(configs, models, splits)
+    monitor = monitored(results)
     rows = []
-    for (run, result), own, text in zip(ordered, options, _texts(options, models), strict=True):
+    for (run, result), split, own, text in zip(
+        ordered, splits, options, _texts(options, models), strict=True
+    ):
         job = result.job or str(run), result.repeated or str(run)
-        row = _row(relative(run, base), result, text, *job, monitor)
+        row = _row(relative(run, base), result, split, text, *job, monitor)
         rows.append(row | {"trial": (result.config.get("sweep") or {}).get("trial")} | own)
     fused = {place.resolve(): result for folder in folders for place, result in ensembles(folder)}
-    of_run = {run: split_label(result) for run, result in found.items()}
+    of_run = dict(zip((run for run, _ in ordered), splits, strict=True))
     for place, ensemble in fused.items():
         members = members_in_words(ensemble.members)
         text = f"{ensemble.fusion} {ensemble.weights}: {members}" if members else ""
-        row = _row(relative(place, base), ensemble, text, str(place), str(place), monitor)
+        [split] = split_labels([ensemble])
+        row = _row(relative(place, base), ensemble, split, text, str(place), str(place), monitor)
         for run in _runs_of(place, ensemble):  # which all have the same
             row["split"] = of_run.get(run, row["split"])
         rows.append(row)
@@ -90,13 +94,19 @@ def monitored(results: Sequence[RunResult]) -> str | None:
 
 
 def _row(
-    run: str, result: Result, options: str, job: str, repeated: str, monitor: str | None
+    run: str,
+    result: Result,
+    split: str,
+    options: str,
+    job: str,
+    repeated: str,
+    monitor: str | None,
 ) -> dict[str, Any]:
     """What a run, or an ensemble, says of itself as a row of `runs_table`."""
     return {
         "run": run,
         **{name: getattr(result, name) for name in _OF_A_RESULT},
-        "split": split_label(result),
+        "split": split,
         "options": options,
         "job": job,
         "repeated": repeated,
@@ -107,8 +117,21 @@ def _row(
     }
 
 
-def split_label(result: Result) -> str:
-    """What results that compare have in common: the split, and what their test lists could know."""
+def split_labels(results: Sequence[Result]) -> list[str]:
+    """Equal for results that compare: the holdout, the split, and what test lists could know.
+
+    One split that has come from several holdouts, as files that were read again, has the name of
+    the first.
+    """
+    found = [_comparable(result) for result in results]
+    names: dict[str, str] = {}
+    for result, label in zip(results, found, strict=True):
+        if isinstance(result, RunResult):
+            names.setdefault(label, str(result.choices.get("holdout", "")))
+    return [f"{names.get(label, '')} {label}".strip() for label in found]
+
+
+def _comparable(result: Result) -> str:
     config = result.config if isinstance(result, RunResult) else {}
     history = config.get("test_history", TEST_HISTORY)
     tested = any(MetricName.parse(name).stage == "test" for name in result.metrics)
@@ -281,25 +304,38 @@ def _options(
 ) -> list[dict[str, Any]]:
     """Of each configuration what differs among those of the same model.
 
-    An option of the data is one where the split does not tell it: runs of one split differ in it.
+    An option of the data is one where the split does not tell it: runs of one split differ in it;
+    one of the holdout, where runs of one class of them do.
     The metric by which the best epoch is chosen is one of all models where they differ in it.
     """
     options: list[dict[str, Any]] = [{} for _ in configs]
     of_all = {"monitor"} & set(differing(configs))
     for model in dict.fromkeys(models):
         of_model = [number for number, other in enumerate(models) if other == model]
-        on_splits = [
-            [configs[n] for n in of_model if splits[n] == split]
-            for split in dict.fromkeys(splits[n] for n in of_model)
-        ]
-        not_told = {key for on_split in on_splits for key in differing(on_split)} - {"data.path"}
-        found = differing([configs[number] for number in of_model])
+        own = [configs[number] for number in of_model]
+        varied_on = {
+            "data.": _differing_within(own, [splits[n] for n in of_model]) - {"data.path"},
+            "holdout.": _differing_within(own, [one.get("holdout._target_") for one in own]),
+        }
+        found = differing(own)
         for key in [*found, *sorted(of_all - set(found))]:
-            if key in _NO_PARAMETER or (key.startswith("data.") and key not in not_told):
+            if key in _NO_PARAMETER or any(
+                key.startswith(group) and key not in keys for group, keys in varied_on.items()
+            ):
                 continue
             for number in of_model:
-                options[number][key] = configs[number].get(key, NEUTRAL.get(key))
+                if key in configs[number] or not key.startswith("holdout."):
+                    options[number][key] = configs[number].get(key, NEUTRAL.get(key))
     return options
+
+
+def _differing_within(configs: Sequence[Mapping[str, Any]], groups: Sequence[Any]) -> set[str]:
+    """The keys whose values differ among the configurations of a group."""
+    return {
+        key
+        for group in dict.fromkeys(groups)
+        for key in differing([c for c, of in zip(configs, groups, strict=True) if of == group])
+    }
 
 
 def _texts(options: Sequence[Mapping[str, Any]], models: Sequence[str]) -> list[str]:

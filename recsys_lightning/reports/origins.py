@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from recsys_lightning.reports.leaderboard import split_label
+from recsys_lightning.reports.leaderboard import split_labels
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import STARTED, Run, Runs
 
@@ -27,9 +27,9 @@ def data_table(sources: Sequence[Path], known: Runs) -> pd.DataFrame:
         `holdout`, `split`, `evaluated` (users, by stage) and `runs`.
     """
     of_split: dict[tuple[str, str], list[RunResult]] = {}
-    for _, result in _runs(sources, known):
-        if result.split:
-            of_split.setdefault((str(result.data), split_label(result)), []).append(result)
+    evaluated = [result for _, result in _runs(sources, known) if result.split]
+    for result, split in zip(evaluated, split_labels(evaluated), strict=True):
+        of_split.setdefault((str(result.data), split), []).append(result)
     rows = []
     for (data, split), results in of_split.items():
         last = results[-1]

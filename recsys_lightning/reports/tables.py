@@ -157,7 +157,7 @@ def agreement(report: Report) -> pd.DataFrame:
     table = report.agreement
     if table.empty:
         return table
-    shown = table[["metric", "holdout", "split", "runs"]].copy()
+    shown = table[["metric", "holdout", "runs"]].copy()
     shown["Kendall's tau"] = ["" if pd.isna(tau) else f"{tau:+.2f}" for tau in table.tau]
     shown["95 % interval"] = [
         "" if pd.isna(low) else f"{low:+.2f} to {high:+.2f}"
@@ -182,7 +182,7 @@ def _filled(table: pd.DataFrame) -> pd.DataFrame:
 
 def _numbered(data: pd.DataFrame) -> pd.DataFrame:
     """Sizes as whole numbers; of an earlier version's runs they are unknown."""
-    shown = data.copy()
+    shown = data.drop(columns="holdout", errors="ignore")  # the split is named by it
     for name in ("users", "items", "interactions"):
         if name in shown:
             shown[name] = ["" if pd.isna(size) else f"{int(size):,}" for size in data[name]]

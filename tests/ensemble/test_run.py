@@ -31,7 +31,7 @@ def test_a_failed_member_and_a_failed_ensemble(tmp_path):
     board = pd.read_csv(folder / "leaderboard.csv").set_index("model")
     row = board.loc["ensemble"]
     assert row["test/recall@10"] == pytest.approx(result["metrics"]["test/recall@10"])
-    assert row.split == board.split.iloc[0] == result["split"][:8]
+    assert row.split == board.split.iloc[0] == f"random {result['split'][:8]}"
     assert row.options.startswith(f"{result['fusion']} {result['weights']}: ")
     report = (folder / "report.md").read_text()
     assert "3 runs: 2 done, 1 failed" in report  # the ensemble is none

@@ -197,6 +197,28 @@ def test_an_option_of_the_data_is_one_where_the_split_does_not_tell_it(tmp_path)
     assert runs_table([tmp_path], tmp_path).options.tolist() == expected
 
 
+def hold_out(run, choice, **options):
+    """Let a run be one of a holdout."""
+    result = json.loads((run / "result.json").read_text())
+    result["choices"] = {"holdout": choice}
+    (run / "result.json").write_text(json.dumps(result))
+    configure(run, holdout={"_target_": choice.title(), **options})
+
+
+def test_a_split_is_named_by_its_holdout_whose_options_are_those_that_differ_in_one(tmp_path):
+    asked = [("last", {"items": 1}), ("random", {"items": 2, "seed": 0}), ("files", {"test": "t"})]
+    for number, (choice, options) in enumerate(asked):
+        split = "ab"[number > 0] * 64  # the files are those of the random one
+        hold_out(write_run(tmp_path, number, "m", 0.1, split=split), choice, **options)
+    table = runs_table([tmp_path], tmp_path)
+    assert table.split.tolist() == ["last aaaaaaaa", "random bbbbbbbb", "random bbbbbbbb"]
+    assert table.options.tolist() == ["", "", ""]
+    assert data_table([tmp_path], Runs()).split.tolist() == ["last aaaaaaaa", "random bbbbbbbb"]
+    hold_out(write_run(tmp_path, 3, "m", 0.1, split="c" * 64), "random", items=2, seed=1)
+    expected = ["", "holdout.seed=0", "", "holdout.seed=1"]
+    assert [o.strip() for o in runs_table([tmp_path], tmp_path).options] == expected
+
+
 def test_trials_and_standard_errors_of_what_was_watched(tmp_path):
     for number, (watched, trial) in enumerate([("val/a@1", None), ("val/b@1", 0), ("val/b@1", 1)]):
         path = write_run(tmp_path, number, "a", 0.1, l2=trial) / "result.json"

@@ -70,7 +70,7 @@ def cells(page):
 
 def test_it_names_data_sizes_split_time_and_command(pages, folder):
     shown = cells(pages["both"])
-    for text in ("toy", "6,040", "3,416", "999,611", "random", "s" * 8, "2026-01-01 00:00 UTC"):
+    for text in ("toy", "6,040", "3,416", "999,611", "random ssssssss", "2026-01-01 00:00 UTC"):
         assert text in shown
     for name in ("x", "y"):
         assert f"python run.py -m model={name} hydra.sweep.dir={folder}/{name}/grid" in shown
