@@ -104,8 +104,11 @@ def _unknown_key(key: str, overrides: Iterable[str], conf: str) -> str:
     except (HydraException, OmegaConfBaseException):  # a sweep's commas
         choice = f"{key.partition('.')[0]}="
         several = next((one for one in known if one.startswith(choice) and "," in one), None)
-        advice = f" in each of {several}; options of one of them go in a list of jobs (`jobs`)"
-        return message + (advice if several else "")
+        if several is None:
+            return message
+        lacking = [name for name in several[len(choice) :].split(",") if _lacks(name, key, conf)]
+        where = f"{choice}{','.join(lacking)}" if lacking else f"each of {several}"
+        return f"{message} in {where}; options of some alone go in a list of jobs (`jobs`)"
     group = OmegaConf.select(config, parent) if parent else config
     above, _, name = parent.rpartition(".")
     beside = OmegaConf.select(config, above) if above else config
@@ -117,6 +120,17 @@ def _unknown_key(key: str, overrides: Iterable[str], conf: str) -> str:
         message = f"{message}; there is {', '.join(elsewhere)}"
     names = ", ".join(sorted(str(name) for name in group if not str(name).startswith("_")))
     return f"{message}; {parent or 'the configuration'} has {names or 'none'}"
+
+
+def _lacks(name: str, key: str, conf: str) -> bool:
+    """Whether a choice of the key's group has no such key; not, if there is no such choice."""
+    group, _, own = key.partition(".")
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(conf, version_base="1.3"):
+            return own not in compose("config", [f"{group}={name}"])[group]
+    except (HydraException, OmegaConfBaseException):
+        return False
 
 
 def _keys_named(name: str, config: DictConfig) -> list[str]:

@@ -11,11 +11,11 @@ MULTIRUNS = ("sweep=", "experiment=")  # their files say so
 
 
 def for_the_jobs(arguments: Sequence[str]) -> list[str]:
-    """The command line, with options of the model and its view as choices of one value each.
+    """The command line of a multirun, with options of what it sweeps as choices of one value each.
 
-    So it is where a multirun has several models. Hydra composes it once without all that is swept,
-    so with the default model, and refuses what that lacks: `-m model=sasrec,bert4rec model.lr=0.01`
-    would have no such key. A choice, also of one value, is swept.
+    Hydra composes a multirun once without all that is swept, so with the default model, and refuses
+    what that lacks: `-m model=sasrec,bert4rec model.lr=0.01` would have no such key. A choice, also
+    of one value, is swept. A model chooses its view, whose options are treated alike.
 
     >>> for_the_jobs(["-m", "model=sasrec,bert4rec", "model.lr=0.01", "max_epochs=3"])
     ['-m', 'model=sasrec,bert4rec', 'model.lr=choice(0.01)', 'max_epochs=3']
@@ -27,19 +27,20 @@ def for_the_jobs(arguments: Sequence[str]) -> list[str]:
         overrides = OverridesParser.create().parse_overrides(asked.overrides)
     except HydraException:  # it is refused when the run begins
         return list(arguments)
-    if not any(_names_several_models(one) for one in overrides):
-        return list(arguments)
-    swept = {one.input_line: _swept(one) for one in overrides if _is_of_the_jobs(one)}
+    several = {one.key_or_group for one in overrides if one.is_sweep_override()}
+    if any(one.key_or_group == "jobs" for one in overrides):
+        several.add("model")
+    if "model" in several:
+        several.add("view")
+    values = [one for one in overrides if one.input_line and not one.is_sweep_override()]
+    swept = {one.input_line: _swept(one) for one in values if _group(one) in several}
     return [swept.get(argument, argument) for argument in arguments]
 
 
-def _names_several_models(one: Override) -> bool:
-    return one.key_or_group == "jobs" or (one.key_or_group == "model" and one.is_sweep_override())
-
-
-def _is_of_the_jobs(one: Override) -> bool:
-    is_value = one.input_line is not None and one.input_line.startswith(("model.", "view."))
-    return is_value and not one.is_delete() and not one.is_sweep_override()
+def _group(one: Override) -> str | None:
+    """Of an option that is changed, such as `model` of `model.lr=0.01`; None: of no group."""
+    group, dot, _ = str(one.input_line).partition("=")[0].partition(".")
+    return group if dot and not one.is_delete() and not one.is_add() else None
 
 
 def _swept(one: Override) -> str:

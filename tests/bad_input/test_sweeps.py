@@ -12,8 +12,7 @@ CASES = {
     ),
     "an option of one of several models": Case(
         f"-m {RATINGS} model=ease,popularity model.l2=1,2",
-        "model.l2: no such key in each of model=ease,popularity; options of one of them go in a "
-        "list of jobs (`jobs`)",
+        "model.l2: no such key in model=popularity; options of some alone go in a list of jobs",
     ),
     "an unknown key in a grid": Case(f"{POP} model.l9=1,2", "model.l9: no such key"),
     "jobs of text": Case(f"{POP} jobs=ease", "jobs: 'ease': expected a list of lines"),

@@ -15,7 +15,8 @@ TWO = "model=sasrec,bert4rec"
         [TWO, "model.lr=0.1"],  # no multirun: refused as it was typed
         ["-m", TWO, "model.lr=0.1,0.2"],  # swept already
         ["-m", TWO, "data.path=a", "max_epochs=2", "hydra.sweep.dir=b", "model.lr="],
-        ["-m", TWO, "~model.dropout", "view=pairs"],
+        ["-m", TWO, "~model.dropout", "+model.more=1", "view=pairs"],
+        ["-m", "seed=1,2", "model=sasrec", "model.lr=0.1"],
         ["-m", TWO, "model.lr=[0.1"],  # Hydra says what is wrong
     ],
 )
@@ -31,6 +32,7 @@ def test_what_is_left_as_it_is(given):
         (["-m", "model=glob(*)"], "model.lr=null", "model.lr=choice(null)"),
         (["-m", "jobs=['model=sasrec']"], "model.dims=[1, 2]", "model.dims=choice([1, 2])"),
         (["sweep=seeds", TWO], "model.lr='a=b'", "model.lr=choice('a=b')"),
+        (["-m", "holdout=last,hybrid"], "holdout.test_items=0", "holdout.test_items=choice(0)"),
     ],
 )
 def test_an_option_of_several_models_is_for_the_jobs(several, option, expected):
