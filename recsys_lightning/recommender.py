@@ -61,7 +61,7 @@ class Recommender(pl.LightningModule):
     at_scoring: ClassVar[Sequence[str]] = ()
     unjudged_epochs = 0  # the first ones, such as pre-training: neither validated nor the best
     learns_from: ClassVar[type | None] = None  # what a batch of its view is; None: anything
-    # what another run may be for a fit (`init_from`): by name, the classes; none: of any model
+    # which runs a fit may start from (`init_from`): by name, the models' classes; no class: any
     starts_from: ClassVar[Mapping[str, Sequence[str]]] = {}
     popularity: Tensor
     tie_order: Tensor

@@ -1,8 +1,8 @@
 """Holdouts: which interactions are hidden for validation and for test.
 
 Each holdout is a pure, seeded, vectorised function of the data. Users are drawn independently of
-one another, in one draw (never re-seeded a user, which would hide the same positions of equally
-long histories), and from a separate seed, so that models of different seeds share one split.
+one another, from one generator (one seeded anew for each user would hide the same positions of
+equally long histories), and from a separate seed, so that models of different seeds share a split.
 """
 
 import logging
@@ -38,7 +38,7 @@ class Source(Protocol):
 
 
 class Holdout:
-    """Assigns every interaction to train, valid or test."""
+    """Puts every interaction in a part of a `Split`: train, valid or test, most often."""
 
     def __call__(self, source: Source, clock: Clock = lambda stage: nullcontext()) -> Split:
         """Load the data and split it.
@@ -323,8 +323,8 @@ def share_counts(
     """How many interactions go to validation and to test, as RecBole splits by ratio.
 
     Each share is rounded down; then test, and after it validation, takes one where its share is
-    less than one interaction, as long as two or more are left to train on. So published tables of
-    8:1:1 have equally many (`RS: [0.8, 0.1, 0.1]`, `group_by: user`; RecBole, data/dataset.py).
+    less than one interaction, as long as one more stays to train on. So published tables of 8:1:1
+    have equally many (`RS: [0.8, 0.1, 0.1]`, `group_by: user`; RecBole, data/dataset.py).
 
     Args:
         lengths: (U,) of the histories.

@@ -2,8 +2,8 @@
 
     agreement   every member's rank and normalised score (missing where its list does not hold the
                 item), the number of lists that do, the best rank
-    item        its popularity, and how similar it is to the user's latest items (of 20,000 items at
-                most)
+    item        its popularity, and how similar it is to the user's latest items (left out where
+                there are more than 20,000 items)
     user        what tells kinds of users apart: the length of the history, the time that it spans
                 and how long ago it ended
     time        counted from the user's own last interaction t: the item's popularity in the windows

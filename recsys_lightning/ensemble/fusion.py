@@ -17,7 +17,8 @@ The last item of a list still comes before one in no list. Ties go to the more p
 
 The second term of `vote` decides between items of equal votes, by the sum of their ranks; in a
 list that lacks an item its rank is K + 1. With p = 10 + ceil(log2 K) it stays below a thousandth
-of the weights, and at equal weights its sums are exact to a depth of 8,192.
+of the weights; at equal weights the sums of 127 members are exact to a depth of 128, of 15 members
+to 1,024: beyond, equal votes may be decided by rounding.
 
 `interleave` takes the items that stand among the first of all members' lists, by the sum of their
 ranks, and then the members' next items in turn, each member as often as its weight says: what won

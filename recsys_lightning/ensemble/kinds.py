@@ -26,7 +26,7 @@ def span(history: Interactions) -> NDArray[np.float64]:
 
 
 def recency(history: Interactions) -> NDArray[np.float64]:
-    """(U,) days from a user's last interaction to the last of all; all of them without one."""
+    """(U,) days from a user's last interaction, else from the first of all, to the last of all."""
     _, last = ends(history)
     return (last.max(initial=0) - last) / DAY
 

@@ -18,9 +18,11 @@ class Difference(NamedTuple):
 
     Attributes:
         mean: of `a - b`.
-        low: where the 95 % interval of the mean starts (percentiles of the resampled means).
+        low: where the 95 % interval of the mean starts: percentiles of the resampled means, but for
+            `bootstrap_of_choice`.
         high: where it ends.
-        p: two-sided; at least 2 / (resamples + 1), which is the smallest that can be seen.
+        p: two-sided; at least 2 / (resamples + 1), the smallest that can be seen, but for
+            `bootstrap_of_choice`.
     """
 
     mean: float
@@ -155,7 +157,8 @@ def bootstrap_of_choice(
     high, by having been chosen for it (Cawley and Talbot, JMLR 2010). Its folds are not
     independent, each having a say in what is chosen for the others, so the interval is of the whole
     procedure: every resample chooses anew (Poisson bootstrap, Chamandy et al., 2012).
-    It is the mean plus and minus 1.96 standard deviations of the resampled means.
+    It is the mean plus and minus 1.96 standard deviations of the resampled means, and p is that of
+    the normal distribution, however small.
 
     Args:
         values: (E, U) values of the models.

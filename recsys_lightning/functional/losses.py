@@ -146,8 +146,9 @@ def linear_cross_entropy(
 ) -> Tensor:
     """-log softmax_t (<v_b, w_t> + c_t) over the rows of a table, mean over b.
 
-    Torch's own by blocks of b, with gradients on the way: no (B, I) matrix is stored, and a block
-    stays in a cache of 4 MB, but has 64 rows (on a GPU, 256 MB). Differentiable once.
+    Torch's own by blocks of b, with gradients on the way: no (B, I) matrix is stored. A block has
+    at most 4 MB, which stay in a cache (256 MB on a GPU), but 64 rows at least. Differentiable
+    once.
 
     Args:
         vectors: (B, D) v.

@@ -83,8 +83,9 @@ class RecVAE(Autoencoder):
         latent_dim: of z.
         gamma: weight of the KL for every item of the history, >= 0; None: 0.12 / sqrt(n), n the
             training interactions of an item in the mean, from 0.005 to 0.03. The fewer an item's
-            vector is learned from, the closer z stays to the prior. MovieLens-1M has n = 254 and
-            gamma 0.0075, ML-20M, for which the paper has 0.005, some 490 and 0.0054.
+            vector is learned from, the closer z stays to the prior. MovieLens-1M less ten items a
+            user has n = 254 and gamma 0.0075, ML-20M, for which the paper has 0.005, some 490 and
+            0.0054.
         dropout: of the encoder's input in its passes, in [0, 1).
         lr: of Adam.
         weight_decay: L2 of the weight matrices.

@@ -2,7 +2,7 @@
 
 Interactions are CSV (also `.csv.gz`), tab-separated (`.tsv`, `.txt`, `.dat`, and RecBole's `.inter`
 and `.item`) or Parquet, with named columns (`separator`, `columns` and `encoding` say where a text
-file is otherwise); or LightGCN's text format (`lightgcn`), one user a line before all the items: a
+file is otherwise); or LightGCN's text format (`lightgcn`), a line of a user and then the items: a
 `.txt` file without a tab or a comma in its first line is taken for that.
 """
 
@@ -58,9 +58,9 @@ class Files(Source):
         path: the interactions; None where only `load_parts` is used.
         user_column: user ids.
         item_column: item ids.
-        time_column: seconds or ISO 8601 times; "auto": `time` or `timestamp`, in capitals
-            or with a type of RecBole's (`timestamp:float`), too, where there is one;
-            None: the file's order is the order in time.
+        time_column: seconds or ISO 8601 times; "auto": `time` or `timestamp`, in small
+            or capital letters, also with a type of RecBole's (`timestamp:float`), where there is
+            one; None: the file's order is the order in time.
         rating_column: what `min_rating` looks at.
         min_rating: lower ratings are no interactions; None: every row is one.
         min_user_interactions: users with fewer leave (k-core); 0: nobody.

@@ -38,6 +38,8 @@ def sliding_windows(
 class SequenceDataset(Dataset[Sequences]):
     """Parts of the histories of at least two items, the least that has something to predict.
 
+    With `negatives`, a user who has every item has none to draw, and is left out.
+
     Args:
         train: what may be learned from.
         size: items of a part, at most.
