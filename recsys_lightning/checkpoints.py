@@ -145,8 +145,8 @@ def open_checkpoint(file: Path) -> tuple[dict[str, Any], FittedOn]:
                 raise TypeError(f"{key} is {type(content[key]).__name__}")
     except Exception as error:
         raise InputError(
-            f"{file} is not a checkpoint of this project, or of an earlier version: "
-            f"{type(error).__name__}: {error}"
+            f"{file} is not a checkpoint of this project, or is one of an earlier version: fit "
+            f"again ({type(error).__name__}: {error})"
         ) from error
     if wrong:
         raise InputError(

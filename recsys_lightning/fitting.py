@@ -89,8 +89,7 @@ def check_validated(
     """Say what of a fit that has ended was not validated; refuse one of which nothing was."""
     if not best.best_model_path:
         raise InputError(
-            f"the fit ended in epoch {trainer.current_epoch}, before one was validated: give it "
-            "more epochs, steps or time"
+            "the fit ended before an epoch was validated: give it more epochs, steps or time"
         )
     if monitor is not None and 0 <= lists.at[1] < trainer.global_step:
         log.warning(

@@ -310,11 +310,13 @@ class Recommender(pl.LightningModule):
         if fitted_on is None:
             raise InputError(f"{type(self).__name__} has not been fitted: load a checkpoint")
         if users is not None and len(users) != len(histories):
-            raise InputError(f"{len(users)} users: expected one for each of {len(histories)}")
+            raise InputError(
+                f"{len(users)} users: expected one for each of {len(histories)} histories"
+            )
         for history in histories:
             if isinstance(history, str) or not isinstance(history, Iterable):
                 raise InputError(
-                    f"histories: {history!r} is none: expected a list of items for each user, "
+                    f"histories: {history!r} is not a list: expected the items of each user, "
                     "such as [[5, 8], [2]]"
                 )
         rows = np.full(len(histories), -1) if users is None else fitted_on.rows_of(np.array(users))

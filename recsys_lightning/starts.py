@@ -173,7 +173,10 @@ def _open(path: str, accepted: Sequence[str], data: Interactions) -> Start:
         )
     items, users = fitted_on.item_rows_of(data.items), fitted_on.rows_of(data.users)
     if not (number := np.count_nonzero(items >= 0)):
-        raise InputError(f"init_from: {file} knows none of the {data.num_items:,} items")
+        raise InputError(
+            f"init_from: {file} knows none of the {data.num_items:,} items; name a run on "
+            "data with the same item ids"
+        )
     log.info(
         "init_from: %s knows %d of %d items and %d of %d users; the others keep initial values",
         *(file, number, data.num_items, np.count_nonzero(users >= 0), data.num_users),

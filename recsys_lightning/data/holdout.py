@@ -48,7 +48,7 @@ class Holdout:
             clock: a context manager that times the stages `load` and `split`.
 
         Raises:
-            InputError: the source cannot be read, or no user is long enough to be evaluated.
+            InputError: the source cannot be read, or no history is long enough to be evaluated.
         """
         with clock("load"):
             interactions = source.load()
@@ -230,7 +230,7 @@ class FilesHoldout(Holdout):
 
     def __init__(self, train: str, valid: str | None = None, test: str | None = None) -> None:
         if train is None:
-            raise InputError("holdout.train=null: expected a file; only valid and test may lack")
+            raise InputError("holdout.train=null: expected a file; only the other two may be null")
         self.train = str(train)
         self.valid, self.test = (None if path is None else str(path) for path in (valid, test))
 
@@ -278,7 +278,7 @@ def hold_out(
     drawn: NDArray[np.int64],
     seed: int,
 ) -> Split:
-    """Hide the latest and some random interactions of every user that is long enough.
+    """Hide the latest and some random interactions of every user whose history is long enough.
 
     Args:
         interactions: all of them, rows in time order.
@@ -291,8 +291,8 @@ def hold_out(
     long_enough = (held > 0) & (2 * held <= lengths)  # a user keeps at least half
     if held.any() and not long_enough.any():
         raise InputError(
-            f"no user is long enough for the holdout: the longest history has {lengths.max()} "
-            f"interactions, and a user keeps at least half of it. Hold out fewer "
+            f"no history is long enough for the holdout: the longest has {lengths.max()} "
+            "interactions, and a user keeps at least half. Hold out fewer "
             "(holdout.valid_items, holdout.test_items), or use holdout=none"
         )
     latest, drawn = latest * long_enough[:, None], drawn * long_enough[:, None]
@@ -355,9 +355,9 @@ def _hold_out_shares(
     held = counts.sum(axis=1)
     if valid_share + test_share > 0 and not held.any():
         raise InputError(
-            f"holdout.valid_share={valid_share}, holdout.test_share={test_share}: no user is long "
-            f"enough: the longest history has {lengths.max(initial=0)} interactions, and one is "
-            "kept to train on. Use holdout=none"
+            f"holdout.valid_share={valid_share}, holdout.test_share={test_share}: no history is "
+            f"long enough: the longest has {lengths.max(initial=0)} interactions, and one is kept "
+            "to train on. Use holdout=none"
         )
     # a stable sort of row + random number shuffles within the rows: rounding mixes no two of them
     order = np.argsort(rows + np.random.default_rng(seed).random(len(rows)), kind="stable")

@@ -150,7 +150,7 @@ def find_draws(
     if len(by_split) < 2:
         raise InputError(
             f"one split alone, of {len(found)} run(s) such as {found[0][0]}: a bag is of two draws "
-            "of the holdout or more (sweep=holdouts); seeds have ensemble.seeds=average"
+            "of the holdout or more (sweep=holdouts); for seeds there is ensemble.seeds=average"
         )
     return name_members(list(by_split.values())), failed
 

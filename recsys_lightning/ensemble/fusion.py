@@ -357,7 +357,7 @@ def check_rule(rule: str, depth: int, k0: float) -> None:
     if rule not in RULES:
         raise InputError(
             f"ensemble.fusion={rule}: expected one of {', '.join(RULES)}; a list, such as "
-            "[rank, interleave], is for ensemble=rank alone"
+            "[rank, interleave], is not for a bag"
         )
     check_range("ensemble.depth", depth, low=1, high=2**15 - 1, whole=True)
     check_range("ensemble.k0", k0, low=0)

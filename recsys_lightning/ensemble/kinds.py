@@ -75,7 +75,10 @@ def find_kinds(by: str, history: Interactions, evaluated: NDArray[np.bool_]) -> 
     cuts = np.unique(np.quantile(values, np.arange(1, KINDS) / KINDS, method="higher"))
     kinds = Kinds(by, cuts[cuts > values.min()])
     if kinds.number == 1:
-        raise InputError(f"ensemble.by={by}: two thirds of the users have the same, {values.min()}")
+        raise InputError(
+            f"ensemble.by={by}: two thirds of the users have the same value, {values.min():g}, so "
+            "there are no kinds to tell apart: leave it out"
+        )
     sizes = np.bincount(np.searchsorted(kinds.cuts, values, side="right"))
     if sizes.min() < FEWEST:
         raise InputError(

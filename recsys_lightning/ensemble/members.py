@@ -87,9 +87,9 @@ def find_members(
     """The runs to fuse, in an order that does not depend on where they were found.
 
     Args:
-        folders: a run's own folder is in, and one of lists from elsewhere, as the last; of all the
-            runs below any other folder, those of the best `per_model` configurations of each model
-            are.
+        folders: a run whose own folder is named is a member, and so are lists from elsewhere,
+            which come last; of all the runs below any other folder, those of the best `per_model`
+            configurations of each model.
         metric: by whose mean over the seeds they are the best; None: the runs' `monitor`.
         per_model: configurations of a model.
         seeds: whether runs that differ in seed alone are `separate` members, or one (`average`).
@@ -351,7 +351,7 @@ def _plain(metric: str | None, result: RunResult) -> str:
 
 
 def _check_one_split(runs: Sequence[Run]) -> None:
-    """The best of each model on whatever split would be chosen among what does not compare."""
+    """Refuse several splits: among values that cannot be compared there is no best run."""
     on: dict[str, list[Path]] = {}
     for run, result in sorted(runs, key=lambda of_run: str(of_run[1].finished)):
         on.setdefault(str(result.split), []).append(run)
@@ -359,8 +359,8 @@ def _check_one_split(runs: Sequence[Run]) -> None:
         named = "; ".join(f"{split[:16]} (such as {runs[-1]})" for split, runs in on.items())
         raise InputError(
             f"the runs have {len(on)} different splits: {named}. Their lists cannot be compared, "
-            "so not fused: name the folders of the runs on one split; draws of one configuration "
-            "have ensemble=bag (--bag)"
+            "so cannot be fused: name the folders of the runs on one split; for draws of one "
+            "configuration there is ensemble=bag (--bag)"
         )
 
 
@@ -375,7 +375,7 @@ def _check_alike(runs: Sequence[Run], metric: str | None) -> None:
         if result.split != reference.split:
             raise InputError(
                 f"{first} and {run} have different splits ({str(reference.split)[:16]} and "
-                f"{str(result.split)[:16]}): their lists cannot be compared, so not fused"
+                f"{str(result.split)[:16]}): their lists cannot be compared, so cannot be fused"
             )
         for key, get in {
             "monitor": lambda config: metric or config["monitor"],

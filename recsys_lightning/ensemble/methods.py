@@ -119,7 +119,9 @@ class Methods:
                     f"ensemble.by={name}: expected a list, [{', '.join(PROPERTIES)}] or some of it"
                 )
         if by and weights not in (BEST, COORDINATE):
-            raise InputError(f"ensemble.by={list(by)}: only with weights={BEST} or {COORDINATE}")
+            raise InputError(
+                f"ensemble.by={list(by)}: only with ensemble.weights={BEST} or {COORDINATE}"
+            )
         check_range("ensemble.folds", folds, low=2, whole=True)
         check_range("ensemble.max_members", max_members, low=1, whole=True)
         check_range("ensemble.seed", seed, low=0, whole=True)

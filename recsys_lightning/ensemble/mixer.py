@@ -143,9 +143,7 @@ def _fit(
     try:
         import lightgbm
     except ImportError:
-        raise InputError(
-            "ensemble.mixer=true needs LightGBM: pip install 'recsys-lightning[rank]'"
-        ) from None
+        raise InputError("ensemble.mixer=true needs LightGBM: pip install -e '.[rank]'") from None
     if (there := np.flatnonzero(users)).size > LEARNED_FROM:
         users = np.zeros_like(users)
         users[np.random.default_rng(seed).choice(there, LEARNED_FROM, replace=False)] = True

@@ -297,6 +297,6 @@ def _gains(
     if parsed.name not in known:
         raise InputError(
             f"ensemble.metric={metric}: weights can be searched for {', '.join(known)} at a "
-            "cut-off, such as recall@10; where it is not set it is monitor's"
+            "cut-off, such as recall@10; if it is null, the metric of monitor is taken"
         )
     return known[parsed.name]()

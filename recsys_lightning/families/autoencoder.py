@@ -37,7 +37,9 @@ class Autoencoder(Recommender):
 
     def forward(self, history: Bag, users: Tensor) -> Tensor:
         """(B, I) scores of all items, from rows of items; `users` (B,) are -1 where unknown."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} has no forward(history, users) -> (B, I): write it"
+        )
 
     # What is given
 

@@ -67,7 +67,10 @@ class MultiVAE(Autoencoder):
     def on_train_start(self) -> None:
         steps = self.trainer.estimated_stepping_batches
         if self.anneal_share and steps == math.inf:
-            raise InputError("model.anneal_share is a share of max_epochs: set it, or 0 here")
+            raise InputError(
+                f"model.anneal_share={self.anneal_share}: a share of the planned steps, of which "
+                "max_epochs=-1 has no number: set max_epochs, or model.anneal_share=0"
+            )
         self.horizon = self.anneal_share * steps
 
     def annealed(self) -> float:

@@ -124,7 +124,7 @@ class Tower(nn.Module):
         if seconds >= WORTH_SAYING:
             log.warning(
                 "a validation scores %d x %d pairs by the tower, which takes about %.0f seconds; "
-                "trainer.check_val_every_n_epoch=n has every n-th epoch validated",
+                "trainer.check_val_every_n_epoch=n validates every n-th epoch only",
                 num_users,
                 num_items,
                 seconds,

@@ -136,13 +136,13 @@ def _check_run(run: Path, split: Split, stage: str) -> None:
     if result.split != split.sha256:
         raise InputError(
             f"{run}: its split is {str(result.split)[:16]}, and the lists are measured on "
-            f"{split.sha256[:16]}: figures of different splits do not compare"
+            f"{split.sha256[:16]}: figures of different splits cannot be compared"
         )
     config = result.config if isinstance(result, RunResult) else {}
     if stage == "test" and config.get("test_history", "train_valid") != "train_valid":
         raise InputError(
             f"{run}: its test_history={config['test_history']}, and here validation items are "
-            "known at test time: figures do not compare"
+            "known at test time: figures cannot be compared"
         )
 
 

@@ -118,7 +118,7 @@ def _row(
 
 
 def split_labels(results: Sequence[Result]) -> list[str]:
-    """Equal for results that compare: the holdout, the split, and what test lists could know.
+    """Equal for results that can be compared: the holdout, the split, and what test lists could know.
 
     One split that has come from several holdouts, as files that were read again, has the name of
     the first.
@@ -201,7 +201,7 @@ def leaderboard(runs: pd.DataFrame, monitor: str) -> pd.DataFrame:
 
 
 def labels(table: pd.DataFrame) -> pd.Series:
-    """The model of each row, with the split where there are several: they do not compare."""
+    """The model of each row, with the split where there are several: these are not compared."""
     return table.model + ", " + table.split if table.split.nunique() > 1 else table.model
 
 

@@ -40,7 +40,7 @@ def overview(report: Report) -> str:
     text = f"{number}: {ended}. Decided by {report.monitor}"
     splits = report.board.split.nunique() if len(report.board) else 0
     if splits > 1:
-        text += f"; {splits} splits, and figures of different splits do not compare"
+        text += f"; {splits} splits, and figures of different splits cannot be compared"
     return text + "."
 
 

@@ -32,7 +32,9 @@ def describe(console: Console, title: str, split: Split) -> None:
             users = np.count_nonzero(part.lengths)
             parts += f", {name} {part.num_interactions:,} of {users:,} users"
     if split.num_too_short:
-        parts += f"; {split.num_too_short:,} users too short to be evaluated, trained on"
+        parts += (
+            f"; {split.num_too_short:,} users with too short a history: trained on, not evaluated"
+        )
     console.print(parts, soft_wrap=True)
     for join in x.joins:
         style = "bold yellow" if join.is_low else None

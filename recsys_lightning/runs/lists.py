@@ -82,7 +82,8 @@ def read_split(folder: Path, sha256: str | None = None) -> Split:
     if sha256 is not None and split.sha256 != sha256:
         raise InputError(
             f"{folder}: its files are not the split that was asked for: SHA-256 "
-            f"{split.sha256[:16]}, expected {sha256[:16]}; the same data and holdout write it anew"
+            f"{split.sha256[:16]}, expected {sha256[:16]}; a run on the same data and holdout "
+            "writes it anew"
         )
     return split
 

@@ -177,5 +177,6 @@ def read_result(folder: Path) -> RunResult | EnsembleResult:
         return EnsembleResult.read(files.ensemble)
     except FileNotFoundError:
         raise InputError(
-            f"{folder}: no {files.result.name} or {files.ensemble.name} in it"
+            f"{folder}: no {files.result.name} or {files.ensemble.name} in it; expected the folder "
+            "of a run or an ensemble"
         ) from None

@@ -70,7 +70,7 @@ def end_sweep(folder: Path, cfg: DictConfig) -> int:
             f"{len(of_split)} of {split[:8]} ({of_split[-1].name} is the latest)"
             for split, of_split in on.items()
         )
-        print(f"runs on {len(on)} splits, whose figures do not compare: {counts}")
+        print(f"runs on {len(on)} splits, whose figures cannot be compared: {counts}")
     if cfg.get("ensemble"):
         code = max(code, _fuse(folder, cfg.ensemble, runs))
     if runs.below(folder):

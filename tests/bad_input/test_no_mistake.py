@@ -13,7 +13,7 @@ def test_a_user_with_one_interaction_is_no_mistake(tmp_path):
     (tmp_path / "ratings.csv").write_text(HISTORIES + "777,3,1\n")
     done = run(*ratings(tmp_path), "model=popularity", folder=tmp_path / "run")
     assert done.result["users"]["too_short"] == 1
-    assert "1 users too short" in done.out
+    assert "1 users with too short a history" in done.out
     lines = (done.folder / "submission.csv").read_text().splitlines()
     assert sum(line.startswith("777,") for line in lines) == 10
 

@@ -149,7 +149,7 @@ CASES = {
     "overfitting on batches": Case(f"{DAE} +trainer.overfit_batches=1", "trainer.overfit_batches"),
     "batches of training": Case(
         f"{DAE} +trainer.limit_train_batches=0",
-        "the fit ended in epoch 0, before one was validated",
+        "the fit ended before an epoch was validated",
     ),
     "no batch of validation": Case(
         f"{DAE} +trainer.limit_val_batches=0", "trainer.limit_val_batches"
@@ -161,7 +161,7 @@ CASES = {
     ),
     "an end before a step": Case(
         f"{DAE} +trainer.max_steps=0",
-        "the fit ended in epoch 0, before one was validated: give it more epochs, steps or time",
+        "the fit ended before an epoch was validated: give it more epochs, steps or time",
     ),
     "a trainer's logger": Case(f"{DAE} +trainer.logger=csv", "trainer.logger"),
     "no row": Case(

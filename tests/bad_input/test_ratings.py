@@ -175,7 +175,7 @@ CASES = {
     ),
     "one user": Case(
         f"{RATINGS} holdout.valid_items=30",
-        "no user is long enough|holdout.valid_items",
+        "no history is long enough|holdout.valid_items",
         {"ratings.csv": HEADER + "1,1,1\n1,2,2\n"},
     ),
     "300,000 items of EASE": Case(

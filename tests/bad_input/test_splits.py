@@ -37,7 +37,7 @@ CASES = {
     ),
     "a share of one interaction": Case(
         f"{RATINGS} holdout.valid_share=0.1",
-        "no user is long enough: the longest history has 1",
+        "no history is long enough: the longest has 1",
         {"ratings.csv": "user,item\n1,1\n2,2\n"},
     ),
     "a seed of null": Case(
@@ -53,7 +53,7 @@ CASES = {
     ),
     "all too short": Case(
         f"{RATINGS} holdout.valid_items=15 holdout.test_items=15",
-        "no user is long enough for the holdout: the longest history has 40|holdout.valid_items",
+        "no history is long enough for the holdout: the longest has 40|holdout.valid_items",
     ),
     "time: all is held out": Case(
         f"{RATINGS} holdout=time holdout.valid_share=0.5 holdout.test_share=0.5",

@@ -157,7 +157,7 @@ def test_a_fit_without_a_judged_epoch_is_refused(split, tmp_path):
     with pytest.raises(InputError, match="max_epochs=2: expected at least 3, since the first 2"):
         fit(tmp_path, split, ToyFeatures, 2)
     trainer = {"max_epochs": 9, "max_steps": 2}
-    with pytest.raises(InputError, match="before one was validated"):
+    with pytest.raises(InputError, match="before an epoch was validated"):
         fit(tmp_path, split, ToyFeatures, 9, trainer=trainer)
     with pytest.raises(InputError, match=r"trainer\.check_val_every_n_epoch=0"):
         fit(tmp_path, split, ToyPairs, 9, every=0)

@@ -208,7 +208,7 @@ def test_shares_are_rounded_as_by_recbole_and_all_keep_one_to_train_on(x, valid,
 
 def test_all_too_short_for_a_share_is_an_error_too():
     x = make_interactions([[1], [2]], 3)
-    with pytest.raises(InputError, match=r"holdout\.test_share=0\.1: no user .* history has 1 "):
+    with pytest.raises(InputError, match=r"holdout\.test_share=0\.1: no history .* longest has 1 "):
         RandomHoldout(test_share=0.1).split(x)
     assert RandomHoldout(test_share=0).split(x).test.num_interactions == 0
 
@@ -230,7 +230,7 @@ def test_draw_distinct_covers_whole_ranges():
 def test_too_short_users_are_counted_and_all_too_short_is_an_error():
     x = make_interactions([[1], list(range(20))], 20)
     assert RandomHoldout(5, 5).split(x).num_too_short == 1
-    with pytest.raises(InputError, match=r"longest history has 1 .*holdout\.valid_items"):
+    with pytest.raises(InputError, match=r"longest has 1 .*holdout\.valid_items"):
         RandomHoldout(5, 5).split(make_interactions([[1], [2]], 3))
 
 

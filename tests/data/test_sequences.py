@@ -93,6 +93,10 @@ def test_nobody_to_train_on_is_refused():
         SequenceView(2, 3).loader(
             make_interactions([[0], [1]], 3), seed=0, epoch=0, rank=0, world_size=1
         )
+    with pytest.raises(InputError, match="nobody has two items and lacks another"):
+        SequenceView(2, 3, negatives=1).loader(
+            make_interactions([[0, 1, 2]], 3), seed=0, epoch=0, rank=0, world_size=1
+        )
 
 
 def test_a_part_is_in_time_order_across_users():

@@ -124,10 +124,10 @@ def test_it_recommends_by_original_ids(fitted):
     assert sorted(stranger + histories[0]) == sorted(nobody) == x.items.tolist()
     for wrong, words in (
         ({"histories": [[x.items[0]], ["such"]]}, "not fitted on some items: such"),
-        ({"histories": [5, 8]}, "histories: 5 is none"),
-        ({"histories": ["m12"]}, "histories: 'm12' is none"),
+        ({"histories": [5, 8]}, "histories: 5 is not a list"),
+        ({"histories": ["m12"]}, "histories: 'm12' is not a list"),
         ({"histories": [[]], "k": x.num_items + 1}, "k="),
-        ({"histories": [[]], "users": [1, 2]}, "2 users: expected one for each of 1"),
+        ({"histories": [[]], "users": [1, 2]}, "2 users: expected one for each of 1 histories"),
     ):
         with pytest.raises(InputError, match=words):
             model.recommend_to(**wrong)

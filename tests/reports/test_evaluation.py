@@ -150,7 +150,7 @@ def test_what_is_refused(tmp_path, run, files, capsys):
     other = write_run(tmp_path / "other/1_ease", make_split(seed=1), 1.0)
     told = refused(capsys, *options, "--against", other)
     assert "1_ease: its split is" in told
-    assert "do not compare" in told
+    assert "cannot be compared" in told
 
     edit(run, config={"test_history": "train"})
     assert main([*options, "--against", str(run)]) == 0

@@ -202,7 +202,7 @@ def test_a_sweep_of_changed_data_runs_again_and_is_kept_apart(tmp_path):
     assert list(found) == ["0_ease", aside, "1_popularity"]
     assert found[aside] == first
     assert found["0_ease"].split == found["1_popularity"].split != first.split
-    assert "runs on 2 splits, whose figures do not compare" in changed.stdout
+    assert "runs on 2 splits, whose figures cannot be compared" in changed.stdout
     assert changed.returncode == 2  # an ensemble of what?
     [line] = [line for line in changed.stderr.splitlines() if line.startswith("error: no ensemble")]
     assert "2 different splits" in line

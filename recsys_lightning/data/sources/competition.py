@@ -1,8 +1,8 @@
 """The contest's directory: ratings, five attribute files, and the users to recommend to.
 
 - `train/train_ratings.csv`: user,item,time
-- `train/{titles,years,genres,directors,writers}.tsv`: item<TAB>value; any of them may lack
-- `eval/sample_submission.csv`: user,item; may lack
+- `train/{titles,years,genres,directors,writers}.tsv`: item<TAB>value; any of them may be missing
+- `eval/sample_submission.csv`: user,item; may be missing
 """
 
 import csv

@@ -58,7 +58,7 @@ def _download(url: str, checksum: str | None, archive: Path) -> None:
                 downloader=pooch.HTTPDownloader(progressbar=progress, chunk_size=1 << 16),
             )
     except HTTPError as error:
-        raise InputError(f"data.url: the server answered {error}") from None
+        raise InputError(f"data.url: the server answered {error}; check the address") from None
     except RequestException as error:
         raise InputError(
             f"data.url={url}: the download failed ({type(error).__name__}); try again, "

