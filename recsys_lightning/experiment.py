@@ -164,9 +164,9 @@ class Experiment:
         """Evaluate and recommend without fitting, from a checkpoint or from the folder of a run.
 
         Of a folder the best epoch is evaluated, and the model that was fitted again on everything
-        recommends, where there is one: so did the run itself. Where there is none of these
-        interactions and `refit` asks for one, it is fitted here, for as many epochs as were best
-        there.
+        recommends, where there is one: so did the run itself. Where `refit` asks for such a model,
+        and there is none that has learned from these very interactions, it is fitted here, for as
+        many epochs as were best there.
         """
         best = final = path
         refit = False

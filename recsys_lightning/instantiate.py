@@ -58,11 +58,11 @@ def class_of(config: DictConfig) -> type[Any]:
 
 
 def check_options(config: DictConfig) -> None:
-    """Refuse an option that a class does not have, and a flag that is neither true nor false.
+    """Refuse an option that a class does not have, or a value of another kind than it takes.
 
-    The first is another family's view, most likely. The second would count as true:
-    `model.center=False_` as well as `model.center=0.5`. And text in place of a list of texts, which
-    would count as one of letters.
+    The first is another family's view, most likely. Of values: a flag that is neither true nor
+    false, such as `model.center=False_` or `model.center=0.5`, would count as true; text where a
+    list of texts is expected would count as a list of its letters.
 
     Args:
         config: of an object, with a `_target_`.

@@ -291,7 +291,7 @@ def _refit(cfg: DictConfig, folder: Path, result: RunResult) -> None:
         cfg.ckpt_path = str(folder)
     found = run(cfg, folder, clock, [])
     if found:
-        # of no second is a refit whose model an earlier attempt, killed since, has left
+        # 0: an earlier attempt, killed since, has left the refitted model
         again = {stage: clock.seconds.get(stage, 0.0) for stage in ("refit", "recommend")}
         result = replace(
             result,

@@ -77,7 +77,7 @@ class Interactions:
         features: item features by name.
         submission_users: original ids of the users to recommend to, in the order of the submission
             (the template's, else of first appearance in the ratings); may name unknown users.
-        joins: how well the ids of the files agree that all this was read from.
+        joins: how well the ids of the files agree from which all this was read.
         core: the k-core that this is of what was read; None: it is all of it.
     """
 

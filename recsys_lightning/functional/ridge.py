@@ -89,10 +89,10 @@ def stable_dtype(x: Ragged, ridge: Tensor, dtype: torch.dtype) -> torch.dtype:
     """The type in which P and the weights are to be computed and kept: `dtype`, or float64.
 
     A condition of 1e5 is carried by float32: the top-10 of EASE are those of float64 but for one
-    place in 10,000 (MovieLens-1M with l2 3, made-up long tails). Above, scores of unseen items are
-    small differences of large sums: weights of float64 rounded to float32 lose a hundredth of the
-    places at 1e7. The form of few users subtracts from Λ^-1, and carries 1e3. Float64 carries 2^29
-    times as much.
+    item in 10,000 (MovieLens-1M with l2 3, made-up long tails). Above, scores of unseen items are
+    small differences of large sums: weights of float64 rounded to float32 change a hundredth of
+    the items at 1e7. The form of few users subtracts from Λ^-1, and carries 1e3. Float64 carries
+    2^29 times as much.
 
     Raises:
         InputError: float64 is too short, too, or a ridge is not positive and finite.

@@ -32,7 +32,7 @@ class EASE(ClosedForm):
         num_items: I.
         l2: ridge of every item, > 0.
         dropout: p in [0, 1): adds p / (1 - p) * popularity_i to item i's ridge, which equals
-            training on inputs with that dropout (EDLAE); 0 is EASE, and all that `side=user` takes.
+            training on inputs with that dropout (EDLAE); 0 is EASE. `side=user` takes 0 only.
         side: what is regressed on each other, item or user.
         recency: r >= 0, at scoring alone: the latest item of a history counts 1 + r, the k-th
             latest 1 + r / k; 0: all alike.

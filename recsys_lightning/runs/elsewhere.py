@@ -37,8 +37,8 @@ def read_elsewhere(path: Path, history: Interactions) -> tuple[Lists, int]:
     """The lists of a file, without items that the user already has: those after them move up.
 
     A column `rank` orders a user's items, the lowest first; without one, `score` does, the highest
-    first and equal ones in the order of the file. Without scores, an item's is the number of places
-    from it to the end of the longest list.
+    first and equal ones in the order of the file. Without scores, an item's is the number of ranks
+    from its own to the end of the longest list.
 
     Args:
         path: a CSV file with a header (or TSV, or Parquet), its rows in any order; original ids.

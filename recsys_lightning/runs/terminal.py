@@ -11,7 +11,7 @@ _CONTROL = {code: None for code in [*range(32), *range(127, 160)] if chr(code) n
 
 
 class Terminal(Console):
-    r"""Prints text as it stands, since titles, ids and names of folders are none of ours.
+    r"""Prints text as it stands, since titles, ids and names of folders are not ours.
 
     `[/b]` is no markup and `:star:` no emoji; control characters are left out. What is ours to
     style is a `Text`, or has a `style=`.
