@@ -7,7 +7,7 @@ RUNS ?= outputs
 SWEEP ?= multirun/models
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow test-gpu lint types check format leaderboard sweep dashboard submission check-submission test-ray bench bench-startup bench-linear bench-large bench-autoencoders bench-pairwise bench-ensemble bench-sweep lock clean
+.PHONY: help install run test test-slow test-gpu lint types check format leaderboard sweep dashboard submission check-submission test-ray bench bench-startup bench-linear bench-large bench-autoencoders bench-pairwise bench-sequential bench-ensemble bench-sweep lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 20
@@ -68,7 +68,7 @@ submission: install ## The contest's static models on the small sample's good ra
 check-submission: install ## Check FILE=submission.csv: header, ids, items a user, distinct, unseen; TEMPLATE=... for the order, SPLIT=... for the data
 	$(BIN)/python -m recsys_lightning.submission $(FILE) $(if $(TEMPLATE),--template $(TEMPLATE)) $(if $(SPLIT),--split $(SPLIT))
 
-bench: bench-startup bench-linear bench-autoencoders bench-pairwise bench-ensemble bench-sweep ## Speed and memory beside peer libraries; on a quiet machine
+bench: bench-startup bench-linear bench-autoencoders bench-pairwise bench-sequential bench-ensemble bench-sweep ## Speed and memory beside peer libraries; on a quiet machine
 
 bench-startup: install ## The default run, its fits, its imports, and --help
 	$(BIN)/python experiments/benchmark_startup/benchmark.py $(ARGS)
@@ -87,6 +87,11 @@ bench-autoencoders: install ## The autoencoders beside plain PyTorch and RecBole
 bench-pairwise: install ## The pairwise models beside RecBole, implicit and Cornac (ML1M="data=files data.path=...")
 	for part in negatives lightgcn_step lightgcn_batches mf_bpr neumf evaluation; do \
 	    echo; $(BIN)/python -m experiments.benchmark_pairwise.$$part $(if $(ML1M),--ml1m "$(ML1M)") || exit 1; \
+	done
+
+bench-sequential: install ## The sequential models beside plain PyTorch, RecTools and RecBole (ML1M=...)
+	for part in training scoring; do \
+	    echo; $(BIN)/python -m experiments.benchmark_sequential.$$part $(if $(ML1M),--ml1m "$(ML1M)") || exit 1; \
 	done
 
 bench-ensemble: install ## The ensemble of eight runs of the contest's size
