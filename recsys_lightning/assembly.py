@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
@@ -37,13 +37,11 @@ from recsys_lightning.runs.console import describe, summarise
 from recsys_lightning.runs.examples import examples_of, positions_of
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.meter import Stopwatch
+from recsys_lightning.runs.outcome import Outcome
 from recsys_lightning.runs.parameters import flat, is_neutral, keys_of, of_the_job
 from recsys_lightning.runs.terminal import Terminal
 from recsys_lightning.starts import digests
 from recsys_lightning.tracking import base as tracking
-
-if TYPE_CHECKING:
-    from recsys_lightning.experiment import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -231,7 +229,7 @@ def _check_lengths(options: Options, data: Interactions) -> None:
         )
 
 
-def _log_outcome(outcome: "Outcome", folder: Path) -> None:
+def _log_outcome(outcome: Outcome, folder: Path) -> None:
     """What was found, and where it is, as the last lines of the run's log."""
     log.info("evaluated after epoch %d, %d steps", outcome.best_epoch, outcome.steps)
     for stage in ("val", "test"):
