@@ -9,9 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from recsys_lightning.callbacks.averaging import AverageWeights
 from recsys_lightning.callbacks.candidates import ListCollector
-from recsys_lightning.callbacks.fitting import OwnSignals, StopAfter
 from recsys_lightning.checkpoints import (
     check_fit_settings,
     check_given,
@@ -34,6 +32,7 @@ from recsys_lightning.fitting import (
     fit_callbacks,
     kept,
     leave_process_group,
+    refit_callbacks,
     train,
 )
 from recsys_lightning.memory import require_room_for
@@ -254,10 +253,9 @@ class Experiment:
         """A fresh model fitted on everything for as many epochs as were best."""
         everything = self._data(NoHoldout().split(self.split.interactions))
         model = self._starting_model(everything.split, **stored)
-        average = [AverageWeights()] if self.options.average_weights else []
         trainer = self._build_trainer(
             # of as many planned: schedules stay the same
-            callbacks=[StopAfter(epochs), OwnSignals(), *average],
+            callbacks=refit_callbacks(epochs, average_weights=self.options.average_weights),
             logged=False,
             limit_val_batches=0,
             enable_checkpointing=False,

@@ -16,6 +16,7 @@ from recsys_lightning.callbacks.candidates import ListCollector
 from recsys_lightning.callbacks.fitting import (
     MovableCheckpoint,
     OwnSignals,
+    StopAfter,
     ValidatedEpochs,
     WholeCheckpoints,
 )
@@ -38,7 +39,7 @@ def fit_callbacks(
     monitor: str | None,
     patience: int | None,
     *,
-    average_weights: bool = False,
+    average_weights: bool,
 ) -> tuple[ModelCheckpoint, ListCollector, list[pl.Callback]]:
     """The callbacks of a fit: its best checkpoint, its latest lists, and the others.
 
@@ -59,7 +60,7 @@ def fit_callbacks(
         save_on_train_epoch_end=monitor is None,  # else after a validation
         enable_version_counter=False,
     )
-    others: list[pl.Callback] = [AverageWeights()] if average_weights else []
+    others = _averaging(average_weights)
     if model.resumable:
         last = MovableCheckpoint(
             dirpath=files.checkpoints,
@@ -73,6 +74,15 @@ def fit_callbacks(
         stop = EarlyStopping(monitor, mode="max", patience=patience, check_on_train_epoch_end=False)
         others.append(stop)
     return best, ListCollector(), [ValidatedEpochs(stop), OwnSignals(), *others]
+
+
+def refit_callbacks(epochs: int, *, average_weights: bool) -> list[pl.Callback]:
+    """The callbacks of a fit that is not judged: it ends after so many of the planned epochs."""
+    return [StopAfter(epochs), OwnSignals(), *_averaging(average_weights)]
+
+
+def _averaging(average_weights: bool) -> list[pl.Callback]:
+    return [AverageWeights()] if average_weights else []
 
 
 def check_epochs(trainer: pl.Trainer, model: Recommender) -> None:

@@ -89,7 +89,7 @@ def strike(*overrides, folder, multirun=False, env=None, **where):
         (
             "refit",
             signal.SIGTERM,
-            {"module": "recsys_lightning.experiment", "place": "StopAfter", "name": "__init__"},
+            {"module": "recsys_lightning.fitting", "place": "StopAfter", "name": "__init__"},
             "a run evaluates the best epoch and recommends from it",
         ),
         (
@@ -119,7 +119,7 @@ STAGES = {
     "fit": ("fit", "recsys_lightning.recommender", "Recommender", "on_train_batch_start"),
     "validation": ("fit", "recsys_lightning.recommender", "Recommender", "validation_step"),
     "test": ("test", "recsys_lightning.recommender", "Recommender", "test_step"),
-    "refit": ("refit", "recsys_lightning.experiment", "StopAfter", "__init__"),
+    "refit": ("refit", "recsys_lightning.fitting", "StopAfter", "__init__"),
     "recommend": ("recommend", "recsys_lightning.recommender", "Recommender", "predict_step"),
     "write": ("write", "recsys_lightning.experiment", "", "write_submission"),
 }
