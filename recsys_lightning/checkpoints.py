@@ -122,11 +122,15 @@ def _array(ids: Any) -> NDArray[Any]:
     return ids.numpy(force=True) if isinstance(ids, torch.Tensor) else np.asarray(ids)
 
 
-def open_checkpoint(file: Path) -> tuple[dict[str, Any], FittedOn]:
+def open_checkpoint(file: Path, key: str = "ckpt_path") -> tuple[dict[str, Any], FittedOn]:
     """The content of a checkpoint, and what its model was fitted on.
 
     No code of the file is run: it holds tensors and plain Python, and its hyper-parameters are
     scalars or lists of scalars.
+
+    Args:
+        file: the checkpoint.
+        key: which option names it.
 
     Raises:
         InputError: not a checkpoint of this project.
@@ -134,7 +138,7 @@ def open_checkpoint(file: Path) -> tuple[dict[str, Any], FittedOn]:
     import torch
 
     if not file.is_file():
-        raise InputError(f"ckpt_path: no checkpoint at {file}")
+        raise InputError(f"{key}: no checkpoint at {file}")
     try:
         content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         fitted_on = FittedOn.from_state(content["fitted_on"])

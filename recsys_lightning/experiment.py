@@ -44,7 +44,7 @@ from recsys_lightning.runs.lists import write_lists
 from recsys_lightning.runs.meter import Stopwatch
 from recsys_lightning.runs.outcome import Outcome
 from recsys_lightning.runs.submission import write_submission
-from recsys_lightning.starts import RESUME, starts_of
+from recsys_lightning.starts import RESUME, starts_of, stored
 
 
 class Experiment:
@@ -94,10 +94,11 @@ class Experiment:
         """
         data = self._data(self.split)
         try:
-            if self.options.ckpt_path in (None, RESUME):
+            weights = stored(self.options.ckpt_path)
+            if weights is None:
                 self._fit_and_recommend(data)
             else:
-                self._recommend_from(Path(str(self.options.ckpt_path)), data)
+                self._recommend_from(weights, data)
         except Interrupted as interruption:
             interruption.kept = interruption.kept or kept(self.folder, refit=self.options.refit)
             raise

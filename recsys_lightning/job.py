@@ -33,7 +33,7 @@ from recsys_lightning.runs.provenance import code_of, git_commit, versions
 from recsys_lightning.runs.record import RunResult
 from recsys_lightning.runs.stored import typed
 from recsys_lightning.session import session
-from recsys_lightning.starts import RESUME, digests, weights
+from recsys_lightning.starts import RESUME, digests, stored, weights
 from recsys_lightning.sweeps.jobs import find_done, has_failed, make_room, mark_failed, running
 from recsys_lightning.sweeps.keep import drop_all_but_best
 from recsys_lightning.sweeps.locks import JobLock
@@ -72,7 +72,7 @@ def run_job(cfg: DictConfig) -> float | None:
         return None
     word = leaving_word(folder, result) if is_first_process() else nullcontext()
     if hydra_config.mode != RunMode.MULTIRUN:
-        if cfg.ckpt_path not in (None, RESUME) and Path(cfg.ckpt_path).resolve() == folder:
+        if (given := stored(cfg.ckpt_path)) and given.resolve() == folder:
             _fail(
                 f"ckpt_path={cfg.ckpt_path}: this run would take its place; name another folder by "
                 "hydra.run.dir=, or resume it by ckpt_path=last",

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from recsys_lightning.data.interactions import SUBMISSION_COLUMNS
 from recsys_lightning.errors import InputError, check_range
 from recsys_lightning.metrics.names import METRICS, MetricName, check_cutoffs
-from recsys_lightning.starts import RESUME, InitFrom, check_weights_at
+from recsys_lightning.starts import InitFrom, check_weights_at, stored
 
 LONGEST_LIST = 2**15 - 1  # ranks are kept in 16 bits
 LARGEST_SEED = 2**32 - 1  # of numpy's global generator
@@ -60,10 +59,10 @@ class Options:
             high=LONGEST_LIST,
             whole=True,
         )
-        stored = self.ckpt_path not in (None, RESUME)
-        if stored and self.init_from and not (self.refit and Path(str(self.ckpt_path)).is_dir()):
+        weights = stored(self.ckpt_path)
+        if weights and self.init_from and not (self.refit and weights.is_dir()):
             raise InputError(
                 "init_from and ckpt_path: a checkpoint is not fitted; give one of them"
             )
-        if stored:
-            check_weights_at(str(self.ckpt_path))
+        if weights:
+            check_weights_at(weights)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_lightning.checkpoints import FittedOn, open_checkpoint
+from recsys_lightning.checkpoints import FittedOn, has_shape, open_checkpoint
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.sources.fingerprint import sha256_of
 from recsys_lightning.errors import InputError
@@ -57,20 +57,17 @@ class Start:
     def _copy_rows(self, name: str, into: "Tensor", rows: NDArray[np.int64]) -> None:
         import torch
 
-        source = self._tensor(name, (-1, *into.shape[1:]))
+        source = self._tensor(name, ("rows", *into.shape[1:]))
         known = torch.from_numpy((rows >= 0).nonzero()[0]).to(into.device)
         taken = source[torch.from_numpy(rows[rows >= 0])]
         into.data[known] = taken.to(into)
 
-    def _tensor(self, name: str, shape: tuple[int, ...]) -> "Tensor":
-        """The tensor of a name; -1 in a shape fits any length."""
+    def _tensor(self, name: str, shape: tuple[int | str, ...]) -> "Tensor":
+        """The tensor of a name; see `has_shape`."""
         if name not in self.tensors:
             raise InputError(f"init_from: {self.file} has no tensor {name}")
         tensor = self.tensors[name]
-        fits = tensor.ndim == len(shape) and all(
-            wanted in (-1, length) for length, wanted in zip(tensor.shape, shape, strict=True)
-        )
-        if not fits:
+        if not has_shape(tensor, shape, {}):
             found, ours = ("×".join(map(str, size)) for size in (tensor.shape[1:], shape[1:]))
             raise InputError(
                 f"init_from: {self.file}: the rows of tensor {name} have size {found or 1}, "
@@ -123,7 +120,7 @@ def digests(init_from: InitFrom) -> Any:
                 f"init_from={init_from}: expected a run's folder, or {{name: folder}} of several"
             )
         return {name: digests(path) for name, path in init_from.items()}
-    return sha256_of(_file(init_from)) or init_from
+    return sha256_of(_file(Path(init_from))) or init_from
 
 
 def weights(ckpt_path: str | None) -> Any:
@@ -131,21 +128,27 @@ def weights(ckpt_path: str | None) -> Any:
 
     A path without a checkpoint stands for itself: the run will say so.
     """
-    if ckpt_path in (None, RESUME):
+    path = stored(ckpt_path)
+    if path is None:
         return None
-    found = [sha256_of(file) for file in _stored(str(ckpt_path))]
+    found = [sha256_of(file) for file in _places(path)]
     return found if any(found) else ckpt_path
 
 
-def check_weights_at(ckpt_path: str) -> None:
+def stored(ckpt_path: str | None) -> Path | None:
+    """The checkpoint, or the run's folder, in place of a fit; None where one begins or resumes."""
+    return None if ckpt_path in (None, RESUME) else Path(str(ckpt_path))
+
+
+def check_weights_at(path: Path) -> None:
     """Refuse a path, of a checkpoint or of a run's folder, where there are no weights."""
-    if not any(file.is_file() for file in _stored(ckpt_path)):
-        raise InputError(f"ckpt_path: no checkpoint at {_file(ckpt_path)}")
+    if not any(file.is_file() for file in _places(path)):
+        raise InputError(f"ckpt_path: no checkpoint at {_file(path)}")
 
 
-def _stored(path: str) -> tuple[Path, ...]:
+def _places(path: Path) -> tuple[Path, ...]:
     """Where weights may be: in the file, or in the run's folder."""
-    return Path(path), RunFolder(Path(path)).best, RunFolder(Path(path)).final
+    return path, RunFolder(path).best, RunFolder(path).final
 
 
 def _by_name(init_from: str | Mapping[str, str], accepted: Mapping[str, Sequence[str]]) -> Any:
@@ -158,15 +161,13 @@ def _by_name(init_from: str | Mapping[str, str], accepted: Mapping[str, Sequence
     return dict.fromkeys(accepted, init_from)
 
 
-def _file(path: str) -> Path:
-    return RunFolder(Path(path)).best if Path(path).is_dir() else Path(path)
+def _file(path: Path) -> Path:
+    return RunFolder(path).best if path.is_dir() else path
 
 
 def _open(path: str, accepted: Sequence[str], data: Interactions) -> Start:
-    file = _file(path)
-    if not file.is_file():
-        raise InputError(f"init_from: no checkpoint at {file}")
-    checkpoint, fitted_on = open_checkpoint(file)
+    file = _file(Path(path))
+    checkpoint, fitted_on = open_checkpoint(file, key="init_from")
     if accepted and checkpoint["model"] not in accepted:
         raise InputError(
             f"init_from: {file} holds a {checkpoint['model']}; expected {' or '.join(accepted)}"
