@@ -13,19 +13,11 @@ Hydra imports this module at every start: Optuna is imported where it is used.
 import importlib.util
 import json
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import (
-    ChoiceSweep,
-    IntervalSweep,
-    Override,
-    Quote,
-    QuotedString,
-    RangeSweep,
-)
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
@@ -44,6 +36,7 @@ from recsys_lightning.runs.secrets import mask, masked
 from recsys_lightning.sweeps.jobs import Known, results
 from recsys_lightning.sweeps.keep import settle
 from recsys_lightning.sweeps.locks import wait_for_jobs
+from recsys_lightning.sweeps.space import any_value, read_space
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +105,9 @@ class OptunaSweeper(Sweeper):
                 raise InputError(
                     f"hydra.sweeper.direction={self.direction}: expected maximize or minimize"
                 )
-            space, fixed = self._space(arguments)
+            parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+            lines = [f"{key}={value}" for key, value in self.params.items()]
+            space, fixed = read_space(parser.parse_overrides([*lines, *arguments]))
             searched = self._searched(space, fixed)
             folder.mkdir(parents=True, exist_ok=True)
             study = self._study(folder, searched)
@@ -183,31 +178,6 @@ class OptunaSweeper(Sweeper):
         if failed:
             raise RuntimeError("; ".join(failed))
 
-    def _space(self, arguments: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-        """The distributions to search and the values that stay, the command line's last."""
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        lines = [f"{key}={value}" for key, value in self.params.items()]
-        space: dict[str, Any] = {}
-        fixed: dict[str, str] = {}
-        for given in parser.parse_overrides([*lines, *arguments]):
-            key = given.get_key_element()
-            space.pop(key, None)
-            fixed.pop(key, None)
-            if given.is_sweep_override():
-                try:
-                    space[key] = _distribution(given)
-                except ValueError as error:  # of Optuna
-                    said = f"{given.input_line}: Optuna refuses the space: {error}"
-                    raise InputError(said) from None
-            else:
-                fixed[key] = given.get_value_element_as_str()
-        if not space:
-            raise InputError(
-                "hydra/sweeper=optuna: there is nothing to search; give a space, such as "
-                "'model.l2=interval(1, 1000)', or hydra.sweeper.params"
-            )
-        return space, fixed
-
     def _searched(self, space: dict[str, Any], fixed: dict[str, str]) -> dict[str, Any]:
         """What the study searches, by dotted key: the space, and all that its jobs have in common.
 
@@ -215,7 +185,7 @@ class OptunaSweeper(Sweeper):
             HydraException: an unknown key; it must fail before any job starts.
             InputError: the data or the holdout is wrong, or no job will have the monitored metric.
         """
-        some = {key: _any_value(distribution) for key, distribution in space.items()}
+        some = {key: any_value(distribution) for key, distribution in space.items()}
         overrides = [f"{key}={value}" for key, value in (fixed | some).items()]
         cfg = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         choices = dict(cfg.hydra.runtime.choices)
@@ -379,32 +349,3 @@ def _best(study: Any) -> str:
         return f"{study.best_value:.4f} of trial {study.best_trial.number}"
     except ValueError:  # there is none yet
         return "none yet"
-
-
-def _distribution(override: Override) -> Any:
-    """A search space of Hydra's grammar as one of Optuna's."""
-    from optuna.distributions import (
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
-    )
-
-    value, key = override.value(), override.get_key_element()
-    if isinstance(value, ChoiceSweep):
-        return CategoricalDistribution(list(override.sweep_string_iterator()))
-    if isinstance(value, RangeSweep):
-        items = [float(item) for item in override.sweep_string_iterator()]
-        if all(isinstance(part, int) for part in (value.start, value.stop, value.step)):
-            return IntDistribution(int(items[0]), int(items[-1]), step=int(value.step))
-        return FloatDistribution(items[0], items[-1], step=float(value.step))
-    if isinstance(value, IntervalSweep):
-        whole = isinstance(value.start, int) and isinstance(value.end, int)
-        kind = IntDistribution if whole else FloatDistribution
-        return kind(value.start, value.end, log="log" in value.tags)
-    raise HydraException(
-        f"{key}: no search space; use choice, range, interval or tag(log, interval)"
-    )
-
-
-def _any_value(distribution: Any) -> Any:
-    return distribution.choices[0] if hasattr(distribution, "choices") else distribution.low

@@ -66,7 +66,7 @@ MAY_IMPORT = {
 
 MAY_USE_HYDRA = {
     *("instantiate.py", "assembly.py", "devices.py", "job.py", "mistakes.py"),
-    *("runs/stored.py", "sweeps/command.py", "sweeps/end.py"),
+    *("runs/stored.py", "sweeps/command.py", "sweeps/end.py", "sweeps/space.py"),
 }
 
 # heavy or of an extra -> the modules that import it, and nobody else
