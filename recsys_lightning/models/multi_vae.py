@@ -5,14 +5,13 @@ Liang, Krishnan, Hoffman and Jebara, Variational autoencoders for collaborative 
 steps, not at a number of steps that fits one data set only.
 """
 
-import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Rows
-from recsys_lightning.errors import InputError, check_range, check_sizes
+from recsys_lightning.errors import check_range, check_sizes
 from recsys_lightning.families.autoencoder import Autoencoder
 from recsys_lightning.functional.losses import gaussian_kl, gaussian_sample, multinomial_nll
 from recsys_lightning.nn.layers import BagLinear, dense_layers, initialise_like_vae_cf
@@ -65,13 +64,8 @@ class MultiVAE(Autoencoder):
 
     @override
     def on_train_start(self) -> None:
-        steps = self.trainer.estimated_stepping_batches
-        if self.anneal_share and steps == math.inf:
-            raise InputError(
-                f"model.anneal_share={self.anneal_share}: a share of the planned steps, of which "
-                "max_epochs=-1 has no number: set max_epochs, or model.anneal_share=0"
-            )
-        self.horizon = self.anneal_share * steps
+        if self.anneal_share:
+            self.horizon = self.anneal_share * self.planned_steps
 
     def annealed(self) -> float:
         """The share of beta that the loss has now, by optimiser steps."""

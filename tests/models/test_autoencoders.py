@@ -2,7 +2,9 @@
 
 import itertools
 import math
+from contextlib import nullcontext
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from recsys_lightning.data.batches import Rows
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.data.views.rows import RowView
 from recsys_lightning.data.views.sampler import bag
+from recsys_lightning.errors import InputError
 from recsys_lightning.functional.losses import multinomial_nll
 from recsys_lightning.functional.ranking import rank_items
 from recsys_lightning.models.autorec import AutoRec
@@ -54,6 +57,14 @@ def test_multi_vae_without_noise_is_a_deterministic_autoencoder(rows):
     scores = hidden @ model.decoder[2].weight.T + model.decoder[2].bias
     expected = -(rows.history.dense(40) * scores.log_softmax(1)).sum(1).mean()
     torch.testing.assert_close(loss, expected)
+
+
+def test_annealing_needs_an_end_of_the_plan():
+    for share in (0.0, 0.3):
+        model = MultiVAE(**SIZES, anneal_share=share)
+        model.trainer = SimpleNamespace(estimated_stepping_batches=math.inf)
+        with pytest.raises(InputError, match="max_epochs=-1") if share else nullcontext():
+            model.on_train_start()
 
 
 def test_multi_vae_anneals_by_step_to_a_share_of_the_plan(tastes, tmp_path):
