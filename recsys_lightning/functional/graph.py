@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from recsys_lightning.functional.sparse import Ragged, bag_matmul, bag_matmul_torch, product
+from recsys_lightning.functional.sparse import Ragged, bag_matmul, product
 
 
 class Nodes(NamedTuple):
@@ -84,14 +84,6 @@ def neighbour_sums(graph: Graph, nodes: Nodes) -> Nodes:
     return Nodes(product(x, transposed, nodes.items), product(transposed, x, nodes.users))
 
 
-def _product(graph: Graph, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-    x, transposed = graph
-    return (
-        bag_matmul_torch(x.columns, x.offsets, items),
-        bag_matmul_torch(transposed.columns, transposed.offsets, users),
-    )
-
-
 def propagate(graph: Graph, nodes: Nodes) -> Nodes:
     """L E with L = D^-1/2 A D^-1/2, symmetric (LightGCN; the paper's NGCF adds E to it)."""
     roots = graph.inverse_roots(nodes.users.dtype)
@@ -140,15 +132,14 @@ class _MeanOfLayers(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.graph, ctx.num_layers = graph, num_layers
         roots = graph.inverse_roots(users.dtype)
-        first = [table * root for table, root in zip((users, items), roots, strict=True)]
-        spread = first
+        first = spread = Nodes(users * roots.users, items * roots.items)
         for _ in range(num_layers - 1):
-            sums = _product(graph, *spread)
-            spread = [  # in the place of the sums: what is new has to be fetched from memory
+            sums = neighbour_sums(graph, spread)
+            spread = Nodes._make(  # in the place of the sums: new memory has to be fetched
                 torch.addcmul(table, total, root.square(), out=total)
                 for table, total, root in zip(first, sums, roots, strict=True)
-            ]
-        last = zip((users, items), _product(graph, *spread), roots, strict=True)
+            )
+        last = zip((users, items), neighbour_sums(graph, spread), roots, strict=True)
         of_users, of_items = (
             torch.addcmul(table, total, root, out=total).div_(num_layers + 1)
             for table, total, root in last
