@@ -319,25 +319,21 @@ class Recommender(pl.LightningModule):
                     f"histories: {history!r} is not a list: expected the items of each user, "
                     "such as [[5, 8], [2]]"
                 )
-        rows = np.full(len(histories), -1) if users is None else fitted_on.rows_of(np.array(users))
         of_each = [list(dict.fromkeys(history)) for history in histories]
         flat = [item for history in of_each for item in history]
         known = fitted_on.item_rows_of(np.array(flat)) if flat else np.empty(0, np.int64)
         if (known < 0).any():
             unknown = ", ".join(str(flat[i]) for i in (known < 0).nonzero()[0][:3])
             raise InputError(f"{type(self).__name__} was not fitted on some items: {unknown}")
-        ends = np.cumsum([0, *map(len, of_each)])
+        rows = np.full(len(histories), -1) if users is None else fitted_on.rows_of(np.array(users))
+        positions = torch.from_numpy(known.astype(np.int32))
+        bag = Bag(positions, torch.from_numpy(np.cumsum([0, *map(len, of_each)])))
         found: list[list[Any]] = []
         training = self.training
         self.eval()
         for start in range(0, len(of_each), 1024):
-            stop = min(start + 1024, len(of_each))
-            history = Bag(
-                torch.from_numpy(known[ends[start] : ends[stop]].astype(np.int32)),
-                torch.from_numpy(ends[start : stop + 1] - ends[start]),
-            )
-            none = Bag(history.items[:0], torch.zeros_like(history.offsets))
-            query = Query(torch.from_numpy(rows[start:stop]), history, none)
+            some = torch.arange(start, min(start + 1024, len(of_each)))
+            query = Query(torch.from_numpy(rows)[some], bag.take(some), Bag.empty(len(some)))
             lists = self.recommend(move_data_to_device(query, self.device), k).items.cpu().numpy()
             found += [fitted_on.items[items[items >= 0]].tolist() for items in lists]
         self.train(training)

@@ -30,6 +30,11 @@ class Bag(NamedTuple):
     items: Tensor
     offsets: Tensor
 
+    @classmethod
+    def empty(cls, num_rows: int) -> "Bag":
+        """Rows without items."""
+        return cls(torch.empty(0, dtype=torch.int32), torch.zeros(num_rows + 1, dtype=torch.int64))
+
     @property
     def lengths(self) -> Tensor:
         """(B,) int64 items a row."""

@@ -13,9 +13,8 @@ def test_the_most_popular_are_what_a_model_recommends_to_a_user_without_a_histor
     x = make_interactions([[0, 1, 2, 3, 4, 5, 6, 7], [4, 5, 6, 7], [7]], 12)
     model = Popularity(num_users=3, num_items=12)
     model.popularity = torch.from_numpy(x.popularity).float()
-    nothing = Bag(torch.zeros(0, dtype=torch.int32), torch.tensor([0, 0]))
     model.score = lambda query: torch.rand(1, 12)
-    lists = model.recommend(Query(torch.tensor([-1]), nothing, nothing), 12)
+    lists = model.recommend(Query(torch.tensor([-1]), Bag.empty(1), Bag.empty(1)), 12)
     assert x.most_popular(12).tolist() == lists.items[0].tolist()
     assert x.most_popular(12).tolist() != np.argsort(-x.popularity, kind="stable").tolist()
     assert x.most_popular(14).tolist() == [*lists.items[0].tolist(), -1, -1]

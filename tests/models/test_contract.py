@@ -83,8 +83,7 @@ def reload(case, path):
 
 def query(interactions, users):
     users = np.asarray(users)
-    nothing = Bag(torch.empty(0, dtype=torch.int32), torch.zeros(len(users) + 1, dtype=torch.int64))
-    return Query(torch.from_numpy(users), bag(interactions, users), nothing)
+    return Query(torch.from_numpy(users), bag(interactions, users), Bag.empty(len(users)))
 
 
 @pytest.fixture(scope="module", params=[*NAMES, *TOYS])

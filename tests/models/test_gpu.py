@@ -71,8 +71,7 @@ def everybody(device="cpu"):
     """All users with all their interactions, as they are asked for the final lists."""
     x = two_tastes()
     users = np.arange(x.num_users)
-    nothing = Bag(torch.empty(0, dtype=torch.int32), torch.zeros(len(users) + 1, dtype=torch.int64))
-    query = Query(torch.from_numpy(users), bag(x, users), nothing)
+    query = Query(torch.from_numpy(users), bag(x, users), Bag.empty(len(users)))
     return move_data_to_device(query, torch.device(device))
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from recsys_lightning import memory
+from recsys_lightning.checkpoints import FittedOn
 from recsys_lightning.data.batches import Bag, Query, Rows
 from recsys_lightning.data.views.sampler import bag
 from recsys_lightning.errors import InputError
@@ -55,9 +56,10 @@ def fitted(cls, interactions, batch_size=20, **options):
 
 def scores(model, interactions):
     users = np.arange(interactions.num_users)
-    nothing = Bag(torch.empty(0, dtype=torch.int32), torch.zeros(len(users) + 1, dtype=torch.int64))
     with torch.no_grad():
-        return model.score(Query(torch.from_numpy(users), bag(interactions, users), nothing))
+        return model.score(
+            Query(torch.from_numpy(users), bag(interactions, users), Bag.empty(len(users)))
+        )
 
 
 def dense_ease(x, ridge):
@@ -74,6 +76,14 @@ def test_ease_scores_by_the_weights_of_its_ridge(interactions, x, dropout):
     weight = dense_ease(x, 4.0 + dropout / (1 - dropout) * x.sum(0))
     np.testing.assert_allclose(model.weight, weight, atol=1e-5)
     np.testing.assert_allclose(scores(model, interactions), x @ weight, atol=1e-5)
+
+
+def test_more_histories_than_a_block_are_recommended_to_as_each(tastes):
+    model = fitted(EASE, tastes)
+    model.fitted_on = FittedOn.of(tastes)
+    each = [[item] for item in tastes.items.tolist()]
+    assert model.recommend_to(each * 30, 5) == model.recommend_to(each, 5) * 30
+    assert model.recommend_to([]) == []
 
 
 def test_user_side_ease_is_ease_of_the_transposed_matrix(interactions, x):

@@ -32,11 +32,7 @@ class QueryDataset(Dataset[Query]):
     def __getitem__(self, draw: Draw) -> Query:
         users = self.users[draw.positions]
         history = bag(self.history, users)
-        if self.target is None:
-            nothing = torch.zeros(len(users) + 1, dtype=torch.int64)
-            target = Bag(torch.empty(0, dtype=torch.int32), nothing)
-        else:
-            target = bag(self.target, users)
+        target = Bag.empty(len(users)) if self.target is None else bag(self.target, users)
         return Query(torch.from_numpy(self.rows[users]), history, target)
 
     def loader(self, batch_size: int, *, rank: int = 0, world_size: int = 1) -> DataLoader[Query]:
