@@ -1,10 +1,12 @@
-"""Comparing interactions, and writing small files."""
+"""Comparing interactions, writing small files, and what is said of wrong ones."""
 
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.errors import InputError
 
 
 def assert_same(left: Interactions, right: Interactions) -> None:
@@ -47,3 +49,11 @@ def write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def message(call, *args, **kwargs) -> str:
+    """The one line by which a call is refused."""
+    with pytest.raises(InputError) as error:
+        call(*args, **kwargs)
+    assert "\n" not in str(error.value)
+    return str(error.value)

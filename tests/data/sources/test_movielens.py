@@ -15,8 +15,7 @@ import pytest
 
 from recsys_lightning.data.sources import movielens
 from recsys_lightning.data.sources.movielens import MovieLens, MovieLensSample
-from recsys_lightning.errors import InputError
-from tests.data.sources.helpers import assert_same, rows_of, values_of
+from tests.data.sources.helpers import assert_same, message, rows_of, values_of
 
 GENRES = ["unknown", "Action", "Drama", *(f"Genre{n}" for n in range(3, 19))]
 
@@ -107,13 +106,6 @@ def source(server, tmp_path):
         return MovieLens(**{**defaults, **options})
 
     return make
-
-
-def message(call) -> str:
-    with pytest.raises(InputError) as error:
-        call()
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def md5(content: bytes) -> str:

@@ -15,19 +15,11 @@ from hypothesis import strategies as st
 
 from recsys_lightning.data.sources.tables import Format, format_of, read_table, submission_columns
 from recsys_lightning.data.sources.text import read_lines
-from recsys_lightning.errors import InputError
-from tests.data.sources.helpers import write
+from tests.data.sources.helpers import message, write
 
 
 def read(path, ids=("user", "item"), texts=("time",), **options):
     return read_table(path, ids, texts, **options)
-
-
-def message(call, *args, **kwargs) -> str:
-    with pytest.raises(InputError) as error:
-        call(*args, **kwargs)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def parquet(path, **columns):
