@@ -4,8 +4,19 @@ import shutil
 from dataclasses import replace
 
 from recsys_lightning.runs.folder import RunFolder
+from recsys_lightning.runs.record import RunResult
 from recsys_lightning.sweeps.jobs import results
-from tests.sweeps.test_sweep import SPACE, run_alone, sweep, times
+from tests.forked import forked_python
+from tests.sweeps.test_sweep import SPACE, arguments, sweep, times
+
+
+def run_alone(tmp_path, *overrides):
+    """The result of a job by itself."""
+    given = arguments(tmp_path, *overrides)
+    given = [one for one in given if one != "-m" and not one.startswith("hydra.sweep.dir")]
+    done = forked_python(*given, f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+    return RunResult.read(tmp_path / "run" / "result.json")
 
 
 def test_a_search_fits_its_best_again_in_the_end_and_no_other_trial(tmp_path):

@@ -9,8 +9,7 @@ import optuna
 import pytest
 
 from recsys_lightning.callbacks.pruning import open_storage
-from recsys_lightning.runs.record import RunResult
-from recsys_lightning.sweeps.jobs import find_done, make_room, results
+from recsys_lightning.sweeps.jobs import results
 from tests.command import ROOT, true_python
 from tests.forked import forked_python, start_forked
 from tests.runs.test_parameters import write_ratings
@@ -143,42 +142,6 @@ def test_two_searches_on_one_storage_share_its_trials_and_fail_none(tmp_path):
     assert ran["b"]
 
 
-def write_result(folder, **told):
-    folder.mkdir(parents=True)
-    result = {"status": "done", "model": "ease", "split": "s", "metrics": {"val/recall@10": 0.1}}
-    (folder / "result.json").write_text(json.dumps(result | told))
-
-
-def test_a_job_is_done_on_the_split_that_it_would_have_now(tmp_path, capsys):
-    write_result(tmp_path / "9_b", job="x", status="failed")
-    write_result(tmp_path / "10_a", job="x", split="old")
-    write_result(tmp_path / "11_a", job="x", split="new")
-    assert [run.name for run, _ in results(tmp_path)] == ["9_b", "10_a", "11_a"]
-    runs = [tmp_path / name for name in ("9_b", "10_a", "11_a", "12_gone")]
-    assert find_done(runs, "x", lambda: "new")[0].name == "11_a"
-    assert find_done(runs, "x", lambda: "old")[0].name == "10_a"
-    assert capsys.readouterr().out == ""
-    assert find_done(runs, "x", lambda: "other") is None
-    out = capsys.readouterr().out
-    assert out.count("done with another split") == 2
-
-    def no_split():
-        raise AssertionError("made for nothing")
-
-    assert find_done(runs, "y", no_split) is None
-
-
-def test_what_is_done_is_moved_aside_and_what_failed_is_not(tmp_path):
-    write_result(tmp_path / "0_ease", job="x", split="old")
-    (tmp_path / "0_ease" / "submission.csv").touch()
-    make_room(tmp_path, tmp_path / "0_ease")
-    assert [run.name for run, _ in results(tmp_path)] == ["0_ease-x-old"]
-    assert (tmp_path / "0_ease-x-old" / "submission.csv").exists()
-    write_result(tmp_path / "1_ease", job="x", status="failed")
-    make_room(tmp_path, tmp_path / "1_ease")
-    assert (tmp_path / "1_ease" / "result.json").exists()
-
-
 def test_a_sweep_of_changed_data_runs_again_and_is_kept_apart(tmp_path):
     """The file changes, and a model comes to it; then the code that splits changes."""
     ratings = write_ratings(tmp_path / "ratings.csv", length=45)
@@ -272,15 +235,6 @@ def test_optuna_searches_and_knows_the_results(tmp_path):
     l2 = {result.config["model"]["l2"] for _, result in found}
     assert len(l2) == 4
     assert all(1 <= value <= 100 for value in l2)
-
-
-def run_alone(tmp_path, *overrides):
-    """The result of a job by itself."""
-    given = arguments(tmp_path, *overrides)
-    given = [one for one in given if one != "-m" and not one.startswith("hydra.sweep.dir")]
-    done = forked_python(*given, f"hydra.run.dir={tmp_path / 'run'}")
-    assert done.returncode == 0, done.stderr
-    return RunResult.read(tmp_path / "run" / "result.json")
 
 
 @pytest.mark.parametrize("sampler", ["cmaes", "gp"])
