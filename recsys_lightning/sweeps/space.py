@@ -55,7 +55,7 @@ def _distribution(override: Override) -> Any:
         return FloatDistribution(items[0], items[-1], step=float(value.step))
     if isinstance(value, IntervalSweep):
         whole = isinstance(value.start, int) and isinstance(value.end, int)
-        kind = IntDistribution if whole else FloatDistribution
+        kind: Any = IntDistribution if whole else FloatDistribution
         return kind(value.start, value.end, log="log" in value.tags)
     raise HydraException(
         f"{key}: no search space; use choice, range, interval or tag(log, interval)"
