@@ -211,20 +211,6 @@ class TimeHoldout(Holdout):
         return Split(interactions, part)
 
 
-class PartsSource(Source, Protocol):
-    """A source that can read a split made by others."""
-
-    def load_parts(
-        self, train: str, valid: str | None, test: str | None
-    ) -> tuple[Interactions, NDArray[np.int8]]:
-        """The interactions of all files, and the part (N,) int8 that each belongs to."""
-        ...
-
-    def parts_identity(self, train: str, valid: str | None, test: str | None) -> dict[str, Any]:
-        """What the data of these files is, in plain values that JSON can hold."""
-        ...
-
-
 class FilesHoldout(Holdout):
     """The user's own train, valid and test files; together they are all the data."""
 

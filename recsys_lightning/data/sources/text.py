@@ -94,14 +94,14 @@ def read_bytes(path: Path) -> bytes:
         return file.read().removeprefix(codecs.BOM_UTF8)
 
 
-def read_blocks(path: Path, size: int = 1 << 24) -> Iterator[bytes]:
-    """The content of a file in blocks, unpacked if its name ends with `.gz`.
+def read_blocks(path: Path) -> Iterator[bytes]:
+    """The content of a file in blocks of 16 MiB, unpacked if its name ends with `.gz`.
 
     Raises:
         InputError: no such file, or one that cannot be read.
     """
     with _open(path) as file:
-        while block := file.read(size):
+        while block := file.read(1 << 24):
             yield block
 
 
