@@ -1,6 +1,7 @@
 """Data and independent computations for the tests of the linear models."""
 
 import numpy as np
+import pytest
 import torch
 
 from recsys_lightning.functional.ridge import DenseInverse
@@ -8,6 +9,7 @@ from recsys_lightning.functional.sparse import Ragged
 
 USERS, ITEMS = 80, 17
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
+both_precisions = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 
 
 def two_groups():

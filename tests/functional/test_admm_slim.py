@@ -13,17 +13,9 @@ from tests.functional.references import (
     TOLERANCE,
     USERS,
     assert_close,
+    both_precisions,
     inverse_of,
-    two_groups,
 )
-
-both_precisions = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-
-
-@pytest.fixture
-def x():
-    return two_groups()
-
 
 CONVERGED = {"max_iterations": 50_000, "eps_abs": 1e-13, "eps_rel": 1e-13}
 

@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from recsys_lightning.errors import InputError
 from recsys_lightning.functional import dense
 from recsys_lightning.functional.dense import invert_spd_
-from tests.functional.references import TOLERANCE, assert_close, lower
-
-both_precisions = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+from tests.functional.references import TOLERANCE, assert_close, both_precisions, lower
 
 
 @both_precisions

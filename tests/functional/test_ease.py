@@ -11,19 +11,12 @@ from tests.functional.references import (
     TOLERANCE,
     USERS,
     assert_close,
+    both_precisions,
     constrained_ridge,
     inverse_of,
     ragged,
     ridge_regression,
-    two_groups,
 )
-
-both_precisions = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-
-
-@pytest.fixture
-def x():
-    return two_groups()
 
 
 @both_precisions

@@ -22,19 +22,12 @@ from tests.functional.references import (
     TOLERANCE,
     USERS,
     assert_close,
+    both_precisions,
     constrained_ridge,
     inverse_of,
     lower,
     ragged,
-    two_groups,
 )
-
-both_precisions = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-
-
-@pytest.fixture
-def x():
-    return two_groups()
 
 
 def test_pairs_are_the_most_frequent_ones_with_ties_in_order(x, monkeypatch):
