@@ -18,7 +18,7 @@ def read(*overrides):
     [
         ("choice(3,1,two)", CategoricalDistribution(["3", "1", "two"]), "3"),
         ("3,1", CategoricalDistribution(["3", "1"]), "3"),
-        ("range(2,9,3)", IntDistribution(2, 8, step=3), 2),
+        ("range(1,9,4)", IntDistribution(1, 5, step=4), 1),
         ("range(0.5,2.0,0.5)", FloatDistribution(0.5, 1.5, step=0.5), 0.5),
         ("interval(1,9)", FloatDistribution(1, 9), 1),
         ("int(interval(1,9))", IntDistribution(1, 9), 1),
