@@ -118,7 +118,7 @@ def _row(
 
 
 def split_labels(results: Sequence[Result]) -> list[str]:
-    """Equal for results that can be compared: the holdout, the split, and what test lists could know.
+    """Equal for results that can be compared: holdout, split, and what test lists could know.
 
     One split that has come from several holdouts, as files that were read again, has the name of
     the first.

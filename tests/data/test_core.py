@@ -162,12 +162,12 @@ def test_nothing_left_says_the_numbers(source):
         source(min_user_interactions=3, min_item_interactions=3).load()
 
 
-def test_a_split_made_elsewhere_is_taken_as_it_is(source, tmp_path):
+def test_a_split_made_elsewhere_is_taken_as_it_is(tmp_path):
     train = str(write(tmp_path / "train.csv", ratings(CHAIN)))
     for ask in (FilesHoldout(train), FilesHoldout(train).identity):
         with pytest.raises(InputError, match=r"data\.min_item_interactions=2: holdout=files takes"):
-            ask(source(min_item_interactions=2))
-    assert FilesHoldout(train)(source(min_item_interactions=1)).interactions.num_items == 5
+            ask(Files(min_item_interactions=2))
+    assert FilesHoldout(train)(Files(min_item_interactions=1)).interactions.num_items == 5
 
 
 def test_made_up_ratings_are_written_as_they_are_read(tmp_path):

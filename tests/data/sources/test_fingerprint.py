@@ -157,7 +157,6 @@ def test_the_files_of_a_split_stand_in_their_roles(tmp_path):
     before = parts()
     names["copy"] = shutil.copy(names["valid"], tmp_path / "copy.csv")
     assert parts(valid="copy") == before
-    assert parts(path="whatever.csv") == before  # is not read
     others = [
         parts("test", "valid"),
         parts("train", train="valid"),
