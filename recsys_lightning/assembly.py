@@ -40,7 +40,7 @@ from recsys_lightning.runs.meter import Stopwatch
 from recsys_lightning.runs.outcome import Outcome
 from recsys_lightning.runs.parameters import flat, is_neutral, keys_of, of_the_job
 from recsys_lightning.runs.terminal import Terminal
-from recsys_lightning.starts import digests
+from recsys_lightning.starts import RESUME, digests
 from recsys_lightning.tracking import base as tracking
 
 log = logging.getLogger(__name__)
@@ -140,8 +140,9 @@ def run(
         clock=clock,
         begin=begin,
     )
+    resumed = [f"ckpt_path={RESUME}"] if cfg.ckpt_path == RESUME else []  # if the sweep says so
     try:
-        with command_of_the_job(folder):
+        with command_of_the_job(folder, *resumed):
             outcome = experiment.run()
     finally:
         experiment.end_processes()

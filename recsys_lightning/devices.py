@@ -25,17 +25,21 @@ def check_devices(trainer: DictConfig) -> None:
 
 
 @contextmanager
-def command_of_the_job(folder: Path) -> Iterator[None]:
+def command_of_the_job(folder: Path, *also: str) -> Iterator[None]:
     """Inside, a process that Lightning starts runs this job of a multirun, in the job's folder.
 
     It would else be started with the multirun's own command line, and run all of it once more.
+
+    Args:
+        folder: of the job.
+        also: overrides that the job has beyond its own.
     """
     config = HydraConfig.get()
     if config.mode != RunMode.MULTIRUN:
         yield
         return
     typed, run_dir = list(sys.argv), config.run.dir
-    sys.argv[1:] = [*_flags(typed[1:]), *config.overrides.task, "hydra.mode=RUN"]
+    sys.argv[1:] = [*_flags(typed[1:]), *config.overrides.task, *also, "hydra.mode=RUN"]
     with flag_override(cast(Node, config.run), ["readonly", "struct"], False):
         config.run.dir = str(folder)
         try:

@@ -14,6 +14,9 @@ class InputError(ValueError):
     """
 
 
+INTERRUPTED = "interrupted by"  # how the error of such a run begins
+
+
 class Interrupted(BaseException):
     """A signal asked the process to end; see `interruption.signals_raise`.
 
@@ -26,7 +29,7 @@ class Interrupted(BaseException):
     """
 
     def __init__(self, signal_number: int) -> None:
-        super().__init__(f"interrupted by {signal.Signals(signal_number).name}")
+        super().__init__(f"{INTERRUPTED} {signal.Signals(signal_number).name}")
         self.code = 128 + signal_number
         self.kept = ""
 

@@ -18,14 +18,22 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from recsys_lightning.assembly import CONF, run
-from recsys_lightning.errors import BAD_INPUT, FAILED, InputError, Interrupted, Pruned
+from recsys_lightning.checkpoints import open_checkpoint
+from recsys_lightning.errors import (
+    BAD_INPUT,
+    FAILED,
+    INTERRUPTED,
+    InputError,
+    Interrupted,
+    Pruned,
+)
 from recsys_lightning.instantiate import make, make_each, resolved
 from recsys_lightning.interruption import signals_kill, signals_wait
 from recsys_lightning.metrics.names import check_cutoffs
 from recsys_lightning.mistakes import in_one_line
 from recsys_lightning.processes import is_first_process
 from recsys_lightning.runs import secrets
-from recsys_lightning.runs.deaths import leaving_word
+from recsys_lightning.runs.deaths import dead_run, leaving_word
 from recsys_lightning.runs.folder import STAGES, RunFolder
 from recsys_lightning.runs.meter import Stopwatch, forget_peak_rss, peak_rss_mb
 from recsys_lightning.runs.parameters import TARGET, job_hash, split_of
@@ -102,6 +110,10 @@ def run_job(cfg: DictConfig) -> float | None:
             return result.metrics.get(cfg.monitor)
         make_room(sweep_folder, folder)
         lock.name(folder)
+        if cfg.ckpt_path is None and _has_begun(folder, result):
+            print(f"resumes its fit: {folder}")
+            cfg = cfg.copy()
+            cfg.ckpt_path = RESUME
         with running(sweep_folder, job, folder), word:
             return record(cfg, folder, result, sweep_folder, wrong)
 
@@ -146,6 +158,30 @@ def _head(cfg: DictConfig) -> tuple[RunResult, dict[str, Any] | None, InputError
         overrides=secrets.masked(overrides),
     )
     return result, data, wrong
+
+
+def _has_begun(folder: Path, job: RunResult) -> bool:
+    """Whether a signal has ended a fit of the very job in the folder, and it can be resumed.
+
+    Not where the file of its model has changed since, or its checkpoint is damaged: that is said.
+    """
+    files = RunFolder(folder)
+    if not files.last.is_file():
+        return False
+    try:
+        ended = files.result.exists()
+        earlier = RunResult.read(files.result) if ended else dead_run(folder)
+        if earlier is None or earlier.job != job.job:
+            return False
+        if ended and not str(earlier.error).startswith(INTERRUPTED):
+            return False
+        if earlier.code != job.code:
+            raise InputError("the file of its model has changed")
+        open_checkpoint(files.last)
+    except InputError as error:
+        print(f"fitted from the start: {folder}: {error}")
+        return False
+    return True
 
 
 def _is_done(folder: Path) -> bool:
@@ -312,7 +348,7 @@ def what_next(interruption: Interrupted, sweep_folder: Path | None) -> str:
     if sweep_folder is None:
         return interruption.kept or "nothing is kept"
     here = typed("hydra.sweep.dir", sweep_folder)
-    return f"the same command with {here} skips the jobs that are done"
+    return f"the same command with {here} skips the jobs that are done, and resumes this one's fit"
 
 
 def _failed(result: RunResult, message: str, code: int) -> RunResult:

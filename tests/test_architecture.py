@@ -57,7 +57,7 @@ MAY_IMPORT = {
     },
     "job": {
         *("errors", "instantiate", "interruption", "processes", "session", "runs", "sweeps"),
-        *("tracking", "assembly", "starts", "metrics", "mistakes"),
+        *("tracking", "assembly", "checkpoints", "starts", "metrics", "mistakes"),
     },
     "report": {"errors", "interruption", "reports", "runs"},
     "submission": {"errors", "data", "runs"},

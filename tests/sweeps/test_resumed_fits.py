@@ -1,0 +1,97 @@
+"""A fit that a signal has ended in a sweep: the same command resumes it."""
+
+import json
+import signal
+
+import pandas as pd
+import pytest
+
+from recsys_lightning.runs.record import RunResult
+from tests.forked import start_forked
+from tests.sweeps.test_sweep import arguments, sweep, wait_for
+
+FIT = ("model=multi_dae", "model.hidden_dims=[40]", "max_epochs=80", "patience=null")
+OPTIONS = (*FIT, "refit=false", "logger=csv")
+RUN = "sweep/0_multi_dae"
+
+
+def stop(folder, how):
+    """Start the sweep, and end it by a signal some epochs into its fit; returns how many."""
+    job = start_forked(*arguments(folder, *OPTIONS))
+    wait_for(lambda: epochs(folder) > 3, job)
+    (job.terminate if how == signal.SIGTERM else job.kill)()
+    job.join()
+    return epochs(folder)
+
+
+def epochs(folder):
+    file = folder / RUN / "metrics.csv"
+    try:
+        return pd.read_csv(file)["train/loss"].count()
+    except (OSError, KeyError, pd.errors.EmptyDataError):
+        return 0
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    sweep(folder, *OPTIONS)
+    return RunResult.read(folder / RUN / "result.json")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_it_is_resumed_and_ends_as_if_nothing_had_happened(how, undisturbed, tmp_path):
+    assert 3 < stop(tmp_path, how) < 80
+    file = tmp_path / RUN / "metrics.csv"
+    marked = pd.read_csv(file)
+    marked.loc[marked["train/loss"].first_valid_index(), "train/loss"] = 12345
+    marked.to_csv(file, index=False)
+    done = sweep(tmp_path, *OPTIONS)
+    assert f"resumes its fit: {tmp_path / RUN}" in done.stdout
+    result = RunResult.read(tmp_path / RUN / "result.json")
+    assert result.metrics == undisturbed.metrics
+    assert (result.steps, result.job) == (undisturbed.steps, undisturbed.job)
+    assert result.config["ckpt_path"] is None
+    assert epochs(tmp_path) == 80
+    assert pd.read_csv(file)["train/loss"].max() == 12345  # of an epoch that is not fitted again
+
+
+def changed(file, **told):
+    file.write_text(json.dumps(json.loads(file.read_text()) | told))
+
+
+def an_error(run):
+    changed(run / "result.json", error="ValueError: NaN")
+
+
+def another_job(run):
+    changed(run / "result.json", job="another")
+
+
+def other_code(run):
+    changed(run / "result.json", code="another")
+
+
+def damage(run):
+    content = (run / "checkpoints/last.ckpt").read_bytes()
+    (run / "checkpoints/last.ckpt").write_bytes(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize(
+    ("since", "word"),
+    [
+        (an_error, None),
+        (another_job, None),
+        (other_code, "the file of its model has changed"),
+        (damage, "last.ckpt is not a checkpoint"),
+    ],
+)
+def test_it_begins_anew_where_it_cannot_be_resumed(since, word, undisturbed, tmp_path):
+    stop(tmp_path, signal.SIGTERM)
+    since(tmp_path / RUN)
+    done = sweep(tmp_path, *OPTIONS)
+    assert "resumes" not in done.stdout
+    assert ("fitted from the start: " in done.stdout) == (word is not None)
+    assert (word or "") in done.stdout
+    result = RunResult.read(tmp_path / RUN / "result.json")
+    assert result.metrics == undisturbed.metrics
