@@ -5,7 +5,11 @@ import torch
 
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.errors import InputError
+from recsys_lightning.models.bert4rec import BERT4Rec
+from recsys_lightning.models.lightgcn import LightGCN
 from recsys_lightning.models.multi_dae import MultiDAE
+from recsys_lightning.models.ncf import NCF
+from recsys_lightning.models.sasrec import SASRec
 from tests.conftest import run_experiment
 from tests.models.toys import PairView, ToyPairs, ToyScheduled
 
@@ -24,6 +28,15 @@ def test_the_weight_matrices_of_an_autoencoder_are():
     decayed, spared = model.adam(model.parameters()).param_groups
     assert [p.ndim for p in decayed["params"]] == [2, 2]
     assert [p.ndim for p in spared["params"]] == [1, 1]
+
+
+@pytest.mark.parametrize("kind", [BERT4Rec, LightGCN, NCF, SASRec])
+def test_sequential_and_pairwise_models_decay_nothing(kind):
+    model = kind(num_users=3, num_items=4)
+    assert [group["weight_decay"] for group in model.adam(model.parameters()).param_groups] == [
+        0,
+        0,
+    ]
 
 
 def test_a_schedule_goes_by_the_plan_in_fit_and_refit(tastes, tmp_path):

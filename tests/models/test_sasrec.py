@@ -55,7 +55,8 @@ def test_it_learns_to_predict_at_each_item_the_one_after_it():
 @pytest.mark.parametrize("loss", ["sampled_softmax", "gbce"])
 def test_losses_of_drawn_items_leave_out_what_is_the_next_item(loss, monkeypatch):
     model, drawn = built(loss=loss, num_negatives=5), torch.tensor([9, 3, 7, 7, 0])
-    monkeypatch.setattr(torch, "randint", lambda high, size, device: drawn)
+    draw = {(NUM_ITEMS, (5,)): drawn}  # of all items, as many as asked for
+    monkeypatch.setattr(torch, "randint", lambda high, size, device: draw[high, size])
     expected = []
     for scores, target in next_items(model):
         kept = scores[drawn[drawn != target]].exp()
@@ -131,6 +132,8 @@ def test_users_are_scored_as_each_alone():
     ("options", "message"),
     [
         ({"num_heads": 4}, "model.num_heads=4 does not divide model.embedding_dim=6"),
+        ({"embedding_dim": 0}, "model.embedding_dim=0: expected a whole number in [1, inf)"),
+        ({"dropout": 1}, "model.dropout=1: expected a number in [0, 1)"),
         ({"length": 0}, "model.length=0: expected a whole number in [1, inf)"),
         ({"block": "ligo"}, "model.block=ligo: expected one of sasrec, post_norm, pre_norm, ligr"),
         ({"norm": "batch"}, "model.norm=batch: expected one of layer, rms"),
