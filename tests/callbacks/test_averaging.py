@@ -92,11 +92,13 @@ def test_the_weights_learn_as_they_would_without(split, tmp_path):
         assert torch.equal(ours, learnt[False]["state_dict"][f"{table}.weight"])
 
 
-def test_a_resumed_fit_goes_on_with_both(split, tmp_path, monkeypatch):
-    fit(tmp_path / "whole", split)
+@pytest.mark.parametrize("accumulated", [1, 3])
+def test_a_resumed_fit_goes_on_with_both(accumulated, split, tmp_path, monkeypatch):
+    trainer = {"accumulate_grad_batches": accumulated}
+    fit(tmp_path / "whole", split, trainer=trainer)
     with pressing_ctrl_c(monkeypatch, 2, 1):
-        fit(tmp_path / "cut", split)
-    fit(tmp_path / "cut", split, ckpt_path="last")
+        fit(tmp_path / "cut", split, trainer=trainer)
+    fit(tmp_path / "cut", split, trainer=trainer, ckpt_path="last")
     for name in ("best", "last"):
         ours, theirs = (checkpoint(tmp_path / folder, name) for folder in ("whole", "cut"))
         assert ours["epoch"] == theirs["epoch"]
