@@ -176,7 +176,9 @@ def bootstrap_of_choice(
         sums, numbers = _by_fold(counts, differences, fold)
         chosen = _best_of_others(sums, numbers)
         gained = np.take_along_axis(sums, chosen[:, :, None], axis=2)[:, :, 0]
-        result: NDArray[np.float64] = gained.sum(axis=1) / numbers.sum(axis=1)
+        drawn = numbers.sum(axis=1)
+        some = drawn > 0  # of a handful of users a resample may draw nobody
+        result: NDArray[np.float64] = gained.sum(axis=1)[some] / drawn[some]
         return result
 
     rng = np.random.default_rng(seed)

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from recsys_lightning.functional.bootstrap import bootstrap_of_pairs, holm, paired_bootstrap
+from recsys_lightning.functional.bootstrap import (
+    bootstrap_of_choice,
+    bootstrap_of_pairs,
+    holm,
+    paired_bootstrap,
+)
 
 
 def test_the_interval_is_that_of_the_mean():
@@ -69,3 +74,13 @@ def test_many_pairs_can_still_be_told_apart():
 
 def test_without_users_nothing_is_known():
     assert np.isnan(bootstrap_of_pairs(np.full((2, 3), np.nan))[0, 1]).all()
+
+
+@pytest.mark.parametrize("num_users", [2, 4])
+def test_a_resample_of_nobody_says_nothing(num_users):
+    """Of four users one in 55 draws none of them."""
+    other = np.zeros(num_users)
+    found = bootstrap_of_choice(np.eye(1, num_users), other, np.arange(num_users) % 2)
+    assert found.mean == 1 / num_users
+    assert 0 < found.p < 1
+    assert found.low < 0 < found.mean < found.high
