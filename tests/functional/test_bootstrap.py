@@ -1,11 +1,15 @@
 """The bootstrap against the theory of means, and its edges."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
+from recsys_lightning.functional import bootstrap
 from recsys_lightning.functional.bootstrap import (
     bootstrap_of_choice,
     bootstrap_of_pairs,
+    choose_without,
     holm,
     paired_bootstrap,
 )
@@ -76,6 +80,28 @@ def test_without_users_nothing_is_known():
     assert np.isnan(bootstrap_of_pairs(np.full((2, 3), np.nan))[0, 1]).all()
 
 
+def test_a_raised_p_is_at_most_one():
+    assert holm(np.array([0.6, 0.2, 0.9])).tolist() == pytest.approx([1, 0.6, 1])
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.01, 1.0])
+def test_a_choice_among_one_gains_what_the_theory_of_means_says(gain):
+    rng = np.random.default_rng(9)
+    other = rng.random(400)
+    values = other + rng.normal(gain, 0.2, 400)
+    found = bootstrap_of_choice(values[None], other, np.arange(400) % 5, resamples=4000)
+    mean, error = (values - other).mean(), (values - other).std() / 20
+    assert found.mean == pytest.approx(mean)
+    assert found.low == pytest.approx(mean - 1.96 * error, abs=0.1 * error)
+    assert found.high == pytest.approx(mean + 1.96 * error, abs=0.1 * error)
+    assert found.p == pytest.approx(2 * NormalDist().cdf(-abs(mean) / error), abs=0.05)
+
+
+def test_a_choice_among_equal_models_gains_nothing():
+    values = np.array([0.5, 0.25, 1.0, 0.75])
+    assert bootstrap_of_choice(np.stack([values] * 2), values, np.arange(4) % 2) == (0, 0, 0, 1)
+
+
 @pytest.mark.parametrize("num_users", [2, 4])
 def test_a_resample_of_nobody_says_nothing(num_users):
     """Of four users one in 55 draws none of them."""
@@ -84,3 +110,31 @@ def test_a_resample_of_nobody_says_nothing(num_users):
     assert found.mean == 1 / num_users
     assert 0 < found.p < 1
     assert found.low < 0 < found.mean < found.high
+
+
+def test_a_choice_is_by_users_for_whom_all_were_evaluated():
+    rng = np.random.default_rng(8)
+    values, other, fold = rng.random((3, 60)), rng.random(60), np.arange(60) % 4
+    values[1, fold == 2] += 1
+    more = np.array([[np.nan, 9.0], [0.0, np.nan], [0.0, 0.0]])
+    longer = np.concatenate([values, more], axis=1), np.append(other, [0.0, 0.0])
+    folds = np.append(fold, [3, 0])
+    assert choose_without(longer[0], folds).tolist() == choose_without(values, fold).tolist()
+    expected = bootstrap_of_choice(values, other, fold, seed=1)
+    assert bootstrap_of_choice(*longer, folds, seed=1) == pytest.approx(expected)
+    longer[1][-2:] = np.nan
+    assert bootstrap_of_choice(*longer, folds, seed=1) == pytest.approx(expected)
+    assert bootstrap_of_choice(values, other, fold, seed=2) != pytest.approx(expected)
+
+
+def test_how_many_are_drawn_at_once_does_not_matter(monkeypatch):
+    rng = np.random.default_rng(10)
+    values, other, fold = rng.random((2, 30)), rng.random(30), np.arange(30) % 3
+
+    def found():
+        pair = paired_bootstrap(values[0], other, seed=4, resamples=250)
+        return [*pair, *bootstrap_of_choice(values, other, fold, seed=4, resamples=250)]
+
+    at_once = found()
+    monkeypatch.setattr(bootstrap, "_DRAWS", 30 * 64)  # 64, and 58 at last
+    assert found() == pytest.approx(at_once)
