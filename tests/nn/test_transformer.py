@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import silu
+from torch.nn.functional import gelu, relu, silu
 
 from recsys_lightning.nn import packing
 from recsys_lightning.nn.transformer import BLOCKS, NORMS, Transformer
@@ -44,25 +44,40 @@ def attention(module, queries, others, causal):
     return module.output(torch.cat(heads, 1))
 
 
+def feed_forward_of_one(block, name, x):
+    module, drop = block.feed_forward, block.dropout
+    if name == "ligr":
+        w1, w3 = module.gate_and_value(x).chunk(2, dim=1)
+        return module.output(drop(silu(w1) * w3))
+    first, _, _, second = module
+    activation = relu if name == "sasrec" else gelu
+    return second(drop(activation(first(x))))
+
+
 def block_of_one(block, name, x, causal):
+    drop = block.dropout
     if name == "sasrec":
         q = block.before(x)
         z = block.between(q + attention(block.attention, q, x, causal))
-        first, _, _, second = block.feed_forward
-        return z + second(first(z).relu())
+        return z + drop(feed_forward_of_one(block, name, z))
     if name == "post_norm":
-        y = block.between(x + attention(block.attention, x, x, causal))
-        first, _, _, second = block.feed_forward
-        return block.after(y + second(nn.functional.gelu(first(y))))
-    if name == "pre_norm":
-        a = block.before(x)
-        y = x + attention(block.attention, a, a, causal)
-        first, _, _, second = block.feed_forward
-        return y + second(nn.functional.gelu(first(block.between(y))))
+        y = block.between(x + drop(attention(block.attention, x, x, causal)))
+        return block.after(y + drop(feed_forward_of_one(block, name, y)))
     a = block.before(x)
-    y = x + block.gates[0](x).sigmoid() * attention(block.attention, a, a, causal)
-    w1, w3 = block.feed_forward.gate_and_value(block.between(y)).chunk(2, dim=1)
-    return y + block.gates[1](y).sigmoid() * block.feed_forward.output(silu(w1) * w3)
+    attended = drop(attention(block.attention, a, a, causal))
+    if name == "pre_norm":
+        y = x + attended
+        return y + drop(feed_forward_of_one(block, name, block.between(y)))
+    y = x + block.gates[0](x).sigmoid() * attended
+    added = drop(feed_forward_of_one(block, name, block.between(y)))
+    return y + block.gates[1](y).sigmoid() * added
+
+
+def all_in_one(built, name, x, causal):
+    x = built.dropout(x)
+    for block in built.blocks:
+        x = block_of_one(block, name, x, causal)
+    return built.last(x)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 16])
@@ -71,12 +86,10 @@ def block_of_one(block, name, x, causal):
 def test_packed_rows_are_each_sequence_alone(name, causal, rows, monkeypatch):
     monkeypatch.setattr(packing, "GROUP", rows)
     built, x = encoder(name), packed()
-    expected = []
-    for first, last in itertools.pairwise(OFFSETS):
-        alone = x[first:last]
-        for block in built.blocks:
-            alone = block_of_one(block, name, alone, causal)
-        expected.append(built.last(alone))
+    expected = [
+        all_in_one(built, name, x[first:last], causal)
+        for first, last in itertools.pairwise(OFFSETS)
+    ]
     torch.testing.assert_close(built(x, OFFSETS, causal), torch.cat(expected))
 
 
@@ -153,9 +166,9 @@ def test_a_gate_far_below_zero_is_the_identity_and_far_above_plain_pre_norm():
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_norms(norm):
-    x = packed()
+    x = packed() * 1e-4  # so small that what is added to the variance shows
     centred = x - x.mean(1, keepdim=True) if norm == "layer" else x
-    expected = centred / centred.square().mean(1, keepdim=True).sqrt()
+    expected = centred / (centred.square().mean(1, keepdim=True) + 1e-8).sqrt()
     torch.testing.assert_close(NORMS[norm](DIM).double()(x), expected)
 
 
@@ -167,6 +180,32 @@ def test_dropout_is_of_training_only():
     assert not torch.isclose(built(x, OFFSETS, True), built(x, OFFSETS, True)).all(1).any()
 
 
+@pytest.mark.parametrize("name", BLOCKS)
+def test_dropout_stands_where_the_blocks_say(name, monkeypatch):
+    """Of the input, within the feed-forward, and of what the blocks add."""
+    monkeypatch.setattr(nn.Dropout, "forward", lambda self, x: x.square())
+    built, x = encoder(name), packed()[:7]
+    found = built(x, OFFSETS[:2], True)
+    torch.testing.assert_close(found, all_in_one(built, name, x, True))
+
+
+def test_the_weights_of_the_attention_are_dropped_in_training():
+    built, x = encoder(), packed()
+    for block in built.blocks:
+        block.attention.dropout.p = 0.5
+    assert torch.equal(built(x, OFFSETS, True), built(x, OFFSETS, True))
+    built.train()
+    assert not torch.isclose(built(x, OFFSETS, True), built(x, OFFSETS, True)).all(1).any()
+
+
+@pytest.mark.parametrize(("name", "wide"), [("sasrec", 1), *((n, 4) for n in list(BLOCKS)[1:])])
+def test_widths_and_what_closes_the_blocks(name, wide):
+    built = encoder(name)
+    widths = {m.in_features for m in built.blocks[0].feed_forward.modules() if hasattr(m, "bias")}
+    assert widths == {DIM, wide * DIM}
+    assert isinstance(built.last, nn.LayerNorm) == (name in {"sasrec", "pre_norm"})
+
+
 def test_no_sequence_has_anything():
     x = torch.empty(0, DIM, dtype=torch.float64)
     assert encoder()(x, torch.zeros(4, dtype=torch.int64), True).shape == (0, DIM)
@@ -174,7 +213,9 @@ def test_no_sequence_has_anything():
 
 def test_matrices_begin_as_those_of_the_published_sasrec():
     torch.manual_seed(0)
-    attention = Transformer(64, 1, 1, 0.0).blocks[0].attention
+    built = Transformer(64, 1, 1, 0.0)
+    attention = built.blocks[0].attention
+    assert not any(p.any() for name, p in built.named_parameters() if name.endswith("bias"))
     reference = nn.MultiheadAttention(64, 1).in_proj_weight  # (3 D, D)
     ours = torch.cat([attention.query.weight, attention.key_value.weight])
     assert ours.shape == reference.shape
