@@ -104,10 +104,19 @@ def test_wrong_shares_are_named(share):
         built(mask_share=share)
 
 
+def test_its_head_begins_as_the_encoders_matrices():
+    torch.manual_seed(0)
+    transform = BERT4Rec(num_users=1, num_items=3, embedding_dim=64).transform
+    assert transform.weight.std().item() == pytest.approx(0.02, rel=0.03)
+    assert not transform.bias.any()
+
+
 @pytest.mark.parametrize(("length", "expected"), [(4, 0.6), (16, 0.4), (100, 0.2)])
 def test_of_short_histories_more_is_masked_where_nothing_is_given(length, expected):
     rows = make_interactions([list(range(length)), []], length)
     for given in (None, 0.3):
-        model = built(mask_share=given)
+        model = built(mask_share=given, dropout=None)
         model.prepare(rows)
         assert model.mask_share == pytest.approx(given or expected)
+        # and more is dropped: 1.2 / sqrt(n) beside 1.6 / sqrt(n), from .1 to .5
+        assert model.encoder.dropout.p == pytest.approx({4: 0.5, 16: 0.3, 100: 0.12}[length])

@@ -50,8 +50,8 @@ def test_the_objectives_of_features_and_masked_items(monkeypatch):
     model, x = built()
     parts = batch(x)
     items, offsets = parts.items.items.long(), parts.items.offsets
-    chance = torch.full((len(items),), 0.9)
-    chance[::3] = 0.1  # below mask_share
+    chance = torch.full((len(items),), 0.21)
+    chance[::3] = 0.19  # below mask_share
     monkeypatch.setattr(torch, "rand", lambda *size, device: chance)
     monkeypatch.setattr(model, "_of_segments", lambda parts: torch.tensor(0.0))
     losses = model.pretraining_losses(parts)
@@ -83,6 +83,25 @@ def test_the_objectives_of_features_and_masked_items(monkeypatch):
         torch.testing.assert_close(losses[name], torch.stack(values).mean(), msg=name)
 
 
+def test_where_all_items_are_masked_there_are_no_features_to_tell(monkeypatch):
+    model, x = built()
+    monkeypatch.setattr(torch, "rand", torch.zeros)
+    assert model.pretraining_losses(batch(x))["aap"] == 0
+
+
+def test_its_vectors_and_matrices_begin_as_the_items():
+    torch.manual_seed(0)
+    model = S3Rec(num_users=1, num_items=3, num_values=[200, 100], embedding_dim=64)
+    for vectors in (model.values, *(linear.weight for linear in model.maps.values())):
+        assert vectors.std().item() == pytest.approx(0.02, rel=0.04)
+
+
+def test_dropout_goes_by_the_length_of_the_histories_where_nothing_is_given():
+    model, x = built(dropout=None)
+    expected = 1.2 / np.sqrt(x.num_interactions / x.num_users)
+    assert model.encoder.dropout.p == pytest.approx(expected)
+
+
 def test_a_segment_against_one_from_elsewhere(monkeypatch):
     model, x = built()
     parts = batch(x, size=40)
@@ -96,7 +115,7 @@ def test_a_segment_against_one_from_elsewhere(monkeypatch):
 
     monkeypatch.setattr(model, "encode", recorded)
     loss = model._of_segments(parts.items)
-    lengths, sizes = parts.items.lengths.tolist(), []
+    lengths, sizes, ends, others = parts.items.lengths.tolist(), [], set(), 0
     together = parts.items.items.tolist()
     around = together + together
     for row, part in enumerate(parts.items.items.split(lengths)):
@@ -113,7 +132,12 @@ def test_a_segment_against_one_from_elsewhere(monkeypatch):
         piece = wrong[inside].tolist()
         assert any(around[i : i + size] == piece for i in range(len(together)))
         sizes.append(size)
+        ends |= {"first"} if first == 0 else set()
+        ends |= {"last"} if last == len(part) - 1 else set()
+        others += piece != segment[inside].tolist()
     assert len(set(sizes)) > 1
+    assert ends == {"first", "last"}  # every place can be cut out
+    assert others > len(lengths) / 2  # by chance it is the same
     hidden = [
         torch.stack([encode(s, torch.tensor([0, len(s)]), causal=False)[-1] for s in kind])
         for kind in seen
@@ -123,6 +147,7 @@ def test_a_segment_against_one_from_elsewhere(monkeypatch):
 
 
 def test_the_stages_weights_and_losses(monkeypatch):
+    assert WEIGHTS == {"aap": 0.2, "mip": 1.0, "map": 1.0, "sp": 0.5}  # of the authors' code
     model, x = built(pretrain_epochs=2)
     monkeypatch.setattr(model, "log_epoch_mean", lambda **values: None)
     parts = batch(x)
