@@ -116,7 +116,9 @@ def test_l2_is_of_all_the_fields_that_a_batch_reads():
     for item in [5, 6, 7, 7]:
         squares += fields_of(built, DATA, 0, item)[1:].square().sum()
     torch.testing.assert_close(built.penalty(BATCH), 0.3 * squares / 2 / 2)
-    assert model(l2=0.0).penalty(BATCH) == 0
+    without = model(l2=0.0)
+    assert without.penalty(BATCH) == 0
+    torch.testing.assert_close(built.loss(BATCH) - without.loss(BATCH), built.penalty(BATCH))
 
 
 def test_mlp_l2_is_of_its_matrices_and_not_of_its_biases():

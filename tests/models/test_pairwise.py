@@ -14,7 +14,7 @@ from recsys_lightning.models.lightgcn import LightGCN
 from recsys_lightning.models.mf_bpr import MFBPR
 from recsys_lightning.models.ngcf import NGCF
 from recsys_lightning.models.xsimgcl import XSimGCL
-from tests.conftest import run_experiment, two_tastes
+from tests.conftest import make_interactions, run_experiment, two_tastes
 from tests.models.test_contract import query
 
 SIZES = {"num_users": 60, "num_items": 40}
@@ -53,6 +53,28 @@ def scores_of(model, x, users=None):
 
 def batch(x, size=50, negatives=3):
     return next(iter(PairView(size, negatives).loader(x, seed=1, epoch=0, rank=0, world_size=1)))
+
+
+@pytest.mark.parametrize("cls", [LightGCN, MFBPR, NGCF, XSimGCL])
+def test_vectors_begin_as_in_the_authors_code(cls):
+    torch.manual_seed(0)
+    model = cls(num_users=900, num_items=300, embedding_dim=64)
+    for table in (model.users, model.items):
+        if cls in (NGCF, XSimGCL):  # Glorot-uniform
+            bound = (6 / (len(table) + 64)) ** 0.5
+            assert 0.95 * bound < table.abs().max() <= bound
+            assert table.std().item() == pytest.approx(bound / 3**0.5, rel=0.03)
+        else:
+            assert table.std().item() == pytest.approx(0.1, rel=0.03)
+
+
+def test_ngcfs_layers_begin_glorot_uniform_without_biases():
+    torch.manual_seed(0)
+    [layer] = NGCF(**SIZES, layer_dims=[64], variant="authors").layers
+    for linear in (layer.sum, layer.product):
+        bound = (6 / (64 + 64)) ** 0.5
+        assert 0.95 * bound < linear.weight.abs().max() <= bound
+        assert not linear.bias.any()
 
 
 def test_lightgcn_scores_as_the_full_propagation():
@@ -108,11 +130,14 @@ def test_xsimgcl_without_noise_is_the_mean_of_layers_1_to_k():
 
 
 def test_xsimgcls_noise_has_its_length_and_the_signs_of_the_vectors():
-    model, x = prepared(XSimGCL, num_layers=1, noise=0.2)
-    clean = laplacian(x) @ nodes_of(model)
-    noise = torch.cat(list(model.noisy_layers()[0])).detach().numpy() - clean
-    assert np.linalg.norm(noise, axis=1) == pytest.approx(0.2)
-    assert (noise * clean >= 0).all()
+    model, x = prepared(XSimGCL, num_layers=2, noise=0.2)
+    before = nodes_of(model)
+    for nodes in model.noisy_layers():  # each is spread from the one before with its noise
+        clean, noisy = laplacian(x) @ before, torch.cat(list(nodes)).detach().numpy()
+        noise = noisy - clean
+        assert np.linalg.norm(noise, axis=1) == pytest.approx(0.2)
+        assert (noise * clean >= 0).all()
+        before = noisy
 
 
 def test_xsimgcls_loss_is_bpr_the_contrast_of_the_batchs_nodes_and_l2():
@@ -165,6 +190,18 @@ def test_ngcf_scores_as_its_recursion_over_the_graph(variant):
     assert scores_of(model, x) == pytest.approx(final[:60] @ final[60:].T, abs=1e-10)
 
 
+@pytest.mark.parametrize("variant", ["paper", "authors"])
+def test_ngcf_scores_short_histories_as_the_propagation(variant):
+    torch.manual_seed(0)
+    x = make_interactions([[0], [1, 2], [2, 0, 3]], 5)
+    sizes = {"num_users": 3, "num_items": 5, "embedding_dim": 4, "layer_dims": [3]}
+    model = NGCF(**sizes, variant=variant).double().eval()
+    model.prepare(x)
+    model.on_validation_start()  # nothing has been kept yet
+    users, items = (vectors.detach().numpy() for vectors in model.vectors())
+    assert scores_of(model, x) == pytest.approx(users @ items.T, abs=1e-12)
+
+
 def test_an_ngcf_layer_of_one_weight_is_the_laplacian_with_self_loops():
     """models.md 11.8: W_2 = 0, W_1 = 1, slope 1."""
     model, x = prepared(NGCF, layer_dims=[5])
@@ -188,6 +225,9 @@ def test_ngcfs_dropout_is_in_training_only_and_not_in_what_is_kept():
     model.on_validation_start()
     assert model.training
     assert (scores_of(model.eval(), x) == before).all()
+    model.on_train_batch_end()
+    model.on_validation_start()
+    assert not model.training
 
 
 @pytest.mark.parametrize("loss", ["bpr", "softmax"])
@@ -227,6 +267,23 @@ def test_the_penalty_reads_the_rows_of_the_batch_alone():
     rows = [p[1], p[1], q[2], q[3], q[4], q[4]]
     expected = 0.3 * 0.5 * sum(float(row.square().sum()) for row in rows) / 2
     assert model.penalty(pairs).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["bpr", "bce", "sampled_softmax"])
+def test_losses_against_negatives_know_how_these_were_drawn(loss):
+    model = MFBPR(**SIZES, loss=loss)
+    rng = np.random.default_rng(0)
+    scores, q = rng.normal(size=(4, 3)), rng.random((4, 2))
+    own, others = scores[:, :1], scores[:, 1:]
+    expected = {
+        "bpr": np.log1p(np.exp(others - own)).mean(1),
+        "bce": np.log1p(np.exp(-own)).sum(1) + np.log1p(np.exp(others)).sum(1),
+        "sampled_softmax": np.log1p((np.exp(others - own) / q).mean(1)),
+    }[loss]
+    nothing = torch.zeros(4, dtype=torch.int64)
+    pairs = Pairs(nothing, nothing, nothing[:, None], torch.from_numpy(q).log())
+    found = model.ranking_loss(torch.from_numpy(scores), pairs)
+    assert found.item() == pytest.approx(expected.mean(), rel=1e-9)
 
 
 def test_the_full_softmax_is_over_all_items():
