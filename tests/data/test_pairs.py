@@ -58,17 +58,18 @@ def test_what_is_drawn_follows_from_seed_epoch_and_batch_alone():
     first, second = (triples(epoch_of(train, view, epoch)) for epoch in (0, 1))
     torch.manual_seed(1)
     assert triples(epoch_of(train, view, 1)) == second != first
+    assert [pair[:2] for pair in first] != [pair[:2] for pair in second]  # in another order
     assert triples(epoch_of(train, view, seed=4)) != first
 
 
 def test_a_user_with_every_item_is_left_out_and_counted(caplog):
-    train = make_interactions(ROWS, 6)
+    train = make_interactions([ROWS[3], *ROWS[:3]], 6)
     with caplog.at_level(logging.WARNING):
         drawn = triples(epoch_of(train, PairView(2)))
-    assert sorted(pair[:2] for pair in drawn) == [(0, 0), (0, 1), (0, 2), (1, 3), (2, 0), (2, 4)]
+    assert sorted(pair[:2] for pair in drawn) == [(1, 0), (1, 1), (1, 2), (2, 3), (3, 0), (3, 4)]
     assert "1 of 4 users have every item" in caplog.text
     by_user = triples(epoch_of(train, PairView(2, pairs="users")))
-    assert {user for user, _, _ in by_user} <= {0, 1, 2}
+    assert {user for user, _, _ in by_user} <= {1, 2, 3}
 
 
 def test_nobody_to_train_on_is_refused():
@@ -77,7 +78,7 @@ def test_nobody_to_train_on_is_refused():
 
 
 def test_users_are_drawn_uniformly_and_then_one_of_their_items():
-    train = make_interactions([[0], [1, 2, 3, 4]], 6)
+    train = make_interactions([[0], [1, 2, 3, 4], []], 6)
     view = PairView(5, pairs="users")
     drawn = [pair for epoch in range(800) for pair in triples(epoch_of(train, view, epoch))]
     assert len(drawn) == 800 * train.num_interactions
@@ -86,6 +87,17 @@ def test_users_are_drawn_uniformly_and_then_one_of_their_items():
     assert (items[users == 0] == 0).all()
     shares = np.bincount(items[users == 1], minlength=6) / np.count_nonzero(users == 1)
     assert shares[1:5] == pytest.approx(0.25, abs=0.03)
+
+
+def test_negatives_are_drawn_by_popularity_where_it_is_asked_for():
+    train = make_interactions(ROWS[:3], 6)  # nobody has item 5
+
+    def drawn(power):
+        batches = epoch_of(train, PairView(6, negatives=50, negative_power=power))
+        return {item for batch in batches for item in batch.negatives.flatten().tolist()}
+
+    assert drawn(0.0) == {0, 1, 2, 3, 4, 5}
+    assert drawn(1.0) == {0, 1, 2, 3, 4}
 
 
 def test_the_probability_of_a_draw_goes_with_it():

@@ -43,6 +43,19 @@ def test_random_parts_are_drawn_anew_every_epoch_and_reach_every_place():
     assert seen == {tuple(ROWS[0][first : first + 4]) for first in range(5)}
 
 
+def test_parts_come_in_an_order_of_the_seed_and_the_epoch():
+    train = make_interactions([[0, 1]] * 40, 3)
+
+    def order(seed, epoch):
+        loader = SequenceView(1, 3).loader(train, seed=seed, epoch=epoch, rank=0, world_size=1)
+        return [batch.users.item() for batch in loader]
+
+    one = order(0, 0)
+    assert order(0, 0) == one
+    assert sorted(one) == list(range(40))
+    assert len({*map(tuple, (one, sorted(one), order(1, 0), order(0, 1)))}) == 4
+
+
 def test_a_batch_has_the_longest_first():
     [batch] = SequenceView(9, 10).loader(TRAIN, seed=0, epoch=0, rank=0, world_size=1)
     assert batch.items.lengths.tolist() == [8, 3, 2]
@@ -56,6 +69,14 @@ def test_negatives_are_of_each_item_and_never_the_users_own():
         owners = batch.users.repeat_interleave(batch.items.lengths)
         for user, drawn in zip(owners.tolist(), batch.negatives.tolist(), strict=True):
             assert not set(drawn) & set(ROWS[user])
+
+
+def test_a_user_with_every_item_has_no_negatives_and_is_left_out_where_some_are_drawn():
+    train = make_interactions([[0, 1, 2], [1, 2]], 3)
+    for negatives, expected in ((0, [0, 1]), (1, [1])):
+        view = SequenceView(2, 3, negatives=negatives)
+        [batch] = view.loader(train, seed=0, epoch=0, rank=0, world_size=1)
+        assert batch.users.tolist() == expected
 
 
 def test_two_processes_are_an_epoch_together():

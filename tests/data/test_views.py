@@ -73,6 +73,22 @@ def test_a_batch_of_rows_is_a_twelfth_of_the_users_from_32_to_500(users, batch):
     assert len(loader) == -(-users // batch)
 
 
+def test_rows_come_in_an_order_of_the_seed_the_epoch_and_the_pass():
+    train = make_interactions([[0]] * 40, 2)
+
+    def order(seed, epoch, passes=1, shuffle=True):
+        view = RowView(10, shuffle=shuffle, passes=passes)
+        loader = view.loader(train, seed=seed, epoch=epoch, rank=0, world_size=1)
+        return torch.cat([rows.users for rows in loader]).tolist()
+
+    one = order(0, 0)
+    assert order(0, 0, shuffle=False) == sorted(one) == list(range(40))
+    assert len({*map(tuple, (one, sorted(one), order(1, 0), order(0, 1)))}) == 4
+    both = order(0, 0, passes=2)
+    assert both[:40] == one != both[40:]
+    assert sorted(both[40:]) == sorted(one)
+
+
 def test_row_batches_carry_the_rows_of_the_users_who_have_one():
     x = make_interactions([[3, 1], [], [0, 2, 4], []], 5)
     loader = RowView(batch_size=1, shuffle=False).loader(x, seed=0, epoch=0, rank=0, world_size=1)

@@ -16,6 +16,7 @@ def test_a_name_is_what_was_parsed(text):
     assert str(parsed) == text
     assert parsed.plain == text.rpartition("/")[2]
     assert parsed.at("test").file == "test"
+    assert MetricName.parse(parsed.plain).file == "valid"
 
 
 @pytest.mark.parametrize(

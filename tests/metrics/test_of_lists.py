@@ -66,3 +66,13 @@ def test_all_metrics_of_lists_are_those_of_a_run(tastes):
     of_users = {name: each for name, each in theirs.items() if isinstance(each, UserMean)}
     expected = {f"val/{name}": float(each.standard_error()) for name, each in of_users.items()}
     assert errors == pytest.approx(expected, rel=1e-9)
+
+
+def test_one_user_with_a_short_list_has_values_and_no_standard_errors():
+    split = RandomHoldout(valid_items=1, test_items=0).split(make_interactions([[0, 1, 2, 3]], 5))
+    lists = np.append(split.valid.indices, [4]).astype(np.int32)[None]
+    values, errors = measure("val", lists, split.valid, split, [1, 4])
+    assert (values["val/precision@1"], values["val/precision@4"]) == (1, 1 / 4)
+    assert values["val/coverage@4"] == 2 / 5
+    assert user_values("precision@2", lists, split.valid).tolist() == [1 / 2]
+    assert errors == {}

@@ -136,6 +136,14 @@ def test_standard_error():
     assert recall.standard_error().item() == pytest.approx(values.std().item() / 2)
 
 
+def test_equal_values_have_no_standard_error():
+    """Though their sums round to a variance below zero."""
+    recall = HitMetric("recall", k=1)
+    recall.update(torch.ones(3, 1), torch.full((3,), 10))
+    assert recall.squares < recall.total.square() / 3
+    assert recall.standard_error() == 0
+
+
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_no_users_no_value():
     ndcg = HitMetric("ndcg", k=1)
@@ -169,3 +177,7 @@ def test_empty_lists_have_no_novelty():
 def test_bad_cutoffs_name_the_key(cutoffs, message):
     with pytest.raises(InputError, match=message):
         ranking_metrics(cutoffs, ITEMS)
+
+
+def test_a_list_may_hold_every_item():
+    assert "recall@40" in ranking_metrics([ITEMS], ITEMS)
