@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.ensemble.fusion import RULES, SUMS, make_fusion, quota
+from recsys_lightning.ensemble.fusion import (
+    RULES,
+    SUMS,
+    make_fusion,
+    min_max,
+    quota,
+    standardised,
+)
 from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.runs.lists import Lists
 
@@ -121,6 +128,20 @@ def test_one_vote_is_more_than_many_places_behind_the_first_k():
     assert fusion.lists(np.ones((1, 21)), 5).tolist() == [[2, 3, 4, 0, 1]]
 
 
+def test_places_count_less_than_a_thousandth_of_a_vote():
+    ranked = Lists(np.int32([[2, 0, 1]]), np.float32([[3, 2, 1]]))
+    fusion = make_fusion("vote", [ranked], np.arange(3), k0=K0, depth=3, head=1)
+    expected = np.array([[2, 1, 3]]) / 2**12  # of items 0, 1 and 2
+    expected[0, 2] += 1
+    np.testing.assert_array_equal(fusion.contributions, np.float32(expected))
+
+
+@pytest.mark.parametrize("normalise", [min_max, standardised])
+def test_items_of_a_list_without_any_score_count_alike(normalise):
+    lists = Lists(np.int32([[4, 2, -1]]), np.full((1, 3), -np.inf, np.float32))
+    assert normalise(lists).tolist() == [[1, 1, 0]]
+
+
 def slow_interleave(made, weights, user, head, length):
     """Shared items, then a turn at a time for whoever is furthest behind its share."""
     rows = [
@@ -155,6 +176,15 @@ def test_interleaving_is_shared_items_and_turns(made, seed, head, length):
     for user, row in enumerate(lists):
         expected = slow_interleave(made, weights, user, head, length)
         assert [int(item) for item in row if item >= 0] == expected
+
+
+def test_interleaving_reads_no_further_than_the_depth():
+    made = [
+        Lists(np.int32([items]), np.float32([[4, 3, 2, 1]]))
+        for items in ([0, 1, 2, 3], [4, 5, 2, 3])
+    ]
+    fusion = make_fusion("interleave", made, np.arange(6), k0=0, depth=2, head=4)
+    assert fusion.lists(np.ones((1, 2)), 6).tolist() == [[0, 4, 1, 5, -1, -1]]
 
 
 def test_interleaving_gives_seven_to_three():

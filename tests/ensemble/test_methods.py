@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from recsys_lightning.ensemble.build import Ensemble
+from recsys_lightning.ensemble.fusion import make_fusion
 from recsys_lightning.ensemble.members import Member, Stage
 from recsys_lightning.ensemble.methods import Method, Methods
-from recsys_lightning.ensemble.search import draw_folds
+from recsys_lightning.ensemble.search import SEARCHES, Objective, draw_folds
 from tests.ensemble.runs import make_split, told, write_run
 from tests.ensemble.test_build import METRIC
 from tests.ensemble.test_search import planted
@@ -61,7 +62,16 @@ def test_what_gains_is_chosen():
     values = [single + rng.normal(0.01 * n, 0.1, 500) for n in range(4)]
     choice, _ = choose(values, single)
     assert choice.method.name == choice.best.name == "other 4"
+    assert choice.best.value == pytest.approx(values[-1].mean())
     assert 0 < choice.gain.low < 0.03 < choice.gain.high
+
+
+def test_what_is_only_there_to_compare_is_not_chosen():
+    single = np.arange(20.0)
+    compared = method("other", single + 1)._replace(eligible=False)
+    methods, fold = Methods(**OPTIONS), draw_folds(20, 5, seed=0)
+    choice = methods.choose([method("single", single), compared], fold, single)
+    assert choice.method.name == choice.best.name == "single"
 
 
 def test_a_fold_has_no_say_in_its_own_method():
@@ -90,6 +100,31 @@ def test_weights_that_were_asked_for_are_taken_whatever_they_gain():
     )
 
 
+def test_the_seed_decides_on_folds_and_intervals():
+    rng = np.random.default_rng(3)
+    single = rng.random(300)
+    better = single + rng.normal(0.02, 0.1, 300)
+    _, held_out = planted(60, [1.0], seed=1)
+
+    def found(seed):
+        methods = Methods(**(OPTIONS | {"seed": seed}))
+        choice, _ = choose([better], single, seed=seed)
+        return (
+            methods.draw_folds(held_out).tolist(),
+            choice.gain[1:3],
+            methods.gain(better, single)[1:3],
+        )
+
+    first, again, other = (found(seed) for seed in (0, 0, 1))
+    assert first == again
+    assert all(one != two for one, two in zip(first, other, strict=True))
+
+
+def test_there_may_be_as_many_folds_as_users():
+    _, held_out = planted(5, [1.0], seed=1)
+    assert sorted(Methods(**OPTIONS).draw_folds(held_out)) == [0, 1, 2, 3, 4]
+
+
 FITTED = ("single", "equal", "coordinate", "greedy", "combination")
 
 
@@ -110,6 +145,20 @@ def test_what_may_be_chosen_is_what_was_asked_for(options, expected):
     named = [Member("a", ()), Member("b", ())]
     methods = Methods(**(OPTIONS | options)).fit(named, stage, fold, "recall@5", 5, 10)
     assert [f"{m.fusion}, {m.name}" for m in methods if m.eligible] == expected
+
+
+def test_what_is_submitted_is_fitted_on_all_users():
+    members, held_out = planted(60, [0.4] * 4, seed=3)
+    stage = Stage(members, held_out, np.arange(held_out.num_items), held_out, [])
+    fold = draw_folds(60, 5, seed=0)
+    methods = Methods(**(OPTIONS | {"weights": "coordinate"}))
+    named = [Member(name, ()) for name in "abcd"]
+    fitted = methods.fit(named, stage, fold, "recall@5", 5, 10)[-1]
+    fusion = make_fusion("rank", members, stage.tie_order, k0=60, depth=100, head=5)
+    found = SEARCHES["coordinate"](Objective(fusion, held_out, "recall@5", fold), 4, 0, 6)
+    assert fitted.name == "coordinate"
+    assert (found[0] != found[-1]).any()
+    np.testing.assert_array_equal(fitted.weights, found[-1:])
 
 
 def test_shared_first_is_of_interleave_alone():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.ensemble import search as module
 from recsys_lightning.ensemble.fusion import make_fusion
 from recsys_lightning.ensemble.search import (
     SEARCHES,
@@ -128,6 +129,83 @@ def test_the_best_single_member_is_found():
     assert in_sample == user_values(METRIC, members[1].items, held_out).mean()
 
 
+def test_greedy_selection_ends_at_the_first_of_its_best_steps():
+    """The first member, added to the second, would change nothing."""
+    made = [Lists(np.int32([of] * 4), np.float32([[2, 1]] * 4)) for of in ([2, 1], [1, 0])]
+    fusion = make_fusion("rank", made, np.arange(3), k0=0, depth=2, head=1)
+    objective = Objective(fusion, make_interactions([[1]] * 4, 3), "recall@1", np.arange(4) % 2)
+    assert SEARCHES["greedy"](objective, 2, 0, 2).tolist() == [[0, 1]] * 3
+
+
+def test_folds_differ_by_one_user_at_most():
+    assert np.bincount(draw_folds(10, 4, seed=0)).tolist() == [3, 3, 2, 2]
+
+
+class Planned:
+    """Run 0 wants 3 of the second member to 10 of the first; run 1 gains nothing by any weights."""
+
+    num_runs = 2
+
+    def __call__(self, weights):
+        return self.of_variants(weights, [0], [0])[:, 0]
+
+    def of_variants(self, weights, which, more):
+        variants = np.repeat(weights[:, None], len(which), axis=1)
+        variants[:, np.arange(len(which)), which] += np.float32(more)
+        share = normalised(variants.reshape(-1, 2))[:, 1].reshape(variants.shape[:2])
+        return np.stack([1 - abs(share - 0.3), np.full(share.shape, 100.0)], axis=2)
+
+
+def test_each_run_ascends_by_its_own_value_and_only_where_it_gains():
+    found = SEARCHES["coordinate"](Planned(), 2, 0, 2)
+    np.testing.assert_array_equal(found, np.float32([[1, 0.3], [1, 1]]))
+
+
+def test_an_ascent_that_always_gains_ends_after_five_rounds():
+    class Rising:
+        num_runs, calls = 1, 0
+
+        def __call__(self, weights):
+            return np.zeros((1, 1))
+
+        def of_variants(self, weights, which, more):
+            self.calls += 1
+            return np.full((1, len(which), 1), self.calls)
+
+    rising = Rising()
+    SEARCHES["coordinate"](rising, 3, 0, 3)
+    assert rising.calls == 5 * 3
+
+
+@pytest.mark.parametrize(("number", "size"), [(3, 3), (4, 2), (8, 4), (9, 5)])
+def test_bags_of_greedy_selection_are_random_halves_of_many_members(number, size):
+    def bags_of(seed):
+        class Recorded:
+            num_runs, bags = 1, set()
+
+            def of_variants(self, weights, bag, more):
+                self.bags.add(tuple(bag))
+                return np.zeros((1, len(bag), 1))
+
+        recorded = Recorded()
+        SEARCHES["greedy"](recorded, number, seed, number)
+        return recorded.bags
+
+    bags = bags_of(0)
+    assert {len(set(bag)) for bag in bags} == {size}
+    assert bags == bags_of(0)
+    assert number == 3 or (1 < len(bags) <= 10)
+    assert number < 8 or bags != bags_of(1)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(11, "all"), (12, "a beam")])
+def test_all_subsets_are_tried_up_to_2000(number, expected, monkeypatch):
+    for name, way in (("best_subset", "all"), ("best_subset_by_beam", "a beam")):
+        monkeypatch.setattr(module, name, lambda *_, way=way: way)
+    monkeypatch.setattr(module, "_ascend", lambda objective, weights: weights)
+    assert SEARCHES["combination"](None, number, 0, 6) == expected
+
+
 def test_combinations_are_no_larger_than_asked():
     members, held_out = planted(300, [1.0, 1.0, 1.0, 1.0], seed=7)
     weights, *_ = search("combination", members, held_out, max_members=2)
@@ -192,14 +270,17 @@ def test_more_members_than_can_be_tried_in_all_combinations(number):
     assert in_sample >= objective_of(members, held_out)(pair)[0, -1]
 
 
-def test_the_objective_is_the_mean_over_the_other_folds():
+@pytest.mark.parametrize(
+    "metric", ["ndcg@5", "ndcg@2", "recall@2", "recall_capped@2", "precision@2"]
+)
+def test_the_objective_is_the_mean_over_the_other_folds(metric):
     members, held_out = planted(101, [1.0, 0.5], seed=8)
     held_out = held_out.select(np.arange(303) % 3 < np.repeat(np.arange(101) % 4, 3))
     assert held_out.lengths[:5].tolist() == [0, 1, 2, 3, 0]  # the first does not count
     fold = draw_folds(101, 4, seed=1)
-    objective = Objective(fuse(members), held_out, f"ndcg@{K}", fold)
+    objective = Objective(fuse(members), held_out, metric, fold)
     weights = np.array([[2.0, 1.0]])
-    values = user_values(f"ndcg@{K}", fuse(members).lists(weights, K), held_out)
+    values = user_values(metric, fuse(members).lists(weights, K), held_out)
     expected = [np.nanmean(values[fold != f]) for f in range(4)] + [np.nanmean(values)]
     np.testing.assert_allclose(objective(weights)[0], expected, atol=1e-12)
     np.testing.assert_array_equal(objective(weights), objective(normalised(weights) / 2))

@@ -92,6 +92,12 @@ def test_ties_go_to_the_preferred_item_and_ended_lists_stay_so():
     assert scores[1].tolist() == [1, -np.inf]
 
 
+def test_many_ties_are_in_the_order_of_preference():
+    runs = [Lists(np.arange(200, dtype=np.int32)[None], np.zeros((1, 200), np.float32))] * 2
+    preferred = np.random.default_rng(0).permutation(200)
+    assert average(runs, preferred).items[0].tolist() == preferred.tolist()
+
+
 def test_seeds_are_one_member_by_their_average(tmp_path, out):
     write_seeds(tmp_path / "sweep", 0, (0.9, 1.0, 0.8))
     write_seeds(tmp_path / "sweep", 3, (0.3,), model="ease")
