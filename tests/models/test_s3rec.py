@@ -98,8 +98,9 @@ def test_its_vectors_and_matrices_begin_as_the_items():
 
 def test_dropout_goes_by_the_length_of_the_histories_where_nothing_is_given():
     model, x = built(dropout=None)
-    expected = 1.2 / np.sqrt(x.num_interactions / x.num_users)
-    assert model.encoder.dropout.p == pytest.approx(expected)
+    assert model.encoder.dropout.p == 0.5  # 2.4 / sqrt(14), but at most this
+    model.prepare(replace(make_interactions([list(range(64))], 64), features=x.features))
+    assert model.encoder.dropout.p == pytest.approx(0.3)
 
 
 def test_a_segment_against_one_from_elsewhere(monkeypatch):
