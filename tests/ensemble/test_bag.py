@@ -180,6 +180,35 @@ def test_a_job_that_was_run_twice_is_one_run(draws, out):
     assert names == ["1_vae", "2_vae", "0_vae"]
 
 
+@pytest.mark.parametrize("twice_first", [False, True])
+def test_of_two_runs_of_a_job_the_same_counts_wherever_it_is_named(draws, out, twice_first):
+    twice = write_draw(draws[0].parent, 9, 1)
+    named = [twice, *draws] if twice_first else [*draws, twice]
+    names = [member["name"] for member in Bag()(named, out).members]
+    assert names == ["1_vae", "2_vae", "0_vae"]
+
+
+def test_draws_are_in_the_order_of_the_holdouts_seeds(tmp_path, out):
+    """Whatever the seeds and the jobs of their runs are."""
+    runs = [
+        write_draw(tmp_path / "draws", n, draw, seed=seed)
+        for n, (draw, seed) in enumerate([(10, 1), (2, 3), (9, 2)])
+    ]
+    members = Bag()(runs, out).members
+    assert [(member["holdout_seed"], member["seed"]) for member in members] == [
+        *((2, 3), (9, 2), (10, 1)),
+    ]
+
+
+def test_a_holdout_without_a_seed_is_told_as_minus_one(draws, out):
+    for run in draws:
+        config = json.loads((run / "result.json").read_text())["config"]
+        holdout = {"_target_": "recsys_lightning.data.holdout.LastHoldout"}
+        edit(run, config=config | {"holdout": holdout})
+    members = Bag()(draws, out).members
+    assert [member["holdout_seed"] for member in members] == [-1, -1, -1]
+
+
 def test_draws_that_recommend_the_same_are_told(draws, out, caplog):
     Bag()(draws, out)
     assert not caplog.records

@@ -90,6 +90,21 @@ def test_short_lists_with_items_that_users_have(tmp_path, two, out, caplog):
     assert short["val/recall@10"] == pytest.approx(value)
 
 
+def test_validation_items_are_known_at_test_time(tmp_path, two, out):
+    lists, split = from_elsewhere(tmp_path / "theirs", two[1]), make_split()
+    x, valid = split.interactions, split.valid
+    table = pd.read_csv(lists / "test.csv")
+    had = pd.DataFrame(
+        {"user": x.users[valid.rows], "item": x.items[valid.indices], "score": table.score.max()}
+    )
+    pd.concat([had, table]).to_csv(lists / "test.csv", index=False)
+    result = Ensemble(weights="equal")([two[0], lists], out)
+    theirs = recsys_lightning.read_member(out, result.members[1], "test", split).items
+    run = recsys_lightning.read_lists(two[1], "test", x.users, x.items).items
+    assert np.array_equal(theirs[:, : run.shape[1]], run)
+    assert (theirs[:, run.shape[1] :] == -1).all()
+
+
 def test_a_split_without_test_items_needs_no_lists_of_test(tmp_path, out):
     run = write_run(tmp_path / "0_ease", make_split(test_items=0), 1.0)
     lists = from_elsewhere(tmp_path / "theirs", run, stages=("valid", "final"))

@@ -50,6 +50,14 @@ def test_candidates_of_another_run(sweep, out):
     refused([sweep], out, r"0_ease/candidates/valid\.parquet: its lists have val/recall@5")
 
 
+@pytest.mark.parametrize("off", [-2e-6, 2e-6])
+def test_a_metric_that_is_not_quite_that_of_the_lists(sweep, out, off):
+    metrics = json.loads((sweep / "0_ease/result.json").read_text())["metrics"]
+    metrics["val/recall@5"] += off
+    edit(sweep / "0_ease", metrics=metrics)
+    refused([sweep], out, r"0_ease/candidates/valid\.parquet: its lists have val/recall@5")
+
+
 @pytest.mark.parametrize("stage", ["valid", "test", "final"])
 def test_missing_users(sweep, out, stage):
     path = sweep / f"1_recvae/candidates/{stage}.parquet"
@@ -66,6 +74,17 @@ def test_a_user_of_whom_nothing_is_held_out_needs_no_list(tmp_path, out):
         path = write_run(tmp_path / "sweep" / name, split, 1.0) / "candidates/valid.parquet"
         table = parquet.read_table(path)
         parquet.write_table(table.filter(~np.isin(table["user"].to_numpy(), idle)), path)
+    assert Ensemble(weights="equal")([tmp_path / "sweep"], out).status == "done"
+
+
+def test_a_user_who_has_every_item_needs_no_final_list(tmp_path, out):
+    split = make_split(lengths=(30, 40))
+    x = split.interactions
+    full = x.users[x.lengths == x.num_items]
+    assert 0 < len(full) < x.num_users
+    for name in ("0_ease", "1_recvae"):
+        path = write_run(tmp_path / "sweep" / name, split, 1.0) / "candidates/final.parquet"
+        assert not np.isin(full, parquet.read_table(path)["user"].to_numpy()).any()
     assert Ensemble(weights="equal")([tmp_path / "sweep"], out).status == "done"
 
 
