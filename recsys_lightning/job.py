@@ -348,7 +348,7 @@ def what_next(interruption: Interrupted, sweep_folder: Path | None) -> str:
     if sweep_folder is None:
         return interruption.kept or "nothing is kept"
     here = typed("hydra.sweep.dir", sweep_folder)
-    return f"the same command with {here} skips the jobs that are done, and resumes this one's fit"
+    return f"the same command with {here} skips the jobs that are done"
 
 
 def _failed(result: RunResult, message: str, code: int) -> RunResult:

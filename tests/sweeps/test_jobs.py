@@ -5,10 +5,10 @@ import json
 from recsys_lightning.sweeps.jobs import find_done, make_room, results
 
 
-def write_result(folder, **told):
+def write_result(folder, **fields):
     folder.mkdir(parents=True)
     result = {"status": "done", "model": "ease", "split": "s", "metrics": {"val/recall@10": 0.1}}
-    (folder / "result.json").write_text(json.dumps(result | told))
+    (folder / "result.json").write_text(json.dumps(result | fields))
 
 
 def test_a_job_is_done_on_the_split_that_it_would_have_now(tmp_path, capsys):

@@ -56,8 +56,8 @@ def test_it_is_resumed_and_ends_as_if_nothing_had_happened(how, undisturbed, tmp
     assert pd.read_csv(file)["train/loss"].max() == 12345  # of an epoch that is not fitted again
 
 
-def changed(file, **told):
-    file.write_text(json.dumps(json.loads(file.read_text()) | told))
+def changed(file, **fields):
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
 
 
 def an_error(run):
