@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 RUNS ?= outputs
 SWEEP ?= multirun/models
+EXTRAS := demo,tune,joblib,submitit,rank,mlflow,tensorboard,html,report,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow test-gpu lint types check format leaderboard sweep dashboard submission check-submission test-ray bench bench-startup bench-linear bench-large bench-autoencoders bench-pairwise bench-sequential bench-ensemble bench-sweep lock clean
+.PHONY: help install run test test-slow test-gpu lint types check format leaderboard sweep dashboard submission check-submission test-oldest test-ray bench bench-startup bench-linear bench-large bench-autoencoders bench-pairwise bench-sequential bench-ensemble bench-sweep lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 20
@@ -16,7 +17,7 @@ install: $(INSTALLED) ## Set up .venv with the locked versions, the demo data, t
 
 $(INSTALLED): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,tune,joblib,submitit,rank,mlflow,tensorboard,html,report,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[$(EXTRAS)]'
 	@touch $@
 
 run: install ## Recommend real movies: python run.py with its defaults (ARGS="model=... data=..." for more)
@@ -30,6 +31,13 @@ test-slow: install ## Statistical checks
 
 test-gpu: install ## Every model on CUDA beside a CPU
 	$(BIN)/python -m pytest -m gpu -rs
+
+test-oldest: ## All fast tests with the oldest packages that pyproject.toml allows, in an environment of its own
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-oldest/bin/uv pip compile --quiet --resolution lowest-direct --all-extras pyproject.toml -o .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-oldest/constraints.txt -e '.[$(EXTRAS)]'
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
 
 test-ray: ## hydra/launcher=ray, in an environment of its own: it wants older packages
 	$(PYTHON) -m venv .venv-ray

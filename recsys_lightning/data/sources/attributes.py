@@ -50,7 +50,7 @@ class Attributes:
 
     def add(self, name: str, pairs: Pairs) -> None:
         """A feature; repeated pairs count once, and what stands for no value not at all."""
-        known = {pair for pair in self._known(pairs) if pair[1] not in MISSING}
+        known = sorted({pair for pair in self._known(pairs) if pair[1] not in MISSING})
         if not known:
             return
         values = sorted({value for _, value in known})
