@@ -7,7 +7,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu
 from typing_extensions import override
 
 from recsys_lightning.data.batches import Bag, Query, Sequences
@@ -15,6 +14,7 @@ from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import check_range
 from recsys_lightning.families.sequential import Sequential, by_length
 from recsys_lightning.functional.losses import linear_cross_entropy
+from recsys_lightning.nn.gelu import GELU
 from recsys_lightning.nn.packing import with_masks
 from recsys_lightning.nn.transformer import Transformer
 
@@ -95,7 +95,7 @@ class BERT4Rec(Sequential):
         self.transform = nn.Linear(embedding_dim, embedding_dim)
         nn.init.normal_(self.transform.weight, std=0.02)
         nn.init.zeros_(self.transform.bias)
-        self.norm = nn.LayerNorm(embedding_dim)
+        self.gelu, self.norm = GELU(), nn.LayerNorm(embedding_dim)
         self.bias = nn.Parameter(torch.zeros(num_items))
 
     @override
@@ -128,7 +128,7 @@ class BERT4Rec(Sequential):
 
     def head(self, encoded: Tensor) -> Tensor:
         """(n, D) f(h) of the outputs (n, D)."""
-        matched: Tensor = self.norm(gelu(self.transform(encoded)))
+        matched: Tensor = self.norm(self.gelu(self.transform(encoded)))
         return matched
 
     @override

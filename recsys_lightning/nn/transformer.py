@@ -9,6 +9,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from typing_extensions import override
 
 from recsys_lightning.errors import InputError, check_range
+from recsys_lightning.nn.gelu import GELU
 from recsys_lightning.nn.packing import Group, Layout
 
 
@@ -114,7 +115,7 @@ class PostNormBlock(nn.Module):
     def __init__(self, dim: int, num_heads: int, dropout: float, norm: Norm) -> None:
         super().__init__()
         self.attention = Attention(dim, num_heads, dropout)
-        self.feed_forward = FeedForward(dim, 4 * dim, dropout, nn.GELU())
+        self.feed_forward = FeedForward(dim, 4 * dim, dropout, GELU())
         self.between, self.after = norm(dim), norm(dim)
         self.dropout = nn.Dropout(dropout)
 
@@ -132,7 +133,7 @@ class PreNormBlock(nn.Module):
     def __init__(self, dim: int, num_heads: int, dropout: float, norm: Norm) -> None:
         super().__init__()
         self.attention = Attention(dim, num_heads, dropout)
-        self.feed_forward = FeedForward(dim, 4 * dim, dropout, nn.GELU())
+        self.feed_forward = FeedForward(dim, 4 * dim, dropout, GELU())
         self.before, self.between = norm(dim), norm(dim)
         self.dropout = nn.Dropout(dropout)
 
