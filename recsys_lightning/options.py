@@ -35,7 +35,7 @@ class Options:
     num_recommended: int  # recommend.k, the items a user in submission.csv
     settings: Mapping[str, Any] = field(default_factory=dict)  # that a resumed fit must share
     given: Mapping[str, Any] = field(default_factory=dict)  # the model's that the command names
-    named: Sequence[str] = ()  # keys of `settings` that the command names
+    named: Sequence[str] = ()  # keys that the command names
     header: Sequence[str] = SUBMISSION_COLUMNS  # of submission.csv
 
     def __post_init__(self) -> None:
@@ -66,3 +66,8 @@ class Options:
             )
         if weights:
             check_weights_at(weights)
+            if self.refit and "refit" in self.named and weights.is_file():
+                raise InputError(
+                    f"refit=true: {weights} is one checkpoint, which is not fitted; give the "
+                    "folder of its run as ckpt_path, or leave refit out"
+                )

@@ -57,6 +57,9 @@ CASES = {
         f"{FROM} init_from=done",
         "init_from and ckpt_path: a checkpoint is not fitted; give one of them",
     ),
+    "a file to be fitted again": Case(
+        f"{FROM} refit=true", f"refit=true: {FILE} is one checkpoint|folder of its run"
+    ),
     "a start that there is not": Case(
         f"{RATINGS} model=sasrec max_epochs=1 init_from=nowhere", "init_from"
     ),
