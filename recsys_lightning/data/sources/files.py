@@ -58,7 +58,8 @@ class Files(Source):
         path: the interactions; None where only `load_parts` is used.
         user_column: user ids.
         item_column: item ids.
-        time_column: seconds or ISO 8601 times; "auto": `time` or `timestamp`, in small
+        time_column: ISO 8601 times, or seconds since 1970, or thousandths and less of them where
+            the numbers are too large for seconds; "auto": `time` or `timestamp`, in small
             or capital letters, also with a type of RecBole's (`timestamp:float`), where there is
             one; None: the file's order is the order in time.
         rating_column: what `min_rating` looks at.

@@ -41,7 +41,7 @@ class Times(NamedTuple):
 
 
 def times(column: "pa.ChunkedArray") -> Times:
-    """Since 1970, UTC where no zone is given."""
+    """Since 1970, UTC where no zone is given; a number's unit is told by how large most are."""
     import pyarrow as pa
 
     if column.null_count:
@@ -51,13 +51,12 @@ def times(column: "pa.ChunkedArray") -> Times:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         column = _parsed(column)
     if pa.types.is_integer(column.type):
-        return Times(column.cast(pa.int64()).to_numpy())
+        return _since_1970(column.cast(pa.int64()).to_numpy())
     if pa.types.is_floating(column.type):
         numbers = column.to_numpy()
         if not np.all(np.abs(numbers) < 2.0**63):  # nor is it where one is NaN
             raise ValueError("no finite number of seconds")
-        whole = numbers.astype(np.int64)
-        return _with_fractions(whole, numbers - whole)
+        return _since_1970(numbers)
     if not pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("ms"))  # of dates
     a_second = _A_SECOND[column.type.unit]
@@ -74,6 +73,24 @@ def concatenate_times(columns: Sequence[Times]) -> Times:
         np.zeros(len(one.seconds)) if one.fractions is None else one.fractions for one in columns
     ]
     return Times(seconds, np.concatenate(fractions))
+
+
+def _since_1970(numbers: NDArray[Any]) -> Times:
+    """Of numbers: seconds, unless most of them would then be after the year 5138.
+
+    >>> _since_1970(np.array([978_300_760_500, 978_302_109_000]))
+    Times(seconds=array([978300760, 978302109]), fractions=array([0.5, 0. ]))
+    """
+    some = numbers[:: len(numbers) // 10_000 + 1]
+    most = np.median(np.abs(some)) if len(some) else 0
+    # 1e11 milliseconds are 1973, and so on
+    unit = next((unit for unit, a_second in _A_SECOND.items() if most < 1e11 * a_second), "ns")
+    if unit == "s":
+        whole = numbers.astype(np.int64)
+        return _with_fractions(whole, numbers - whole)
+    log.info("times such as %s are too large for seconds: read as %s", numbers[0], unit)
+    seconds, parts = np.divmod(numbers, _A_SECOND[unit])
+    return _with_fractions(seconds.astype(np.int64), parts / _A_SECOND[unit])
 
 
 def _with_fractions(seconds: NDArray[np.int64], fractions: NDArray[np.float64]) -> Times:
