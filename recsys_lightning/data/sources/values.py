@@ -88,7 +88,7 @@ def _since_1970(numbers: NDArray[Any]) -> Times:
     if unit == "s":
         whole = numbers.astype(np.int64)
         return _with_fractions(whole, numbers - whole)
-    log.info("times such as %s are too large for seconds: read as %s", numbers[0], unit)
+    log.warning("times such as %s are too large for seconds: read as %s", numbers[0], unit)
     seconds, parts = np.divmod(numbers, _A_SECOND[unit])
     return _with_fractions(seconds.astype(np.int64), parts / _A_SECOND[unit])
 
