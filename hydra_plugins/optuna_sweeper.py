@@ -213,13 +213,14 @@ class OptunaSweeper(Sweeper):
         """
         import optuna
 
-        from recsys_lightning.callbacks.pruning import open_storage, storage_name
+        from recsys_lightning.callbacks.pruning import check_whole, open_storage, storage_name
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         name = storage_name(self.storage, folder)
         pruner = instantiate(self.pruner) if self.pruner else optuna.pruners.NopPruner()
         options = {"study_name": self.study_name, "pruner": pruner}
         try:
+            check_whole(name)
             try:
                 options["storage"] = optuna.storages.get_storage(open_storage(name))
             except (KeyError, TypeError) as error:  # a line is no record of Optuna's

@@ -25,6 +25,21 @@ def open_storage(name: str) -> Any:
     return name if "://" in name else JournalStorage(JournalFileBackend(name))
 
 
+def check_whole(name: str) -> None:
+    """Refuse a journal whose last line was cut: Optuna would write on behind it.
+
+    Raises:
+        ValueError: it was.
+    """
+    if "://" not in name and Path(name).is_file():
+        journal = Path(name).read_bytes()
+        if journal and not journal.endswith(b"\n"):
+            raise ValueError(
+                "its last line is not whole; remove the file: the search begins anew, and finds "
+                "the trials that it tries again done in the sweep's folder"
+            )
+
+
 class Pruning(pl.Callback):
     """Reports the monitored metric of every validation, and raises `Pruned` on the study's word.
 

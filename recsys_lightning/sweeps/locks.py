@@ -80,11 +80,11 @@ def also_done_by(folder: Path, job: str, run: Path) -> None:
     path = folder / LOCKS / job
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        file.write(f"{relative(run, folder)}\n")
+        file.write(f"\n{relative(run, folder)}\n")  # the line before may have been cut
 
 
 def _runs(folder: Path, text: str) -> list[Path]:
-    names = [Path(line) for line in text.splitlines() if not line.startswith(HELD_BY)]
+    names = [Path(line) for line in text.split("\n") if line and not line.startswith(HELD_BY)]
     # an absolute path was written by an earlier version, maybe before the sweep was moved
     return list(dict.fromkeys(folder / (n.name if n.is_absolute() else n) for n in names))
 

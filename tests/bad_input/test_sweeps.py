@@ -72,6 +72,11 @@ CASES = {
         "sweep/study.journal",
         {"sweep/study.journal": "{}\nnonsense\n{}\n"},
     ),
+    "a journal that was cut": Case(
+        f"{OPTUNA} 'model.l2=interval(1,9)'",
+        "sweep/study.journal: its last line is not whole; remove the file",
+        {"sweep/study.journal": '{"op_code":0,"worker_id":"a","study_na'},
+    ),
     "another file for a journal": Case(
         f"{OPTUNA} hydra.sweeper.storage=log.jsonl 'model.l2=interval(1,9)'",
         "log.jsonl: is no journal of Optuna",

@@ -2,7 +2,8 @@
 
 import json
 
-from recsys_lightning.sweeps.jobs import find_done, make_room, results
+from recsys_lightning.sweeps.jobs import find_done, make_room, name_runs, results
+from recsys_lightning.sweeps.locks import JobLock
 
 
 def write_result(folder, **fields):
@@ -39,3 +40,17 @@ def test_what_is_done_is_moved_aside_and_what_failed_is_not(tmp_path):
     write_result(tmp_path / "1_ease", job="x", status="failed")
     make_room(tmp_path, tmp_path / "1_ease")
     assert (tmp_path / "1_ease" / "result.json").exists()
+
+
+def test_a_lock_that_was_cut_names_the_run_again(tmp_path):
+    write_result(tmp_path / "0_ease", job="x")
+    with JobLock(tmp_path, "x") as lock:
+        lock.name(tmp_path / "0_ease")
+    path = tmp_path / ".locks" / "x"
+    whole = path.read_text()
+    for length in range(len(whole)):
+        path.write_text(whole[:length])
+        name_runs(tmp_path)
+        with JobLock(tmp_path, "x") as lock:
+            assert tmp_path / "0_ease" in lock.runs, whole[:length]
+            assert tmp_path not in lock.runs
