@@ -41,7 +41,7 @@ class Times(NamedTuple):
 
 
 def times(column: "pa.ChunkedArray") -> Times:
-    """Since 1970, UTC where no zone is given; a number's unit is told by how large most are."""
+    """Since 1970, UTC where no zone is given; the size of most numbers says their unit."""
     import pyarrow as pa
 
     if column.null_count:
@@ -59,9 +59,7 @@ def times(column: "pa.ChunkedArray") -> Times:
         return _since_1970(numbers)
     if not pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("ms"))  # of dates
-    a_second = _A_SECOND[column.type.unit]
-    whole, parts = np.divmod(column.cast(pa.int64()).to_numpy(), a_second)
-    return _with_fractions(whole, parts / a_second)
+    return _in_unit(column.type.unit, column.cast(pa.int64()).to_numpy())
 
 
 def concatenate_times(columns: Sequence[Times]) -> Times:
@@ -89,6 +87,10 @@ def _since_1970(numbers: NDArray[Any]) -> Times:
         whole = numbers.astype(np.int64)
         return _with_fractions(whole, numbers - whole)
     log.warning("times such as %s are too large for seconds: read as %s", numbers[0], unit)
+    return _in_unit(unit, numbers)
+
+
+def _in_unit(unit: str, numbers: NDArray[Any]) -> Times:
     seconds, parts = np.divmod(numbers, _A_SECOND[unit])
     return _with_fractions(seconds.astype(np.int64), parts / _A_SECOND[unit])
 

@@ -13,7 +13,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys_lightning.data.sources import values as columns
 from recsys_lightning.data.sources.tables import Format, format_of, read_table, submission_columns
 from recsys_lightning.data.sources.text import read_lines
 from tests.data.sources.helpers import message, write
@@ -131,23 +130,6 @@ def test_times_as_text(tmp_path, times, expected):
 def test_times_in_parquet(tmp_path, times, expected):
     path = parquet(tmp_path / "log.parquet", user=["1", "2"], item=[1, 2], time=times)
     assert read(path).times("time").seconds.tolist() == expected
-
-
-@pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.string()])
-@pytest.mark.parametrize(
-    ("times", "expected"),
-    [
-        ([*[978_300_760] * 3, *[253_402_300_799] * 2], None),  # the last day of 9999: "never"
-        ([978_300_760_500, 978_300_760_250, 0], [978_300_760, 978_300_760, 0]),
-        ([978_300_760_500_000, 978_300_760_250_000], [978_300_760, 978_300_760]),
-        ([978_300_760_500_000_000, 978_300_760_250_000_000], [978_300_760, 978_300_760]),
-    ],
-)
-def test_a_unit_of_times_that_cannot_be_seconds(times, expected, kind):
-    found = columns.times(pa.chunked_array([pa.array(times).cast(kind, safe=False)]))
-    assert found.seconds.tolist() == (expected or times)
-    if expected:
-        assert found.fractions[:2].tolist() == [0.5, 0.25]
 
 
 @pytest.mark.parametrize(
