@@ -84,7 +84,7 @@ def _since_1970(numbers: NDArray[Any]) -> Times:
     # 1e11 milliseconds are 1973, and so on
     unit = next((unit for unit, a_second in _A_SECOND.items() if most < 1e11 * a_second), "ns")
     if unit == "s":
-        whole = numbers.astype(np.int64)
+        whole = numbers.astype(np.int64, copy=False)
         return _with_fractions(whole, numbers - whole)
     log.warning("times such as %s are too large for seconds: read as %s", numbers[0], unit)
     return _in_unit(unit, numbers)
