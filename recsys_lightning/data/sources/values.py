@@ -21,6 +21,7 @@ _DATE = r"^\d{4}-\d\d-\d\d$"
 _ZONE = r":\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?)$"
 _BEYOND_MICROSECONDS = r"(\.\d{6})\d+"
 _A_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_DIGITS_OF_DATES = (8, 10, 12, 14)  # YYYYMMDD, then hours, minutes and seconds
 
 
 class Times(NamedTuple):
@@ -41,7 +42,10 @@ class Times(NamedTuple):
 
 
 def times(column: "pa.ChunkedArray") -> Times:
-    """Since 1970, UTC where no zone is given; the size of most numbers says their unit."""
+    """Since 1970, UTC where no zone is given.
+
+    Numbers that all look like dates are dates; of others the size of most says the unit.
+    """
     import pyarrow as pa
 
     if column.null_count:
@@ -79,6 +83,9 @@ def _since_1970(numbers: NDArray[Any]) -> Times:
     >>> _since_1970(np.array([978_300_760_500, 978_302_109_000]))
     Times(seconds=array([978300760, 978302109]), fractions=array([0.5, 0. ]))
     """
+    if (dates := _as_dates(numbers)) is not None:
+        log.warning("times such as %s are dates, not seconds: read as %s", numbers[0], dates[0])
+        return Times(dates.astype(np.int64))
     some = numbers[:: len(numbers) // 10_000 + 1]
     most = np.median(np.abs(some)) if len(some) else 0
     # 1e11 milliseconds are 1973, and so on
@@ -88,6 +95,34 @@ def _since_1970(numbers: NDArray[Any]) -> Times:
         return _with_fractions(whole, numbers - whole)
     log.warning("times such as %s are too large for seconds: read as %s", numbers[0], unit)
     return _in_unit(unit, numbers)
+
+
+def _as_dates(numbers: NDArray[Any]) -> NDArray[np.datetime64] | None:
+    """Of numbers that are all dates from 1900 to 2100, such as 20010131 or 20010131235959.
+
+    >>> _as_dates(np.array([2001013123]))
+    array(['2001-01-31T23:00:00'], dtype='datetime64[s]')
+    >>> _as_dates(np.array([20010228, 20010229]))
+    """
+    digits = len(str(int(numbers[0]))) if len(numbers) else 0
+    a_year = 10.0 ** (digits - 4)
+    if digits not in _DIGITS_OF_DATES or not (
+        1900 * a_year <= numbers.min() and numbers.max() < 2101 * a_year
+    ):
+        return None
+    whole = numbers.astype(np.int64)
+    left = whole * 10 ** (14 - digits)
+    parts = []
+    for _ in range(5):
+        left, part = np.divmod(left, 100)
+        parts.append(part)
+    second, minute, hour, day, month = parts
+    first = ((left - 1970) * 12 + month - 1).astype("datetime64[M]")
+    days = first.astype("datetime64[D]") + (day - 1)
+    clock = (hour * 60 + minute) * 60 + second
+    exist = (month >= 1) & (month <= 12) & (days.astype("datetime64[M]") == first)
+    exist &= (hour < 24) & (minute < 60) & (second < 60) & (whole == numbers)
+    return days.astype("datetime64[s]") + clock if exist.all() else None
 
 
 def _in_unit(unit: str, numbers: NDArray[Any]) -> Times:
