@@ -58,6 +58,30 @@ def test_movielens_1m_as_recbole_gnn_has_it(tmp_path):
     assert done.result["config"]["monitor"] == "val/mrr@10"
 
 
+@pytest.mark.parametrize("model", ["ease", "multi_vae"])
+def test_strong_generalisation_as_the_authors_of_multi_vae_write_it(model, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = {part: ["uid,sid"] for part in ("train", "valid", "valid_known", "test", "test_known")}
+    for user in range(60):  # of five tastes
+        liked = 30 * (user % 5) + rng.permutation(30)[:15]
+        part = ("train", "train", "valid", "test")[user // 15]
+        asked = 0 if part == "train" else 3
+        rows[part] += [f"{user},{item}" for item in (liked if not asked else liked[:asked])]
+        if asked:
+            rows[f"{part}_known"] += [f"{user},{item}" for item in liked[asked:]]
+    for part, lines in rows.items():
+        (tmp_path / f"{part}.csv").write_text("\n".join(lines) + "\n")
+    done = run(
+        *("experiment=vae_cf_ml20m", f"model={model}", "view.batch_size=5", "logger=none"),
+        *(f"holdout.{part}={tmp_path}/{part}.csv" for part in rows),
+        folder=tmp_path / "run",
+    )
+    assert "450 to train on, valid 45 of 15 users, test 45 of 15 users" in done.out
+    metrics = done.result["metrics"]
+    assert metrics["test/recall_capped@20"] > 0.9  # 18 of its taste are unseen
+    assert {"val/ndcg@100", "test/ndcg@100", "test/recall_capped@50"} < set(metrics)
+
+
 def test_sasrec_as_for_a_gpu_composes_and_runs_without_one(tmp_path):
     done = run(
         *("experiment=sasrec_gpu", "data=synthetic", "data.num_users=60", "data.num_items=40"),

@@ -212,28 +212,39 @@ class TimeHoldout(Holdout):
 
 
 class FilesHoldout(Holdout):
-    """The user's own train, valid and test files; together they are all the data."""
+    """The user's own train, valid and test files; together they are all the data.
 
-    def __init__(self, train: str, valid: str | None = None, test: str | None = None) -> None:
+    Of users whom no model learns from (strong generalisation) the files of what is asked for are
+    `valid` and `test`, those of the histories that are known `valid_known` and `test_known`.
+    """
+
+    def __init__(
+        self,
+        train: str,
+        valid: str | None = None,
+        test: str | None = None,
+        valid_known: str | None = None,
+        test_known: str | None = None,
+    ) -> None:
         if train is None:
-            raise InputError("holdout.train=null: expected a file; only the other two may be null")
-        self.train = str(train)
-        self.valid, self.test = (None if path is None else str(path) for path in (valid, test))
+            raise InputError("holdout.train=null: expected a file; only the others may be null")
+        files = (train, valid, test, valid_known, test_known)
+        self.files = tuple(None if path is None else str(path) for path in files)
 
     def __call__(self, source: Source, clock: Clock = lambda stage: nullcontext()) -> Split:
-        """Load the three files with the columns and the item table of `data=files`."""
+        """Load the files with the columns and the item table of `data=files`."""
         if not hasattr(source, "load_parts"):
             raise InputError("holdout=files reads its files by data=files: choose no other data")
         with clock("load"):
-            interactions, part = source.load_parts(self.train, self.valid, self.test)
+            interactions, part = source.load_parts(*self.files)
         with clock("split"):
             return Split(interactions, part)
 
     def identity(self, source: Source) -> dict[str, Any]:
-        """The three files in place of the source's own."""
+        """The files in place of the source's own."""
         if not hasattr(source, "parts_identity"):
             raise InputError("holdout=files reads its files by data=files: choose no other data")
-        data = source.parts_identity(self.train, self.valid, self.test)
+        data = source.parts_identity(*self.files)
         return {"holdout": type(self).__name__, "options": {}, "data": data}
 
 

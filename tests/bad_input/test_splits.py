@@ -87,6 +87,15 @@ CASES = {
         "valid.csv, line 3: user '888' is not in train.csv (1 such users in all)",
         TRAIN | {"valid.csv": "user,item,time\n1,50,1\n888,1,1\n"},
     ),
+    "files: a user known at test time only": Case(
+        f"{SPLIT} holdout.test_known=known.csv",
+        "valid.csv, line 2: user '888' is not in train.csv (1 such users in all)",
+        TRAIN
+        | {"valid.csv": "user,item,time\n888,1,1\n", "known.csv": "user,item,time\n888,2,1\n"},
+    ),
+    "files: no such file of what is known": Case(
+        f"{SPLIT} holdout.valid_known=known.csv", "known.csv: no such file", TRAIN | VALID
+    ),
     "files: a leak": Case(
         SPLIT,
         "valid.csv, line 2: user '1' with item '7' is in train.csv too (1 such pairs in all)",

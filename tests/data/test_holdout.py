@@ -181,6 +181,19 @@ def test_files_in_another_order_and_those_of_the_parts_have_the_same_split(optio
     assert shas == {FilesHoldout(*parts)(Files()).sha256}
 
 
+def test_a_split_in_time_is_read_back_from_its_files(tmp_path):
+    """Who begins too late is in a file of its own."""
+    x = make_interactions([[0, 1, 2], [3, 4], [5, 0]], 7)
+    x = replace(x, times=np.array([1, 2, 8, 3, 9, 7, 8]))
+    split = TimeHoldout(valid_share=0, test_share=0.5).split(x)
+    folder = split.write(tmp_path)
+    parts = [str(folder / f"{name}.parquet") for name in ("train", "test", "test_known")]
+    again = FilesHoldout(parts[0], test=parts[1], test_known=parts[2])(Files())
+    assert again.part.tolist() == split.part.tolist()
+    lost = FilesHoldout(parts[0], test=parts[1])(Files())
+    assert lost.interactions.num_users == 2
+
+
 def recbole(n: int, ratios: list[float]) -> list[int]:
     """Of one user's n rows, as `Dataset._calcu_split_ids` of RecBole 1.2 counts them."""
     counts = [int(ratio * n) for ratio in ratios]

@@ -7,9 +7,8 @@ file is otherwise); or LightGCN's text format (`lightgcn`), a line of a user and
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,19 @@ from recsys_lightning.data.sources.attributes import Attributes, has_name
 from recsys_lightning.data.sources.base import Source
 from recsys_lightning.data.sources.cache import Stored
 from recsys_lightning.data.sources.encoding import (
-    Ids,
     at_least,
     concatenate,
     encode,
     has_name_first,
 )
 from recsys_lightning.data.sources.lightgcn import is_lightgcn, read_lightgcn
+from recsys_lightning.data.sources.parts import (
+    PARTS,
+    Ratings,
+    check_parts,
+    join_parts,
+    named_parts,
+)
 from recsys_lightning.data.sources.tables import (
     Format,
     column_names,
@@ -40,13 +45,10 @@ from recsys_lightning.data.sources.tables import (
     time_column,
 )
 from recsys_lightning.data.sources.text import text_layout
-from recsys_lightning.data.sources.values import Times, concatenate_times
+from recsys_lightning.data.sources.values import concatenate_times
 from recsys_lightning.errors import InputError
 
 log = logging.getLogger(__name__)
-
-PARTS = ("holdout.train", "holdout.valid", "holdout.test")
-"""The roles of the files of a split, in the order of the parts' numbers."""
 
 INTERACTIONS = "the interactions"
 
@@ -164,36 +166,37 @@ class Files(Source):
         """
         return self._encode([self._ratings(self._files()["data.path"])])[0]
 
-    def load_parts(
-        self, train: str, valid: str | None, test: str | None
-    ) -> tuple[Interactions, NDArray[np.int8]]:
+    def load_parts(self, *files: str | None) -> tuple[Interactions, NDArray[np.int8]]:
         """A split made elsewhere, as one data set; ids are known if any file knows them.
 
+        Args:
+            files: of train, valid, test, valid_known and test_known; None, or left out at the end,
+                where there is none.
+
         Returns:
-            the interactions, and (N,) where each came from, aligned with their `indices`:
-            0 train, 1 valid, 2 test.
+            the interactions, and (N,) where each came from, aligned with their `indices`: 0 train,
+            1 valid, 2 test, 3 valid_known, 4 test_known.
 
         Raises:
-            InputError: a file or an option is wrong; a user to evaluate who is not in train; a
+            InputError: a file or an option is wrong; a user to evaluate who has no history; a
                 (user, item) pair in two files.
         """
-        paths = _parts(train, valid, test)
+        paths = named_parts(files)
 
         def read() -> Stored:
-            ratings = [self._ratings(path) for path in paths.values()]
-            _check_parts(ratings)
-            interactions, source = self._encode(ratings)
-            joins = _join_parts(dict(zip(paths, ratings, strict=True)))
-            interactions = replace(interactions, joins=joins + interactions.joins)
-            sizes = [len(one.users.codes) for one in ratings]
-            numbers = np.array([PARTS.index(role) for role in paths], np.int8)
+            parts = {role: self._ratings(path) for role, path in paths.items()}
+            check_parts(parts)
+            interactions, source = self._encode(list(parts.values()))
+            interactions = replace(interactions, joins=join_parts(parts) + interactions.joins)
+            sizes = [len(one.users.codes) for one in parts.values()]
+            numbers = np.array([PARTS.index(role) for role in parts], np.int8)
             return interactions, np.repeat(numbers, sizes)[source]
 
-        interactions, parts = self._load(lambda: self.parts_identity(train, valid, test), read)
+        interactions, parts = self._load(lambda: self.parts_identity(*files), read)
         assert parts is not None
         return interactions, parts
 
-    def parts_identity(self, train: str, valid: str | None, test: str | None) -> dict[str, Any]:
+    def parts_identity(self, *files: str | None) -> dict[str, Any]:
         """What `load_parts` of these files gives, as `identity` does for the data of `load`.
 
         Raises:
@@ -211,7 +214,7 @@ class Files(Source):
                 f"{keys}: holdout=files takes a split as it is; leave them out, or give all "
                 "interactions as data.path and choose another holdout"
             )
-        return self._identity({**_parts(train, valid, test), **self._beside()})
+        return self._identity({**named_parts(files), **self._beside()})
 
     def _identity(self, files: Mapping[str, Path]) -> dict[str, Any]:
         formats = {role: extension(path) for role, path in files.items()}
@@ -231,10 +234,10 @@ class Files(Source):
         path = Path(self.submission_template)
         return submission_columns(path, self._format(path), self.user_column)
 
-    def _ratings(self, path: Path) -> "_Ratings":
+    def _ratings(self, path: Path) -> Ratings:
         if self.separator is None and self.columns is None and is_lightgcn(path, self.encoding):
             pairs = read_lightgcn(path)
-            return _Ratings(
+            return Ratings(
                 path, pairs.users, pairs.items, None, lambda n: f"{path}, line {pairs.lines[n]}"
             )
         format = self._format(path, self.columns)
@@ -260,10 +263,10 @@ class Files(Source):
             )
         times = None if time is None else table.times(time)
         if self.min_rating is None or self.rating_column is None:
-            return _Ratings(path, users, items, times, table.where)
+            return Ratings(path, users, items, times, table.where)
         keep = at_least(table.numbers(self.rating_column), self.min_rating)
         rows = np.flatnonzero(keep)
-        return _Ratings(
+        return Ratings(
             path,
             users.where(keep),
             items.where(keep),
@@ -271,7 +274,7 @@ class Files(Source):
             lambda n: table.where(int(rows[n])),
         )
 
-    def _encode(self, ratings: Sequence["_Ratings"]) -> tuple[Interactions, NDArray[np.intp]]:
+    def _encode(self, ratings: Sequence[Ratings]) -> tuple[Interactions, NDArray[np.intp]]:
         times = [one.times for one in ratings if one.times is not None]
         if 0 < len(times) < len(ratings):
             log.warning("not all of the files have times: the files' order is taken instead")
@@ -329,66 +332,6 @@ class Files(Source):
                 name, cells, self.feature_separator, asked=self.feature_columns != "auto"
             )
         return attributes, [id for (id,) in table.rows(item)]
-
-
-@dataclass(frozen=True)
-class _Ratings:
-    """The interactions of one file, in its order; `where` says on which line the n-th stands."""
-
-    path: Path
-    users: Ids
-    items: Ids
-    times: Times | None
-    where: Callable[[int], str]
-
-
-def _parts(train: str, valid: str | None, test: str | None) -> dict[str, Path]:
-    named = zip(PARTS, (train, valid, test), strict=True)
-    return {role: Path(path) for role, path in named if path is not None}
-
-
-def _check_parts(ratings: Sequence[_Ratings]) -> None:
-    """Refuses users without a history, and pairs that stand in two of the files."""
-    ends = np.cumsum([len(one.users.codes) for one in ratings])[:-1]
-    all_items = concatenate([one.items for one in ratings])
-    users = np.split(concatenate([one.users for one in ratings]).codes, ends)
-    items = np.split(all_items.codes, ends)
-
-    for one, codes in zip(ratings[1:], users[1:], strict=True):
-        unknown = np.isin(codes, users[0], invert=True)
-        if unknown.any():
-            n = int(np.argmax(unknown))
-            raise InputError(
-                f"{one.where(n)}: user {one.users.at(n)!r} is not in {ratings[0].path} "
-                f"({len(np.unique(codes[unknown]))} such users in all); "
-                "a user to evaluate needs a history there"
-            )
-
-    pairs = [
-        user.astype(np.int64) * len(all_items.values) + item
-        for user, item in zip(users, items, strict=True)
-    ]
-    for (first, seen), (second, again) in combinations(zip(ratings, pairs, strict=True), 2):
-        leaked = np.isin(again, seen)
-        if leaked.any():
-            n = int(np.argmax(leaked))
-            raise InputError(
-                f"{second.where(n)}: user {second.users.at(n)!r} with item "
-                f"{second.items.at(n)!r} is in {first.path} too "
-                f"({len(np.unique(again[leaked]))} such pairs in all); "
-                "what is held out must be in one file only"
-            )
-
-
-def _join_parts(parts: Mapping[str, _Ratings]) -> tuple[Join, ...]:
-    """The users and items of the held-out parts among those of the first, which is train."""
-    (train, known), *held_out = parts.items()
-    users, items = known.users.used(), known.items.used()
-    joins = []
-    for role, part in held_out:
-        joins.append(join("users", role, part.users.used(), train, users))
-        joins.append(join("items", role, part.items.used(), train, items))
-    return tuple(joins)
 
 
 def _text(value: str | None) -> str | None:

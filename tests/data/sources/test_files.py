@@ -342,11 +342,46 @@ class TestParts:
             assert message(self.load, tmp_path, train, valid, test) == (
                 f"{tmp_path / f'{name}.csv'}, line 3: user '2' with item '2' is in "
                 f"{tmp_path / 'train.csv'} too (2 such pairs in all); "
-                "what is held out must be in one file only"
+                "an interaction must be in one file only"
             )
         held_out = "user,item\n1,4\n"
         assert "test.csv, line 2: user '1' with item '4' is in" in message(
             self.load, tmp_path, train, held_out, held_out
+        )
+
+    def of_strangers(self, tmp_path, valid, test):
+        """User 1 is trained on, others have their histories in files of their own."""
+        known = ["user,item\n7,2\n8,4\n", "user,item\n9,4\n"]
+        texts = ["user,item\n1,2\n1,3\n1,4\n", valid, test, *known]
+        names = ("train", "valid", "test", "valid_known", "test_known")
+        paths = [write(tmp_path / f"{n}.csv", text) for n, text in zip(names, texts, strict=True)]
+        return Files().load_parts(*map(str, paths))
+
+    def test_users_whom_no_model_learns_from(self, tmp_path):
+        """Without times what is known stands before what is asked for."""
+        loaded, parts = self.of_strangers(tmp_path, "user,item\n7,3\n", "user,item\n9,2\n7,4\n")
+        assert rows_of(loaded) == {1: [2, 3, 4], 7: [2, 3, 4], 8: [4], 9: [4, 2]}
+        assert parts.tolist() == [0, 0, 0, 3, 1, 2, 3, 4, 2]
+        joins = list(map(str, loaded.joins))
+        assert (
+            "1 of 1 users of holdout.valid are in holdout.train or holdout.valid_known (100 %)"
+            in joins
+        )
+        assert "2 of 2 items of holdout.valid_known are in holdout.train (100 %)" in joins
+        assert not any("users of holdout.test_known" in line for line in joins)
+
+    def test_a_user_of_valid_who_is_known_at_test_time_only(self, tmp_path):
+        fine, unknown = "user,item\n9,2\n", "user,item\n8,3\n9,3\n"
+        train, known = tmp_path / "train.csv", tmp_path / "valid_known.csv"
+        assert message(self.of_strangers, tmp_path, unknown, fine) == (
+            f"{tmp_path / 'valid.csv'}, line 3: user '9' is not in {train} or {known} "
+            "(1 such users in all); a user to evaluate needs a history there"
+        )
+
+    def test_what_is_known_and_asked_for_is_a_leak(self, tmp_path):
+        leak, fine = "user,item\n8,4\n", "user,item\n9,2\n"
+        assert "valid.csv, line 2: user '8' with item '4' is in" in message(
+            self.of_strangers, tmp_path, leak, fine
         )
 
     def test_times_in_one_file_only(self, tmp_path, caplog):
