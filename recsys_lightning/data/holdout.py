@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from recsys_lightning.data.interactions import Interactions
-from recsys_lightning.data.split import TEST, TEST_KNOWN, TRAIN, VALID, Split
+from recsys_lightning.data.split import TEST, TEST_KNOWN, TRAIN, VALID, VALID_KNOWN, Split
 from recsys_lightning.errors import InputError, check_range
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class RandomHoldout(Holdout):
         else:
             if valid_items is not None or test_items is not None:
                 raise InputError(f"{_as_keys(vars(self))}: expected numbers of items, or shares")
-            _check_shares(valid_share, test_share)
+            _check_shares(valid_share=valid_share, test_share=test_share)
             self.valid_share, self.test_share = float(valid_share or 0), float(test_share or 0)
         check_range("holdout.seed", seed, low=0, whole=True)
         self.seed = seed
@@ -187,7 +187,7 @@ class TimeHoldout(Holdout):
     """
 
     def __init__(self, valid_share: float = 0.1, test_share: float = 0.1) -> None:
-        _check_shares(valid_share, test_share)
+        _check_shares(valid_share=valid_share, test_share=test_share)
         self.valid_share, self.test_share = float(valid_share or 0), float(test_share or 0)
 
     @override
@@ -209,6 +209,56 @@ class TimeHoldout(Holdout):
                 )
         log.info("%d users begin too late to be trained on", begins_late.sum())
         return Split(interactions, part)
+
+
+class UserHoldout(Holdout):
+    """Users whom no model learns from (strong generalisation), asked for a share of their history.
+
+    Liang, Krishnan, Hoffman and Jebara, Variational autoencoders for collaborative filtering, WWW
+    2018. Of `valid_users` and of `test_users` of all users, drawn, int(share n) of the n
+    interactions are asked for, drawn too, and the rest is known. Who has too few for one is trained
+    on. An item that no other user has stays to be found; the authors leave it out.
+
+    >>> toy = Interactions(
+    ...     users=np.array([7, 8]), items=np.arange(4), indptr=np.array([0, 4, 8]),
+    ...     indices=np.arange(8, dtype=np.int32) % 4, times=None, titles=None,
+    ...     features={}, submission_users=np.array([7, 8]))
+    >>> UserHoldout(valid_users=0, test_users=0.5, share=0.25).split(toy).part
+    array([4, 4, 2, 4, 0, 0, 0, 0], dtype=int8)
+    """
+
+    def __init__(
+        self,
+        valid_users: float = 0.1,
+        test_users: float = 0.1,
+        share: float = 0.2,
+        seed: int = 0,
+    ) -> None:
+        _check_shares(valid_users=valid_users, test_users=test_users)
+        check_range("holdout.share", share, low=0, high=0.5, open_low=True)
+        check_range("holdout.seed", seed, low=0, whole=True)
+        self.valid_users, self.test_users = float(valid_users or 0), float(test_users or 0)
+        self.share, self.seed = share, seed
+
+    @override
+    def split(self, interactions: Interactions) -> Split:
+        users, lengths = interactions.num_users, interactions.lengths
+        drawn = np.random.default_rng((self.seed, 1)).permutation(users)  # hold_out draws by seed
+        ends = np.rint(np.cumsum([self.valid_users, self.test_users]) * users)
+        group = np.searchsorted(ends, drawn, side="right")  # 0 valid, 1 test, 2 to train on
+        asked = np.floor(self.share * lengths).astype(np.int64)
+        wanted = asked[:, None] * (group[:, None] == [0, 1])
+        for number, share in enumerate((self.valid_users, self.test_users)):
+            if share and not wanted[:, number].any():
+                raise InputError(
+                    f"{_as_keys(vars(self))}: no user who is drawn for one of these has a history "
+                    f"of {int(np.ceil(1 / self.share))} interactions; hold out other shares, or "
+                    "choose another holdout"
+                )
+        part = hold_out(interactions, np.zeros_like(wanted), wanted, self.seed).part
+        rest = np.array([VALID_KNOWN, TEST_KNOWN, TRAIN], np.int8)[np.where(asked > 0, group, 2)]
+        part = np.where(part == TRAIN, rest[interactions.rows], part)
+        return Split(interactions, part, num_too_short=int(((group < 2) & (asked == 0)).sum()))
 
 
 class FilesHoldout(Holdout):
@@ -253,11 +303,10 @@ def _as_keys(options: Mapping[str, Any]) -> str:
     return ", ".join(given)
 
 
-def _check_shares(valid_share: float | None, test_share: float | None) -> None:
-    shares = {"valid_share": valid_share, "test_share": test_share}
+def _check_shares(**shares: float | None) -> None:
     for key, share in shares.items():
         check_range(f"holdout.{key}", share, low=0, high=1, open_high=True, or_null=True)
-    if round((valid_share or 0) + (test_share or 0), 9) >= 1:
+    if round(sum(share or 0 for share in shares.values()), 9) >= 1:
         raise InputError(
             f"{_as_keys(shares)}: expected less than 1 together; the rest is to train on"
         )

@@ -67,6 +67,14 @@ CASES = {
         "holdout.valid_share=0.1, holdout.test_share=0.1: nobody with earlier interactions",
         {"ratings.csv": "user,item,time\n" + "".join(f"{n % 9},{n % 7},5\n" for n in range(60))},
     ),
+    "users: histories are too short": Case(
+        f"{RATINGS} holdout=users holdout.share=0.01",
+        "holdout.share=0.01, holdout.seed=0: no user|has a history of 100 interactions",
+    ),
+    "users: nobody to train on": Case(
+        f"{RATINGS} holdout=users holdout.valid_users=0.5 holdout.test_users=0.5",
+        "holdout.valid_users=0.5, holdout.test_users=0.5: expected less than 1 together",
+    ),
     "nobody to be evaluated, but a monitor": Case(
         f"{RATINGS} model=multi_dae max_epochs=1 holdout=none monitor=val/recal@10",
         "monitor=val/recal@10: expected one of",

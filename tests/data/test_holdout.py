@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, reject
 from hypothesis import strategies as st
 
 from recsys_lightning.data.holdout import (
@@ -12,10 +12,11 @@ from recsys_lightning.data.holdout import (
     NoHoldout,
     RandomHoldout,
     TimeHoldout,
+    UserHoldout,
     draw_distinct,
 )
 from recsys_lightning.data.sources.files import Files
-from recsys_lightning.data.split import TEST, TEST_KNOWN, TRAIN, VALID
+from recsys_lightning.data.split import TEST, TEST_KNOWN, TRAIN, VALID, VALID_KNOWN
 from recsys_lightning.errors import InputError
 from recsys_lightning.instantiate import make
 from tests.conftest import make_interactions
@@ -113,6 +114,51 @@ def test_time_asks_only_for_users_with_a_history_and_for_items_without_one():
     assert not split.valid.num_interactions
     assert split.question("test").known.lengths.tolist() == [2, 1, 2]
     assert split.question("final").known.num_interactions == 7
+
+
+@given(x=data(), seed=st.integers(0, 50), share=st.sampled_from([0.1, 0.25, 0.5]))
+def test_users_are_trained_on_or_asked_for_a_share_of_their_history(x, seed, share):
+    holdout = UserHoldout(valid_users=0.3, test_users=0.4, share=share, seed=seed)
+    try:
+        split = holdout.split(x)
+    except InputError:  # nobody who is drawn has enough
+        reject()
+    parts = np.zeros((x.num_users, 5), int)
+    np.add.at(parts, (x.rows, split.part), 1)
+    asked = parts[:, [VALID, TEST]]
+    expected = np.floor(share * x.lengths)
+    assert (parts[:, [VALID_KNOWN, TEST_KNOWN]] == (asked > 0) * (x.lengths[:, None] - asked)).all()
+    assert ((asked == 0) | (asked == expected[:, None])).all()
+    assert not (asked > 0).all(1).any()
+    trained = ~(asked > 0).any(1)
+    assert (parts[:, TRAIN] == x.lengths * trained).all()
+    # those of the users who were drawn are too short for one
+    numbers = np.round(np.cumsum([0.3, 0.4]) * x.num_users)
+    assert trained.sum() == x.num_users - numbers[1] + split.num_too_short
+    assert (asked[:, 0] > 0).sum() <= numbers[0]
+    assert expected[trained].astype(bool).sum() <= x.num_users - numbers[1]
+
+
+def test_users_and_what_is_asked_of_them_are_drawn_evenly_and_apart():
+    """By a statistic of 400 draws: each user is as likely as the others, and each place."""
+    x = make_interactions([[0, 1, 2, 3, 4]] * 10, 5)
+    parts = np.stack([UserHoldout(0.2, 0.2, seed=seed).split(x).part for seed in range(400)])
+    by_user = parts.reshape(400, 10, 5)
+    for part, known in (VALID, VALID_KNOWN), (TEST, TEST_KNOWN):
+        asked = by_user == part
+        assert (asked.sum((1, 2)) == 2).all()
+        assert ((by_user == known).sum((1, 2)) == 8).all()
+        of_users, of_places = asked.sum((0, 2)), asked.sum((0, 1))
+        assert ((of_users - 80) ** 2 / 80).sum() < 27.9  # chi-square, 9 degrees, p = .001
+        assert ((of_places - 160) ** 2 / 160).sum() < 18.5  # 4 degrees
+        assert ((asked.sum(0) - 16) ** 2 / 16).sum() < 85.4  # 49 degrees
+    assert not (UserHoldout(seed=1).split(x).part == UserHoldout(seed=2).split(x).part).all()
+
+
+def test_a_share_of_nought_asks_for_nobody():
+    x = make_interactions([[0, 1, 2, 3, 4]] * 10, 5)
+    part = UserHoldout(valid_users=0, test_users=0.5).split(x).part
+    assert np.bincount(part, minlength=5).tolist() == [25, 0, 5, 0, 20]
 
 
 def test_time_without_times_or_with_nobody_on_both_sides_is_an_error():
@@ -268,10 +314,17 @@ def test_too_short_users_are_counted_and_all_too_short_is_an_error():
         (lambda: TimeHoldout(valid_share=1), "holdout.valid_share"),
         (lambda: TimeHoldout(0.5, 0.5), "expected less than 1 together"),
         (lambda: HybridHoldout(share=0.6), "holdout.share"),
+        (lambda: UserHoldout(share=0.6), "holdout.share"),
+        (lambda: UserHoldout(valid_users=-0.1), "holdout.valid_users"),
+        (
+            lambda: UserHoldout(valid_users=0.6, test_users=0.4),
+            r"valid_users=0\.6, holdout\.test_users=0\.4: expected less than 1 together",
+        ),
         (lambda: HybridHoldout(latest_share=1.5), "holdout.latest_share"),
         (lambda: FilesHoldout(train=None), "holdout.train"),
         *((lambda seed=seed: RandomHoldout(seed=seed), "holdout.seed") for seed in SEEDS),
         *((lambda seed=seed: HybridHoldout(seed=seed), "holdout.seed") for seed in SEEDS),
+        *((lambda seed=seed: UserHoldout(seed=seed), "holdout.seed") for seed in SEEDS),
     ],
 )
 def test_out_of_range_names_the_key(make, key):
