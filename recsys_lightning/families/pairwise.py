@@ -1,5 +1,6 @@
 """Pairwise: what a user has should score above what they have not."""
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,6 +21,8 @@ from recsys_lightning.functional.losses import (
 )
 from recsys_lightning.functional.pairs import half_squared_norms, pair_products
 from recsys_lightning.recommender import Recommender
+
+log = logging.getLogger(__name__)
 
 SAMPLED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "bpr": lambda positive, negatives, _: bpr(positive, negatives),
@@ -49,6 +52,7 @@ class Pairwise(Recommender):
     losses: tuple[str, ...] = tuple(SAMPLED)
     users: Any  # a table; or several, if `tables` says so
     items: Any
+    has_met_strangers = False
 
     def __init__(self, num_users: int, num_items: int, loss: str, l2: float, lr: float) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
@@ -96,8 +100,19 @@ class Pairwise(Recommender):
         return self.l2 / len(pairs.users) * total
 
     def or_popularity(self, scores: Tensor, users: Tensor) -> Tensor:
-        """Scores (B, I), with the items' popularity in place of an unknown user's (-1)."""
-        return torch.where((users >= 0)[:, None], scores, self.popularity)
+        """Scores (B, I), with the items' popularity in place of an unknown user's (-1).
+
+        The first of them is said: their metrics are those of `popularity`.
+        """
+        known = users >= 0
+        if not self.has_met_strangers and not known.all():
+            self.has_met_strangers = True
+            log.warning(
+                "%s knows users by their ids: those whom it has not learned from get the most "
+                "popular items",
+                type(self).__name__,
+            )
+        return torch.where(known[:, None], scores, self.popularity)
 
 
 class DotProduct(Pairwise):

@@ -250,6 +250,19 @@ def test_mf_bprs_bias_is_in_loss_and_scores_alike(loss):
     assert model.loss(pairs).item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_users_whom_a_model_does_not_know_are_told_of_once(caplog):
+    model = MFBPR(**SIZES)
+    known, stranger = torch.tensor([0, 1]), torch.tensor([0, -1])
+    scores = torch.zeros(2, SIZES["num_items"])
+    model.or_popularity(scores, known)
+    assert not caplog.text
+    model.or_popularity(scores, stranger)
+    model.or_popularity(scores, stranger)
+    assert (
+        caplog.text.count("MFBPR knows users by their ids: those whom it has not learned from") == 1
+    )
+
+
 def test_mf_bpr_gives_an_unknown_user_the_popular_items():
     x = two_tastes()
     model = MFBPR(**SIZES)
