@@ -5,12 +5,14 @@ the model is that of Ning and Karypis, SLIM, ICDM 2011. There is no official cod
 """
 
 import logging
+import math
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from recsys_lightning.data.batches import Query
+from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import check_range
 from recsys_lightning.families.closed_form import ClosedForm
 from recsys_lightning.functional.admm_slim import admm_slim, admm_slim_bytes, popularity_ridge
@@ -29,7 +31,9 @@ class AdmmSlim(ClosedForm):
     Args:
         num_users: U.
         num_items: I.
-        l1: weight of the absolute values, >= 0; it makes C sparse.
+        l1: weight of the absolute values, >= 0; it makes C sparse. None: 5 sqrt(n / 250), at most
+            5, n the training interactions of an item in the mean: the noise in how many users two
+            items share grows as the root of their number. MovieLens-1M has n = 254.
         l2: ridge, >= 0.
         rho: step size of ADMM, > 0: changes how fast it converges, not to what.
         max_iterations: limit of the iterations, each of one product of I x I matrices.
@@ -50,7 +54,7 @@ class AdmmSlim(ClosedForm):
         *,
         num_users: int,
         num_items: int,
-        l1: float = 5.0,
+        l1: float | None = None,
         l2: float = 300.0,
         rho: float = 4000.0,
         max_iterations: int = 50,
@@ -61,19 +65,27 @@ class AdmmSlim(ClosedForm):
         recency: float = 0.0,
     ) -> None:
         super().__init__(num_users=num_users, num_items=num_items)
-        check_range("model.l1", l1, low=0)
+        check_range("model.l1", l1, low=0, or_null=True)
         check_range("model.l2", l2, low=0)
         check_range("model.rho", rho, low=0, open_low=True)
         check_range("model.max_iterations", max_iterations, low=1, whole=True)
         check_range("model.tolerance", tolerance, low=0)
         check_range("model.popularity_power", popularity_power)
         check_range("model.recency", recency, low=0)
-        self.l1, self.l2, self.rho, self.recency = l1, l2, rho, recency
+        self.l1 = math.nan if l1 is None else l1  # until `prepare`
+        self.l2, self.rho, self.recency = l2, rho, recency
         self.max_iterations, self.tolerance = max_iterations, tolerance
         self.nonnegative, self.center, self.popularity_power = nonnegative, center, popularity_power
         self.register_weight(num_items)
         self.register_from_data("bias", num_items)  # or solved in float64
         self.bias.zero_()
+
+    @override
+    def prepare(self, interactions: Interactions) -> None:
+        super().prepare(interactions)
+        if self.hparams["l1"] is None:
+            of_an_item = len(self.rows.columns) / self.num_items
+            self.l1 = 5 * min(math.sqrt(of_an_item / 250), 1)
 
     @override
     def ridge(self, popularity: Tensor, num_users: int) -> Tensor:

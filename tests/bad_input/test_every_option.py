@@ -39,6 +39,7 @@ RANGES = {  # what every number may be; where a model differs from the others, w
     "whole number in [1, 2]": "contrast_layer",  # as many as `num_layers`
 }
 BY_A_RULE = {  # what may be null, and a value that it may have
+    ("admm_slim", "l1"): 5.0,
     ("recvae", "gamma"): 0.0075,
     ("sasrec", "dropout"): 0.1,
     ("s3rec", "dropout"): 0.1,

@@ -389,3 +389,12 @@ def test_two_processes_solve_what_one_does_where_users_are_few(tmp_path):
         weights.append(checkpoint["state_dict"]["weight"])
     assert weights[0].abs().max() > 0
     assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize(("of_an_item", "l1"), [(10, 1.0), (90, 3.0), (1000, 5.0)])
+def test_admm_slims_l1_grows_as_the_root_of_what_an_item_has(of_an_item, l1):
+    x = make_interactions([[0, 1]] * of_an_item, 2)
+    for given, expected in ((None, l1), (0.7, 0.7)):
+        model = AdmmSlim(num_users=of_an_item, num_items=2, l1=given)
+        model.prepare(x)
+        assert model.l1 == pytest.approx(expected)
