@@ -128,7 +128,7 @@ def test_another_class_under_the_name_of_a_choice_is_another_job():
         ),
         (("model=ease", "ckpt_path=a", "seed=3"), "75bca660dfe92966"),
         (("model=easer",), "6c80f1ebbbe2f6ea"),
-        (("model=admm_slim",), "55bd3e910ca0f5fc"),
+        (("model=admm_slim", "model.l1=5.0"), "55bd3e910ca0f5fc"),
     ],
 )
 def test_a_job_keeps_the_hash_that_it_had_before_later_keys_came(overrides, recorded):
