@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from recsys_lightning.data import split
 from recsys_lightning.data.joins import Join, join
 from recsys_lightning.data.sources.encoding import Ids, concatenate
 from recsys_lightning.data.sources.values import Times
 from recsys_lightning.errors import InputError
 
-PARTS = tuple(f"holdout.{n}" for n in ("train", "valid", "test", "valid_known", "test_known"))
+PARTS = tuple(f"holdout.{name}" for name in split.PARTS)
 """The roles of the files of a split, in the order of the parts' numbers."""
 HISTORIES = {
     "holdout.valid": ("holdout.train", "holdout.valid_known"),
