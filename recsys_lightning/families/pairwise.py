@@ -102,7 +102,7 @@ class Pairwise(Recommender):
     def or_popularity(self, scores: Tensor, users: Tensor) -> Tensor:
         """Scores (B, I), with the items' popularity in place of an unknown user's (-1).
 
-        The first of them is said: their metrics are those of `popularity`.
+        It says so once, as their metrics are then those of `popularity`.
         """
         known = users >= 0
         if not self.has_met_strangers and not known.all():
