@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from typing_extensions import override
 
 from recsys_lightning.errors import check_range
+from recsys_lightning.interruption import signals_wait
 from recsys_lightning.writing import replacing
 
 
@@ -58,6 +59,8 @@ class SyncedFile(FileIO):
 class WholeCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint beside its place and puts it there when it is whole.
 
+    A signal waits until then: raised within PyTorch's archive it would become an error of that.
+
     Lightning makes a copy in memory first, as large as the weights, which takes longer than fitting
     EASE where users are few.
     """
@@ -66,7 +69,7 @@ class WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        with replacing(Path(path)) as scratch, SyncedFile(scratch) as file:
+        with signals_wait(), replacing(Path(path)) as scratch, SyncedFile(scratch) as file:
             try:
                 torch.save(checkpoint, file)
             except RuntimeError as error:  # of PyTorch's archive, after the error of the file

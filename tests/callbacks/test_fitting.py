@@ -4,11 +4,14 @@ import errno
 import os
 import re
 import resource
+import signal
 
 import pytest
 import torch
 
 from recsys_lightning.callbacks.fitting import SyncedFile, WholeCheckpoints
+from recsys_lightning.errors import Interrupted
+from recsys_lightning.interruption import signals_raise
 
 
 def test_a_synced_file_holds_what_was_written_in_any_pieces(tmp_path, monkeypatch):
@@ -40,6 +43,23 @@ def test_a_checkpoint_that_fails_leaves_the_earlier_one(tmp_path):
         WholeCheckpoints().save_checkpoint({"epoch": lambda: 0}, path)
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     assert os.listdir(tmp_path) == ["last.ckpt"]
+
+
+def test_a_signal_waits_for_the_checkpoint_and_is_no_error_of_pytorchs_archive(
+    tmp_path, monkeypatch
+):
+    path, write, written = tmp_path / "last.ckpt", SyncedFile.write, []
+
+    def write_and_signal(file, data):
+        written.append(len(data))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return write(file, data)
+
+    monkeypatch.setattr(SyncedFile, "write", write_and_signal)
+    with signals_raise(), pytest.raises(Interrupted, match="SIGTERM"):
+        WholeCheckpoints().save_checkpoint({"epoch": 1}, path)
+    assert written
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
 
 
 def test_a_disk_that_refuses_bytes_is_named_not_pytorchs_archive(tmp_path):
