@@ -13,6 +13,8 @@ from hydra.errors import ConfigCompositionException
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
+from recsys_lightning.instantiate import make
+
 CONF = Path(__file__).parent.parent / "conf"
 GIVEN_AT_RUN = {"num_users", "num_items", "num_values"}
 
@@ -120,6 +122,25 @@ def of_wandb(space):
 def test_the_server_of_wandb_searches_the_same_space(model):
     sweep = yaml.safe_load((CONF / f"wandb_sweep/{model}.yaml").read_text())
     assert sweep["parameters"] == {key: of_wandb(space) for key, space in spaces(model).items()}
+
+
+def values(space):
+    return space.list if isinstance(space, ChoiceSweep) else [space.start, space.end]
+
+
+@pytest.mark.parametrize("model", SPACES)
+def test_a_model_is_made_with_every_choice_and_end_of_its_space(model):
+    """Whatever a trial draws: tests/sweeps/test_sweep.py runs some."""
+    config = composed(f"model={model}")
+    taken = inspect.signature(get_class(config.model._target_)).parameters
+    data = {"num_users": 20, "num_items": 30, "num_values": [3, 4]}
+    data = {name: value for name, value in data.items() if name in taken}
+    for key, space in spaces(model).items():
+        for value in values(space):
+            chosen = config.copy()
+            OmegaConf.update(chosen, key, value, merge=False)
+            make(chosen.model, **data)
+            make(chosen.view)
 
 
 @pytest.mark.parametrize("model", SPACES)

@@ -56,6 +56,6 @@ if __name__ == "__main__":
         fit(Path(sys.argv[1]), name)
     fit(Path(sys.argv[1]), "cut", epochs=6, ckpt_path="last")
     for name, case in DRAWN.items():
-        trainer = {"max_epochs": 3, "devices": 2, "strategy": strategy(name)}
+        trainer = {"max_epochs": 2, "devices": 2, "strategy": strategy(name)}
         folder = Path(sys.argv[1], name)
         run_experiment(folder, made_split(), case.model, view=case.view, trainer=trainer)
