@@ -230,14 +230,20 @@ def after_three_epochs(case, split, folder, **options):
     return torch.load(folder / "checkpoints" / file, weights_only=True)["state_dict"]
 
 
-def test_another_seed_gives_other_weights_where_there_is_chance(fitted, tmp_path):
+@pytest.fixture(scope="module")
+def of_three_epochs(fitted, tmp_path_factory):
+    case, split, folder, _ = fitted
+    return after_three_epochs(case, split, tmp_path_factory.mktemp(folder.name))
+
+
+def test_another_seed_gives_other_weights_where_there_is_chance(fitted, of_three_epochs, tmp_path):
     case, split, _, _ = fitted
-    ours, theirs = (after_three_epochs(case, split, tmp_path / str(n), seed=n) for n in (1, 2))
+    ours, theirs = of_three_epochs, after_three_epochs(case, split, tmp_path, seed=2)
     same = all(torch.equal(ours[key], theirs[key]) for key in ours)
     assert same != case.is_drawn
 
 
-def test_held_out_items_leave_no_trace_in_the_weights(fitted, tmp_path):
+def test_held_out_items_leave_no_trace_in_the_weights(fitted, of_three_epochs, tmp_path):
     """Other held-out items, the same training rows: the fitted model must be the same.
 
     After the last epoch: which one is best is for the held-out items to say.
@@ -251,10 +257,7 @@ def test_held_out_items_leave_no_trace_in_the_weights(fitted, tmp_path):
         others = np.setdiff1d(np.arange(x.num_items), indices[entries])
         indices[held] = rng.choice(others, len(held), replace=False)
     other = Split(replace(x, indices=indices), split.part)
-    ours, theirs = (
-        after_three_epochs(case, each, tmp_path / name)
-        for name, each in (("ours", split), ("other", other))
-    )
+    ours, theirs = of_three_epochs, after_three_epochs(case, other, tmp_path)
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 

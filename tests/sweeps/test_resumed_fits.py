@@ -2,6 +2,7 @@
 
 import json
 import signal
+from shutil import copytree
 
 import pandas as pd
 import pytest
@@ -10,7 +11,8 @@ from recsys_lightning.runs.record import RunResult
 from tests.forked import start_forked
 from tests.sweeps.test_sweep import arguments, sweep, wait_for
 
-FIT = ("model=multi_dae", "model.hidden_dims=[40]", "max_epochs=80", "patience=null")
+EPOCHS = 40
+FIT = ("model=multi_dae", "model.hidden_dims=[40]", f"max_epochs={EPOCHS}", "patience=null")
 OPTIONS = (*FIT, "refit=false", "logger=csv")
 RUN = "sweep/0_multi_dae"
 
@@ -41,7 +43,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_it_is_resumed_and_ends_as_if_nothing_had_happened(how, undisturbed, tmp_path):
-    assert 3 < stop(tmp_path, how) < 80
+    assert 3 < stop(tmp_path, how) < EPOCHS
     file = tmp_path / RUN / "metrics.csv"
     marked = pd.read_csv(file)
     marked.loc[marked["train/loss"].first_valid_index(), "train/loss"] = 12345
@@ -52,8 +54,15 @@ def test_it_is_resumed_and_ends_as_if_nothing_had_happened(how, undisturbed, tmp
     assert result.metrics == undisturbed.metrics
     assert (result.steps, result.job) == (undisturbed.steps, undisturbed.job)
     assert result.config["ckpt_path"] is None
-    assert epochs(tmp_path) == 80
+    assert epochs(tmp_path) == EPOCHS
     assert pd.read_csv(file)["train/loss"].max() == 12345  # of an epoch that is not fitted again
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stopped")
+    stop(folder, signal.SIGTERM)
+    return folder
 
 
 def changed(file, **fields):
@@ -86,12 +95,12 @@ def damage(run):
         (damage, "last.ckpt is not a checkpoint"),
     ],
 )
-def test_it_begins_anew_where_it_cannot_be_resumed(since, word, undisturbed, tmp_path):
-    stop(tmp_path, signal.SIGTERM)
-    since(tmp_path / RUN)
-    done = sweep(tmp_path, *OPTIONS)
+def test_it_begins_anew_where_it_cannot_be_resumed(since, word, undisturbed, stopped, tmp_path):
+    folder = copytree(stopped, tmp_path, dirs_exist_ok=True)
+    since(folder / RUN)
+    done = sweep(folder, *OPTIONS)
     assert "resumes" not in done.stdout
     assert ("fitted from the start: " in done.stdout) == (word is not None)
     assert (word or "") in done.stdout
-    result = RunResult.read(tmp_path / RUN / "result.json")
+    result = RunResult.read(folder / RUN / "result.json")
     assert result.metrics == undisturbed.metrics
