@@ -135,6 +135,7 @@ print("done" if ended and status == 0 else "hangs or is killed")
 """
 
 
+@pytest.mark.slow  # a fact of the libraries; that the server's forks do not hang, every test shows
 @pytest.mark.parametrize("library", REGIONS)
 def test_a_fork_of_what_has_computed_hangs_and_one_of_the_server_does_not(library):
     """Which is why the server imports, and never computes."""

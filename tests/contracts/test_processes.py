@@ -1,6 +1,5 @@
 """Models on two gloo processes: one start of Python for all of them."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -8,7 +7,6 @@ from recsys_lightning.families.pairwise import Propagated
 from tests.conftest import run_experiment
 from tests.contracts.two_processes import CLOSED, DRAWN, MODELS, made_split
 from tests.forked import forked_python
-from tests.models.toys import ToyGraph
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +42,6 @@ def test_a_closed_form_model_is_the_same_as_on_one(name, folder, tmp_path):
 def test_pairs_resumed_equal_pairs_uninterrupted(folder):
     for file in ("submission.csv", "candidates/valid.parquet", "candidates/final.parquet"):
         assert (folder / "pairs" / file).read_bytes() == (folder / "cut" / file).read_bytes()
-
-
-def test_the_graphs_tables_are_those_of_the_synchronised_weights(folder):
-    model = ToyGraph.load_from_checkpoint(folder / "graph/checkpoints/best.ckpt", weights_only=True)
-    with torch.no_grad():
-        items = torch.stack([items for _, items in model.layers()]).mean(0)
-    assert np.abs((items - model.matched).numpy()).max() < 1e-6
 
 
 @pytest.mark.parametrize(

@@ -13,19 +13,17 @@ from recsys_lightning.models.easer import EASER
 from recsys_lightning.models.popularity import Popularity
 from tests.conftest import run_experiment, two_tastes, with_features
 from tests.models.test_contract import NAMES, case_of
-from tests.models.toys import PairView, ToyCounts, ToyFeatures, ToyGraph, ToyPairs
+from tests.models.toys import PairView, ToyFeatures, ToyPairs
 
 CLOSED = {
-    "counts": ToyCounts,
     "popularity": Popularity,
     "ease": EASE,
     "easer": partial(EASER, num_pairs=50),
 }
 MODELS = {
     **{name: (model, 1, None) for name, model in CLOSED.items()},
-    "pairs": (ToyPairs, 6, None),
-    "cut": (ToyPairs, 3, None),
-    "graph": (ToyGraph, 4, None),
+    "pairs": (ToyPairs, 4, None),
+    "cut": (ToyPairs, 2, None),
     "features": (partial(ToyFeatures, pretrain_epochs=2), 4, "pairs"),
 }
 CASES = {name: case_of(name) for name in NAMES}
@@ -54,8 +52,9 @@ def fit(folder: Path, name: str, epochs: int | None = None, **options) -> None:
 if __name__ == "__main__":
     for name in MODELS:
         fit(Path(sys.argv[1]), name)
-    fit(Path(sys.argv[1]), "cut", epochs=6, ckpt_path="last")
+    fit(Path(sys.argv[1]), "cut", epochs=4, ckpt_path="last")
     for name, case in DRAWN.items():
-        trainer = {"max_epochs": 2, "devices": 2, "strategy": strategy(name)}
+        epochs = 3 if name in LEFT_OUT else 2  # the first two are not judged
+        trainer = {"max_epochs": epochs, "devices": 2, "strategy": strategy(name)}
         folder = Path(sys.argv[1], name)
         run_experiment(folder, made_split(), case.model, view=case.view, trainer=trainer)
