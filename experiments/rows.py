@@ -38,7 +38,7 @@ def main() -> None:
                 result["threads"].get("torch", ""),
                 (result["split"] or "")[:16],
                 (result["git_commit"] or "")[:7],
-                "done" if result["status"] == "done" else "ended by hand",
+                result["status"] if result["status"] in ("done", "pruned") else "ended by hand",
             ]
         )
 
