@@ -82,10 +82,11 @@ class RecVAE(Autoencoder):
         hidden_dim: of the encoder's five blocks.
         latent_dim: of z.
         gamma: weight of the KL for every item of the history, >= 0; None: 0.12 / sqrt(n), n the
-            training interactions of an item in the mean, from 0.005 to 0.03. The fewer an item's
-            vector is learned from, the closer z stays to the prior. MovieLens-1M less ten items a
-            user has n = 254 and gamma 0.0075, ML-20M, for which the paper has 0.005, some 490 and
-            0.0054.
+            training interactions of an item in the mean; 0.005 at least, and 4 / n_u at most, n_u
+            those of a user: 4 times what the KL weighs in the evidence lower bound.
+            The fewer an item's vector is learned from, the closer z stays to the prior.
+            MovieLens-1M less ten items a user has n = 254 and gamma 0.0075, ML-20M, for which the
+            paper has 0.005, some 490 and 0.0054.
         dropout: of the encoder's input in its passes, in [0, 1).
         lr: of Adam.
         weight_decay: L2 of the weight matrices.
@@ -115,8 +116,9 @@ class RecVAE(Autoencoder):
     @override
     def prepare(self, interactions: Interactions) -> None:
         if self.hparams["gamma"] is None:
+            of_a_user = interactions.num_interactions / interactions.num_users
             of_an_item = interactions.num_interactions / self.num_items
-            self.gamma = min(max(0.12 / math.sqrt(of_an_item), 0.005), 0.03)
+            self.gamma = min(max(0.12 / math.sqrt(of_an_item), 0.005), 4 / of_a_user)
 
     @override
     def forward(self, history: Bag, users: Tensor) -> Tensor:

@@ -138,11 +138,14 @@ def test_the_kl_weighs_by_the_clean_history(rows):
     assert logged[0] == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize(("of_an_item", "gamma"), [(4, 0.03), (144, 0.01), (10_000, 0.005)])
-def test_recvaes_kl_weighs_more_the_less_is_known_of_an_item(of_an_item, gamma):
-    train = make_interactions([[0, 1]] * of_an_item, 2)
+@pytest.mark.parametrize(
+    ("num_users", "num_items", "gamma"),
+    [(4, 2, 0.06), (144, 2, 0.01), (10_000, 2, 0.005), (1, 8, 0.24), (1, 2000, 2)],
+)
+def test_recvaes_kl_weighs_more_the_less_is_known_of_an_item(num_users, num_items, gamma):
+    train = make_interactions([[0, 1]] * num_users, num_items)
     for given, expected in ((None, gamma), (0.2, 0.2)):
-        model = RecVAE(num_users=of_an_item, num_items=2, gamma=given)
+        model = RecVAE(num_users=num_users, num_items=num_items, gamma=given)
         model.prepare(train)
         assert model.gamma == pytest.approx(expected)
 
