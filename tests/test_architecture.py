@@ -40,7 +40,7 @@ MAY_IMPORT = {
         *("errors", "writing", "data", "functional", "metrics", "runs", "sweeps", "ensemble"),
         "reports",
     },
-    "callbacks": {"errors", "writing", "recommender", "runs"},
+    "callbacks": {"errors", "interruption", "writing", "recommender", "runs"},
     "instantiate": {"errors"},
     "mistakes": {"errors", "runs"},
     "options": {"errors", "data", "metrics", "starts"},

@@ -43,9 +43,11 @@ def test_it_passes_the_contract_tests(conf, tmp_path, monkeypatch):
     case = contract.case_of("my_counts", f"hydra.searchpath=[file://{conf}]")
     split = RandomHoldout(valid_items=2, test_items=2).split(with_features(two_tastes()))
     fitted = case, split, tmp_path / "fitted", contract.fit(case, split, tmp_path / "fitted")
+    of_three_epochs = contract.after_three_epochs(case, split, tmp_path / "three")
     tests = [test for name, test in vars(contract).items() if name.startswith("test_")]
     for number, test in enumerate(tests):
         given = {"fitted": fitted, "tmp_path": tmp_path / str(number), "monkeypatch": monkeypatch}
+        given["of_three_epochs"] = of_three_epochs
         test(**{name: given[name] for name in inspect.signature(test).parameters})
     assert len(tests) > 8
 
