@@ -45,12 +45,12 @@ def test_pairs_resumed_equal_pairs_uninterrupted(folder):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, case in DRAWN.items() if issubclass(case.cls, Propagated)]
+    "name", [name for name, cls in DRAWN.items() if issubclass(cls, Propagated)]
 )
 def test_a_graph_models_buffers_are_those_of_the_synchronised_weights(name, folder):
     stored = state(folder, name)
     checkpoint = folder / name / "checkpoints/best.ckpt"
-    model = DRAWN[name].cls.load_from_checkpoint(checkpoint, weights_only=True)
+    model = DRAWN[name].load_from_checkpoint(checkpoint, weights_only=True)
     model.prepare(made_split().train)
     with torch.no_grad():
         model.keep()

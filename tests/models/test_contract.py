@@ -54,6 +54,11 @@ class Case(NamedTuple):
         return not issubclass(self.cls, ClosedForm)
 
 
+def class_of(name: str) -> type[Recommender]:
+    """By its file alone, which takes no time."""
+    return get_class(OmegaConf.load(CONF / "model" / f"{name}.yaml")._target_)
+
+
 def case_of(name: str, *overrides: str) -> Case:
     """A model of the catalogue, as its family fits it."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
