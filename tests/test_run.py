@@ -144,29 +144,6 @@ def test_a_stored_run_is_recorded_with_what_it_was_fitted_and_scored_by(tmp_path
     assert done.result["metrics"] != fitted.result["metrics"]
 
 
-@pytest.mark.parametrize("model", ["multi_cdae", "recvae"])
-def test_two_processes_train_as_one_with_the_same_batches(model, tmp_path):
-    options = (
-        *SMALL,
-        f"model={model}",
-        "trainer.accelerator=cpu",
-        "max_epochs=3",
-        "model.lr=0.003",
-    )
-    losses = []
-    for name, extra in (
-        ("one", ["view.batch_size=60"]),
-        ("two", ["view.batch_size=30", "trainer=ddp"]),
-    ):
-        done = run(*options, *extra, folder=tmp_path / name / "run")
-        assert done.err == ""
-        lines = csv.DictReader((done.folder / "metrics.csv").read_text().splitlines())
-        losses.append([float(line["train/loss"]) for line in lines if line["train/loss"]])
-    assert len(losses[0]) == 3
-    assert losses[1] == pytest.approx(losses[0], rel=0.02)  # other dropout
-    assert losses[0][2] < 0.99 * losses[0][0]
-
-
 def test_a_sweep_runs_every_job(tmp_path):
     done = forked_python(
         *("run.py", "-m", *SMALL, "model=ease,popularity", "logger=none"),

@@ -43,6 +43,7 @@ class Case(NamedTuple):
     model: "partial[Recommender]"
     view: View
     max_epochs: int
+    trains_in_turns: bool = False
 
     @property
     def cls(self) -> type[Recommender]:
@@ -67,7 +68,8 @@ def case_of(name: str, *overrides: str) -> Case:
     cls = get_class(parameters.pop("_target_"))
     parameters |= {key: value for key, value in SMALLER.items() if key in parameters}
     view = instantiate(config.view, batch_size=128 if "pairs" in config.view else 25)
-    return Case(partial(cls, **parameters), view, min(config.max_epochs, EPOCHS))
+    epochs = min(config.max_epochs, EPOCHS)
+    return Case(partial(cls, **parameters), view, epochs, config.trains_in_turns)
 
 
 def toy_case(cls: type[Recommender]) -> Case:

@@ -17,7 +17,6 @@ from recsys_lightning.models.admm_slim import AdmmSlim
 from recsys_lightning.models.ease import EASE
 from recsys_lightning.models.easer import EASER
 from recsys_lightning.models.multi_ease import MultiEASE
-from tests.command import run
 from tests.conftest import make_interactions
 from tests.models.toys import ToyCounts
 
@@ -369,26 +368,6 @@ def test_multi_ease_evaluates_with_one_product_of_the_weights_as_they_are(
 def rows_of(interactions):
     users = np.arange(interactions.num_users)
     return Rows(torch.from_numpy(users), bag(interactions, users))
-
-
-def test_two_processes_solve_what_one_does_where_users_are_few(tmp_path):
-    """Every process sees all rows, so that nothing is summed."""
-    rng = np.random.default_rng(0)
-    lines = [
-        f"{user},{item}\n" for user in range(40) for item in rng.choice(300, 60, replace=False)
-    ]
-    (tmp_path / "ratings.csv").write_text("user,item\n" + "".join(lines))
-    weights = []
-    for trainer in ("default", "ddp"):
-        done = run(
-            *("data=files", f"data.path={tmp_path}/ratings.csv", "model=ease", "refit=false"),
-            *(f"trainer={trainer}", "trainer.accelerator=cpu", "view.batch_size=8"),
-            folder=tmp_path / trainer,
-        )
-        checkpoint = torch.load(done.folder / "checkpoints/best.ckpt", weights_only=True)
-        weights.append(checkpoint["state_dict"]["weight"])
-    assert weights[0].abs().max() > 0
-    assert torch.equal(*weights)
 
 
 @pytest.mark.parametrize(("of_an_item", "l1"), [(10, 1.0), (90, 3.0), (1000, 5.0)])
