@@ -17,6 +17,7 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 FENCE = re.compile(r"^( *)(`{3,4})(\w+)\n(.*?)^ *\2$", re.MULTILINE | re.DOTALL)
 WHERE = re.compile(r"`([\w/]+\.(?:py|yaml|md))`|`(## \w+)`")  # a file, or a table of the README
 RECIPES = dict(re.findall(r"^## (Add .*?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
+PACKAGES = ("recsys_lightning", "tests")
 IN_FORKS = """
 import json, sys
 from pathlib import Path
@@ -32,15 +33,16 @@ for arguments in json.loads(sys.argv[1]):
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    """What git would check out of the working tree, with what numba has compiled of it."""
+    """What git would check out of the working tree, with what Python and numba have compiled."""
     folder = tmp_path_factory.mktemp("tree")
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True)
-    compiled = [str(path.relative_to(ROOT)) for path in ROOT.glob("recsys_lightning/**/*.nb?")]
-    for name in [*done.stdout.splitlines(), *compiled]:
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)  # with its time, by which numba knows it
+    compiled = [path for name in PACKAGES for path in (ROOT / name).glob("**/__pycache__/*")]
+    for path in [*(ROOT / name for name in done.stdout.splitlines()), *compiled]:
+        if path.exists():
+            copy = folder / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, copy)  # with its time, by which what was compiled is known
     return folder
 
 
