@@ -21,7 +21,7 @@ from recsys_lightning.writing import replacing
 
 log = logging.getLogger(__name__)
 
-FORMAT = 7
+FORMAT = 8
 """Raise it when the same files and options encode to something else."""
 
 Stored = tuple[Interactions, NDArray[np.int8] | None]

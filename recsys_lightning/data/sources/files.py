@@ -32,6 +32,7 @@ from recsys_lightning.data.sources.parts import (
     PARTS,
     Ratings,
     check_parts,
+    check_units,
     join_parts,
     named_parts,
 )
@@ -278,6 +279,7 @@ class Files(Source):
         times = [one.times for one in ratings if one.times is not None]
         if 0 < len(times) < len(ratings):
             log.warning("not all of the files have times: the files' order is taken instead")
+        check_units(ratings)
         users = concatenate([one.users for one in ratings])
         joins: list[Join] = []
         submission = None

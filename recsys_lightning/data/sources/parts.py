@@ -21,6 +21,11 @@ HISTORIES = {
 }
 """Where a user who is asked for may have a history."""
 
+_KINDS = {"dates": "dates", "s": "seconds", "ms": "milliseconds"} | {
+    "us": "microseconds",
+    "ns": "nanoseconds",
+}
+
 
 @dataclass(frozen=True)
 class Ratings:
@@ -37,6 +42,17 @@ def named_parts(files: Sequence[str | None]) -> dict[str, Path]:
     """By role, what is known before what is asked for: the order where there are no times."""
     named = {role: file for role, file in zip(PARTS, files, strict=False) if file is not None}
     return {role: Path(named[role]) for role in sorted(named, key=HISTORIES.__contains__)}
+
+
+def check_units(ratings: Sequence[Ratings]) -> None:
+    """Refuses files whose numbers were taken for different kinds of times."""
+    read = {one.times.unit: one.path for one in ratings if one.times and one.times.unit}
+    if len(read) > 1:
+        (unit, path), (other, another) = list(read.items())[:2]
+        raise InputError(
+            f"{path}: the times look like {_KINDS[unit]}, those of {another} like {_KINDS[other]}: "
+            "expected one kind in all files"
+        )
 
 
 def check_parts(parts: Mapping[str, Ratings]) -> None:

@@ -136,10 +136,13 @@ class Table:
             column = column.dictionary_encode()
         column = column.unify_dictionaries().combine_chunks()
         codes = column.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
-        names = plain(column.dictionary.cast(pa.string()).to_pylist())
+        written = column.dictionary.cast(pa.string()).to_pylist()
+        names = plain(written)
         for code, value in enumerate(names):
             if value in MISSING or "\0" in value:
                 raise self._wrong(int(np.argmax(codes == code)), name, "an id")
+            if len(value) < len(written[code].strip()) and abs(int(value)) >= values.EXACT:
+                raise self._wrong(int(np.argmax(codes == code)), name, values.EXACT_ID)
         distinct = {value: code for code, value in enumerate(dict.fromkeys(names))}
         if len(distinct) < len(names):  # `7` and ` 7`
             codes = np.array([distinct[value] for value in names], dtype=np.int32)[codes]
@@ -178,6 +181,8 @@ class Table:
         column = self.data[name]
         try:
             return convert(column)
+        except values.Misfit as error:
+            raise self._wrong(error.row, name, error.expected) from None
         except (ValueError, NotImplementedError):
             pass
         good, bad = 0, len(column)  # lengths that convert, and that do not
@@ -306,9 +311,33 @@ def _read_text(path: Path, format: Format, ids: Sequence[str], texts: Sequence[s
         )
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(_explain(path, format) or f"{path}: {first_line(error)}") from None
-    if ids and format.quoted:
-        _require_row_a_line(path, format, table.num_rows)
+    if format.quoted:
+        if ids:
+            _require_row_a_line(path, format, table.num_rows)
+        else:
+            _require_no_rows_within(path, format, delimiter, table)
     return table
+
+
+def _require_no_rows_within(path: Path, format: Format, delimiter: str, table: "pa.Table") -> None:
+    """Refuse a value that goes on to a line with a delimiter: a quote is not closed, most likely.
+
+    A line break alone is fine: a title may have two lines.
+    """
+    from pyarrow import compute
+
+    of_rows = rf"[\r\n][^\r\n]*{re.escape(delimiter)}"
+    for name in table.column_names:
+        within = compute.match_substring_regex(table[name], of_rows)
+        if not compute.any(within).as_py():
+            continue
+        value = table[name][compute.index(within, True).as_py()].as_py()
+        last = next(line for line, row in _scan(path, format) if value in row)
+        first = last - len(value.splitlines()) + 1
+        raise InputError(
+            f"{path}, line {first}, column '{name}': a quote opens a value that goes on to line "
+            f"{last}: close the quote, or write it twice; a text that has such lines must be on one"
+        )
 
 
 def _require_row_a_line(path: Path, format: Format, num_rows: int) -> None:

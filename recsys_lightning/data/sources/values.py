@@ -21,7 +21,22 @@ _DATE = r"^\d{4}-\d\d-\d\d$"
 _ZONE = r":\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?)$"
 _BEYOND_MICROSECONDS = r"(\.\d{6})\d+"
 _A_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+EXACT = 2**53  # below it a float64 holds every integer; a float32 below 2**24
+EXACT_ID = "an id that a float holds exactly (write such large ids as integers or text)"
 _DIGITS_OF_DATES = (8, 10, 12, 14)  # YYYYMMDD, then hours, minutes and seconds
+
+
+class Misfit(ValueError):
+    """One value is not what the others are.
+
+    Attributes:
+        row: where it stands.
+        expected: what they are.
+    """
+
+    def __init__(self, row: int, expected: str) -> None:
+        super().__init__(expected)
+        self.row, self.expected = row, expected
 
 
 class Times(NamedTuple):
@@ -30,15 +45,18 @@ class Times(NamedTuple):
     Attributes:
         seconds: (N,) int64 whole seconds since 1970.
         fractions: (N,) float64 what orders the times of one second; None where there is nothing.
+        unit: what numbers were taken for: `dates`, `s`, `ms`, `us` or `ns`; None where they were
+            none, or nothing was to be guessed.
     """
 
     seconds: NDArray[np.int64]
     fractions: NDArray[np.float64] | None = None
+    unit: str | None = None
 
     def where(self, mask: NDArray[np.bool_]) -> "Times":
         """The times where `mask` (N,) holds."""
         fractions = None if self.fractions is None else self.fractions[mask]
-        return Times(self.seconds[mask], fractions)
+        return self._replace(seconds=self.seconds[mask], fractions=fractions)
 
 
 def times(column: "pa.ChunkedArray") -> Times:
@@ -78,39 +96,41 @@ def concatenate_times(columns: Sequence[Times]) -> Times:
 
 
 def _since_1970(numbers: NDArray[Any]) -> Times:
-    """Of numbers: seconds, unless most of them would then be after the year 5138.
+    """Of numbers: dates, or seconds, unless most of them would then be after the year 5138.
 
     >>> _since_1970(np.array([978_300_760_500, 978_302_109_000]))
-    Times(seconds=array([978300760, 978302109]), fractions=array([0.5, 0. ]))
+    Times(seconds=array([978300760, 978302109]), fractions=array([0.5, 0. ]), unit='ms')
     """
     if (dates := _as_dates(numbers)) is not None:
         log.warning("times such as %s are dates, not seconds: read as %s", numbers[0], dates[0])
-        return Times(dates.astype(np.int64))
+        return Times(dates.astype(np.int64), unit="dates")
     some = numbers[:: len(numbers) // 10_000 + 1]
     most = np.median(np.abs(some)) if len(some) else 0
     # 1e11 milliseconds are 1973, and so on
     unit = next((unit for unit, a_second in _A_SECOND.items() if most < 1e11 * a_second), "ns")
     if unit == "s":
         whole = numbers.astype(np.int64, copy=False)
-        return _with_fractions(whole, numbers - whole)
+        return _with_fractions(whole, numbers - whole)._replace(unit=unit)
     log.warning("times such as %s are too large for seconds: read as %s", numbers[0], unit)
-    return _in_unit(unit, numbers)
+    return _in_unit(unit, numbers)._replace(unit=unit)
 
 
 def _as_dates(numbers: NDArray[Any]) -> NDArray[np.datetime64] | None:
     """Of numbers that are all dates from 1900 to 2100, such as 20010131 or 20010131235959.
 
+    Raises:
+        Misfit: most are, and one is not.
+
     >>> _as_dates(np.array([2001013123]))
     array(['2001-01-31T23:00:00'], dtype='datetime64[s]')
-    >>> _as_dates(np.array([20010228, 20010229]))
+    >>> _as_dates(np.array([978_300_760, 20010228]))
     """
-    digits = len(str(int(numbers[0]))) if len(numbers) else 0
+    some = numbers[:: len(numbers) // 10_000 + 1]
+    digits = len(str(int(np.median(some)))) if len(some) else 0
     a_year = 10.0 ** (digits - 4)
-    if digits not in _DIGITS_OF_DATES or not (
-        1900 * a_year <= numbers.min() and numbers.max() < 2101 * a_year
-    ):
+    if digits not in _DIGITS_OF_DATES or np.mean(_lie_between(some, a_year)) <= 0.5:
         return None
-    whole = numbers.astype(np.int64)
+    whole = np.where(_lie_between(numbers, a_year), numbers, 0).astype(np.int64)
     left = whole * 10 ** (14 - digits)
     parts = []
     for _ in range(5):
@@ -122,7 +142,17 @@ def _as_dates(numbers: NDArray[Any]) -> NDArray[np.datetime64] | None:
     clock = (hour * 60 + minute) * 60 + second
     exist = (month >= 1) & (month <= 12) & (days.astype("datetime64[M]") == first)
     exist &= (hour < 24) & (minute < 60) & (second < 60) & (whole == numbers)
-    return days.astype("datetime64[s]") + clock if exist.all() else None
+    if exist.mean() <= 0.5:
+        return None
+    if not exist.all():
+        example = numbers[np.argmax(exist)]
+        raise Misfit(int(np.argmin(exist)), f"a date, as {example} is and most of the others")
+    return days.astype("datetime64[s]") + clock
+
+
+def _lie_between(numbers: NDArray[Any], a_year: float) -> NDArray[np.bool_]:
+    """Which may be of the years 1900 to 2100."""
+    return (1900 * a_year <= numbers) & (numbers < 2101 * a_year)
 
 
 def _in_unit(unit: str, numbers: NDArray[Any]) -> Times:
@@ -176,10 +206,15 @@ def numbers(column: "pa.ChunkedArray") -> NDArray[np.float64]:
 
 
 def whole(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
-    """Floats as int64."""
+    """Floats as int64; of 2^53 and more they are not all the numbers that they were made from."""
     import pyarrow as pa
 
-    return column.cast(pa.int64())
+    found = column.cast(pa.int64())
+    exact = 2**24 if pa.types.is_float32(column.type) else EXACT
+    rounded = np.abs(found.fill_null(0).to_numpy()) >= exact
+    if rounded.any():
+        raise Misfit(int(np.argmax(rounded)), EXACT_ID)
+    return found
 
 
 def whole_decimal(column: "pa.ChunkedArray") -> "pa.ChunkedArray":

@@ -69,6 +69,18 @@ def test_they_are_cached(tmp_path, monkeypatch):
         Files(**options).load_parts(paths[0], None, paths[1])
 
 
+@pytest.mark.parametrize(
+    ("time", "kind"), [("978300760", "seconds"), ("978300760500", "milliseconds")]
+)
+def test_times_of_different_kinds_are_refused(tmp_path, time, kind):
+    train = "user,item,time\n1,2,20240131\n1,3,20240201\n"
+    assert message(load, tmp_path, train, f"user,item,time\n1,4,{time}\n") == (
+        f"{tmp_path / 'train.csv'}: the times look like dates, those of {tmp_path / 'valid.csv'} "
+        f"like {kind}: expected one kind in all files"
+    )
+    load(tmp_path, train, "user,item,time\n1,4,2024-02-02\n")  # nothing was guessed
+
+
 def test_a_user_without_a_history(tmp_path):
     train, valid = "user,item\n1,2\n", "user,item\n1,3\n\n8,3\n7,3\n8,2\n"
     assert message(load, tmp_path, train, valid) == (

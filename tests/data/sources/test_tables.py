@@ -224,6 +224,45 @@ def test_a_wrong_time_has_its_line(tmp_path, bad, value):
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "exact"), [(pa.float64(), 2**53), (pa.float32(), 2**24)], ids=["float64", "float32"]
+)
+def test_ids_that_a_float_may_have_rounded_are_refused(tmp_path, kind, exact):
+    """Two ids of a database are one there, without a word."""
+    for largest, is_read in ((exact - 1, True), (exact, False), (-exact, False)):
+        ids = pa.array([1.0, largest, None], pa.float64()).cast(kind).drop_null()
+        path = parquet(tmp_path / "log.parquet", user=ids, item=[1, 2], time=[1, 2])
+        if is_read:
+            assert read(path).ids("user").values == ["1", str(largest)]
+        else:
+            assert message(read(path).ids, "user").startswith(
+                f"{path}, row 2, column 'user': expected an id that a float holds exactly"
+            )
+
+
+def test_large_ids_with_a_point_are_refused(tmp_path):
+    text = "user,item,time\n12.0,2,3\n{}.0,2,3\n"
+    path = write(tmp_path / "log.csv", text.format(2**53 - 1))
+    assert read(path).ids("user").values == ["12", str(2**53 - 1)]
+    path = write(tmp_path / "log.csv", text.format(10**18))
+    assert message(read(path).ids, "user") == (
+        f"{path}, line 3, column 'user': expected an id that a float holds exactly (write such "
+        "large ids as integers or text), found '1000000000000000000.0'"
+    )
+
+
+def test_rows_that_an_open_quote_swallows_are_refused_and_two_lines_are_not(tmp_path):
+    table = 'item,title,genre\n1,"Two\nlines",War\n4,"Four,Crime\n5,Five,War\n9,"Nine,Drama\n'
+    path = write(tmp_path / "items.csv", table)
+    names = ("item", "title", "genre")
+    assert message(read, path, (), names) == (
+        f"{path}, line 4, column 'title': a quote opens a value that goes on to line 6: close the "
+        "quote, or write it twice; a text that has such lines must be on one"
+    )
+    path = write(tmp_path / "items.csv", table.replace('"Four', "Four").replace('"Nine', "Nine"))
+    assert read(path, (), names).texts("title") == ["Two\nlines", "Four", "Five", "Nine"]
+
+
 def test_a_wrong_number_has_its_line(tmp_path):
     path = write(tmp_path / "log.csv", "user,item,time\n1,2,3.5\n1,2,good\n")
     assert message(read(path).numbers, "time") == (

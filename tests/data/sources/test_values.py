@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsys_lightning.data.sources.values import times
+from recsys_lightning.data.sources.values import Misfit, times
 
 
 @pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.string()])
@@ -48,6 +48,16 @@ def test_numbers_that_are_dates(numbers, expected, kind, caplog):
 def test_numbers_of_which_one_is_no_date_are_seconds(no_date):
     numbers = [20240131, no_date]
     assert times(pa.chunked_array([pa.array(numbers)])).seconds.tolist() == numbers
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_one_that_is_no_date_among_dates_is_an_error(place):
+    """All were seconds then, without a word."""
+    numbers = [20240131, 20240201, 20240229]
+    numbers.insert(place, 0)
+    with pytest.raises(Misfit, match="a date, as 20240131 is") as raised:
+        times(pa.chunked_array([pa.array(numbers)]))
+    assert raised.value.row == place
 
 
 @pytest.mark.parametrize(
