@@ -76,14 +76,23 @@ def _show_chosen(console: Console, result: EnsembleResult) -> None:
         line = f"{key} {result.metrics[key]:.4f}"
         alone = single["metrics"][key]
         if result.weights != "single":
-            of = "cross-fitted" if MetricName.parse(key).stage == "val" else "confirmed"
+            of = "confirmed" if gain["low"] > 0 else "not confirmed"
+            if MetricName.parse(key).stage == "val":
+                of = "cross-fitted"
             line += (
                 f" ({of}), {_difference(gain)} over {single['name']}'s {alone:.4f}"
-                f", p {_p(gain['p'])}" + ("" if gain["low"] > 0 else ": no more than chance")
+                f", p {_p(gain['p'])}{_verdict(gain)}"
             )
         elif alone != result.metrics[key]:  # in some folds another member was the best
             line += f" (cross-fitted; {single['name']} has {alone:.4f})"
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _verdict(gain: Mapping[str, float]) -> str:
+    """What a gain is not, by its interval."""
+    if gain["low"] > 0:
+        return ""
+    return ": worse than it alone" if gain["high"] < 0 else ": no more than chance"
 
 
 def _show_draws(console: Console, result: EnsembleResult) -> None:

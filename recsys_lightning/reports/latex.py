@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from recsys_lightning.metrics.names import MetricName
+from recsys_lightning.reports.leaderboard import ENSEMBLE
 from recsys_lightning.reports.report import SIGNIFICANT
 
 ESCAPED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
@@ -50,7 +51,8 @@ def as_latex(best: pd.DataFrame, monitor: str, compared: pd.DataFrame, data: pd.
     """
     tables = ["% \\usepackage{booktabs}"]
     for split, metrics in metrics_by_split(best, monitor).items():
-        rows, pairs = best[best.split == split], compared[compared.split == split]
+        pairs = compared[compared.split == split]
+        rows = _without_copy(best[best.split == split], metrics, pairs)
         columns = [_column(rows, metric, pairs[pairs.metric == metric]) for metric in metrics]
         lines = [
             " & ".join(
@@ -64,6 +66,15 @@ def as_latex(best: pd.DataFrame, monitor: str, compared: pd.DataFrame, data: pd.
         [about] = data[data.split == split].to_dict("records")[:1] or [{}]
         tables.append(_table(lines, len(metrics), _caption(about, metrics, rows)))
     return "\n\n".join(tables) + "\n"
+
+
+def _without_copy(rows: pd.DataFrame, metrics: Sequence[str], pairs: pd.DataFrame) -> pd.DataFrame:
+    """Without the row of an ensemble that submitted a member's lists: it is no model more."""
+    values = rows.set_index("model")[metrics]
+    if ENSEMBLE not in values.index or ENSEMBLE in {*pairs.better, *pairs.other}:
+        return rows
+    own, others = values.loc[ENSEMBLE], values.drop(ENSEMBLE)
+    return rows[rows.model != ENSEMBLE] if others.eq(own).all(axis=1).any() else rows
 
 
 def _column(rows: pd.DataFrame, metric: str, pairs: pd.DataFrame) -> list[str]:

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from recsys_lightning.ensemble.build import Ensemble
 from recsys_lightning.ensemble.show import _methods_table, _p, show
 from recsys_lightning.runs.terminal import Terminal
@@ -20,6 +22,25 @@ def test_the_chosen_row_and_how_sure_its_gain_is(sweep, out):
         key = next(key for key in result.gain if key.startswith(f"{stage}/"))
         start = f"{key} {result.metrics[key]:.4f} ({how}), {result.gain[key]['mean']:+.4f} ["
         assert [line for line in lines if line.startswith(start)]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "how", "verdict"),
+    [
+        (0.01, 0.03, "confirmed", ""),
+        (-0.01, 0.03, "not confirmed", ": no more than chance"),
+        (-0.03, -0.01, "not confirmed", ": worse than it alone"),
+    ],
+)
+def test_what_is_no_gain_is_said(low, high, how, verdict, sweep, out):
+    result = Ensemble(weights="coordinate")([sweep], out)
+    key = next(key for key in result.gain if key.startswith("test/"))
+    gain = {**result.gain, key: {"mean": (low + high) / 2, "low": low, "high": high, "p": 0.001}}
+    console = Terminal(record=True, width=200)
+    show(console, replace(result, gain=gain), out)
+    [line] = [line for line in console.export_text().splitlines() if line.startswith(key)]
+    assert f" ({how}), " in line
+    assert line.endswith(f"p = 0.001{verdict}")
 
 
 def test_no_p_is_shown_as_nothing():

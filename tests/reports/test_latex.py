@@ -38,6 +38,20 @@ def test_best_second_and_what_is_significant():
     assert cells([0.2, 0.3, 0.1], *better[:2]) == shown  # one was not compared
 
 
+def test_an_ensemble_that_submitted_a_members_lists_is_no_model_more():
+    pairs = compared(("a", "b", 0.1, 0.01))
+    best = pd.DataFrame({"model": ["a", "b", "ensemble"], "split": "s", METRIC: [0.3, 0.2, 0.3]})
+    about = pd.DataFrame(columns=["split", "data", "users", "items", "holdout"])
+    text = as_latex(best, "val/recall@10", pairs, about)
+    assert "ensemble" not in text
+    assert "\\textbf{0.3000}" + DAGGER in text
+    assert "\\underline{0.2000}" in text
+    fused = best.assign(**{METRIC: [0.3, 0.2, 0.31]})  # and kept no lists to be compared by
+    text = as_latex(fused, "val/recall@10", pairs, about)
+    assert "ensemble & \\textbf{0.3100}" in text
+    assert DAGGER not in text.partition("midrule")[2]
+
+
 def test_equal_values_share_a_mark_and_missing_ones_have_none():
     assert cells([0.3, 0.30001, 0.1]) == ["\\textbf{0.3000}", "\\textbf{0.3000}", "0.1000"]
     assert cells([0.3, None, 0.1]) == ["\\textbf{0.3000}", "--", "\\underline{0.1000}"]
