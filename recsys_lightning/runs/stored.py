@@ -36,12 +36,18 @@ def with_stored_run(arguments: Sequence[str]) -> list[str]:
     path = next((a.partition("=")[2] for a in arguments if re.match(r"\+*ckpt_path=", a)), None)
     if not path:
         return list(arguments)
-    file = RunFolder(Path(_unquoted(path))).result
+    folder = RunFolder(Path(_unquoted(path)))
+    file = folder.result
     if not file.is_file():
         if any(RunFolder(Path(one)).result.is_file() for one in path.split(",")):
             raise InputError(
                 f"ckpt_path={path}: expected one run's folder a command, as its data, holdout and "
                 "model come with it"
+            )
+        if folder.checkpoints.is_dir() and not any(re.match(r"\+*model=", a) for a in arguments):
+            raise InputError(
+                f"ckpt_path={path}: {file} is not there, as of a run that did not end: name its "
+                "model, data and holdout, too"
             )
         return list(arguments)
     try:

@@ -1,5 +1,6 @@
 """What is printed to a terminal."""
 
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +20,12 @@ class Terminal(Console):
     >>> Terminal().print("[rec] Alien\x1b[2J [/b] :star:")
     [rec] Alien[2J [/b] :star:
     """
+
+    @override
+    def on_broken_pipe(self) -> None:
+        """Nobody reads on, as in `| head`: a run goes on, and writes its files."""
+        with suppress(SystemExit):  # which else ends it without a word
+            super().on_broken_pipe()
 
     @override
     def render_str(self, text: str, **options: Any) -> Text:

@@ -4,14 +4,17 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from recsys_lightning.data.core import Core, Size
 from recsys_lightning.data.holdout import NoHoldout
 from recsys_lightning.data.joins import join
 from recsys_lightning.runs.console import describe, summarise
 from recsys_lightning.runs.examples import Example
+from recsys_lightning.runs.record import RunResult
 from recsys_lightning.runs.terminal import Terminal
 from tests.conftest import make_interactions
+from tests.forked import forked_python
 
 
 def test_every_join_of_two_files_is_shown():
@@ -73,3 +76,21 @@ def test_joins_stay_with_a_part_of_the_data():
     found = join("items", "a", ["1"], "b", ["1"])
     x = replace(make_interactions([[0, 1]], 2), joins=(found,))
     assert x.select(np.array([True, False])).joins == (found,)
+
+
+@pytest.mark.parametrize("model", ["popularity", "multi_dae"])
+def test_a_run_goes_on_where_nobody_reads_what_it_says(model, tmp_path):
+    """As in `| head -1`; it ended without a word, and without a result."""
+    small = "data.num_users=60 data.num_items=40 data.num_interactions=1200 data.min_per_user=10"
+    code = """
+import os, runpy, sys
+unread, stdout = os.pipe()
+os.dup2(stdout, 1), os.close(stdout), os.close(unread)
+sys.argv = ["run.py", *sys.argv[1:]]
+runpy.run_path("run.py", run_name="__main__")
+"""
+    options = [f"model={model}", "data=synthetic", *small.split(), "max_epochs=2", "logger=none"]
+    places = [f"{key}={tmp_path}/{key}" for key in ("hydra.run.dir", "split_dir", "data.cache_dir")]
+    done = forked_python("-c", code, *options, *places)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert RunResult.read(tmp_path / "hydra.run.dir/result.json").status == "done"
