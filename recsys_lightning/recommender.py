@@ -366,7 +366,7 @@ class Recommender(pl.LightningModule):
             hits=hits(lists.items, query.target.items, query.target.offsets, self.num_items),
             relevant=query.target.lengths,
             popularity=self.popularity,
-            num_users=self.num_users,
+            num_users=len(self.fitted_on.users) if self.fitted_on else self.num_users,
         )
         return lists
 

@@ -241,7 +241,7 @@ def novelty(lists: Tensor, popularity: Tensor, num_users: int, k: int) -> Tensor
     Args:
         lists: (B, K) int64 items, -1 where padded: these ranks do not count.
         popularity: (I,) the counts c.
-        num_users: U.
+        num_users: U, those with a training interaction.
         k: cut-off.
 
     Returns:

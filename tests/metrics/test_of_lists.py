@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from recsys_lightning.data.holdout import RandomHoldout
+from recsys_lightning.data.holdout import RandomHoldout, UserHoldout
 from recsys_lightning.errors import InputError
 from recsys_lightning.metrics.names import HIT_METRICS
 from recsys_lightning.metrics.of_lists import measure, user_values
-from tests.conftest import make_interactions
+from recsys_lightning.models.popularity import Popularity
+from recsys_lightning.runs.lists import read_lists
+from tests.conftest import make_interactions, run_experiment
 
 
 @pytest.mark.parametrize("metric", HIT_METRICS)
@@ -66,6 +68,22 @@ def test_all_metrics_of_lists_are_those_of_a_run(tastes):
     of_users = {name: each for name, each in theirs.items() if isinstance(each, UserMean)}
     expected = {f"val/{name}": float(each.standard_error()) for name, each in of_users.items()}
     assert errors == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_run_and_its_lists_agree_where_some_have_no_training(tastes, tmp_path):
+    """Novelty asks how many of those who are trained on have an item."""
+    split = UserHoldout(valid_users=0.4, test_users=0.2).split(tastes)
+    run = run_experiment(tmp_path, split, Popularity, refit=False).outcome
+    lists = read_lists(tmp_path / "candidates/valid.parquet", tastes.users, tastes.items).items
+    values, _ = measure("val", lists, split.valid, split, [5, 10])
+    trained = np.count_nonzero(split.train.lengths)
+    assert 0 < trained < tastes.num_users
+    for name, value in values.items():
+        assert run.metrics[name] == pytest.approx(value, abs=1e-6), name
+    share = (split.train.popularity + 1) / (trained + 1)
+    asked = split.valid.lengths > 0
+    expected = -np.log2(share)[lists[asked, :5]].mean()
+    assert values["val/novelty@5"] == pytest.approx(expected)
 
 
 def test_one_user_with_a_short_list_has_values_and_no_standard_errors():
