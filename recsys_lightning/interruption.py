@@ -19,6 +19,9 @@ def signals_raise() -> Iterator[None]:
 
     A signal that the parent has set to be ignored, as nohup does, stays ignored. In another thread,
     where no handler can be set, nothing is done.
+
+    What is raised in the middle of a library can be lost there: in an import that Arrow tries, a
+    callback of ctypes, a destructor. Then it is raised when the block has ended.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -27,8 +30,11 @@ def signals_raise() -> Iterator[None]:
     for number, handler in earlier.items():
         if handler != signal.SIG_IGN:
             signal.signal(number, _raise)
+    _held.raised = None
     try:
         yield
+        if _held.raised is not None:
+            raise Interrupted(_held.raised)
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
@@ -44,7 +50,14 @@ def signals_wait() -> Iterator[None]:
         _held.depth -= 1
         if not _held.depth and _held.number is not None:
             number, _held.number = _held.number, None
+            _held.raised = number
             raise Interrupted(number)
+
+
+def import_pandas() -> None:
+    """What Arrow does at the first `to_numpy`; a signal would be lost in there."""
+    with signals_wait():
+        import pandas  # noqa: F401
 
 
 def signals_kill() -> None:
@@ -56,16 +69,19 @@ def signals_kill() -> None:
 
 
 class _Held:
-    """The signal that waits, and within how many `signals_wait` it does."""
+    """The signal that waits, within how many `signals_wait` it does, and the last that did not."""
 
     depth = 0
     number: int | None = None
+    raised: int | None = None
 
 
 _held = _Held()
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    if not _held.depth:
-        raise Interrupted(number)
-    _held.number = number
+    if _held.depth:
+        _held.number = number
+        return
+    _held.raised = number
+    raise Interrupted(number)

@@ -17,8 +17,8 @@ MAY_IMPORT = {
     "interruption": {"errors"},
     "memory": {"errors"},
     "writing": set(),
-    "functional": {"errors", "functional"},
-    "data": {"errors", "writing", "data", "functional"},
+    "functional": {"errors", "interruption", "functional"},
+    "data": {"errors", "interruption", "writing", "data", "functional"},
     "metrics": {"errors", "data", "functional", "metrics"},
     "checkpoints": {"errors", "data", "runs"},
     "starts": {"errors", "data", "checkpoints", "runs"},
@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "nn": {"errors", "data", "functional", "nn"},
     "families": {"errors", "data", "functional", "memory", "nn", "recommender"},
     "models": {"errors", "data", "functional", "memory", "nn", "recommender", "families"},
-    "runs": {"errors", "writing", "data", "metrics", "runs"},
+    "runs": {"errors", "interruption", "writing", "data", "metrics", "runs"},
     "sweeps": {
         *("errors", "instantiate", "session", "runs", "sweeps", "writing"),
         *("ensemble", "reports", "tracking"),  # the end of a sweep

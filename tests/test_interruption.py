@@ -3,12 +3,16 @@
 import json
 import os
 import signal
+import threading
+import time
+from contextlib import suppress
 from importlib import import_module
 
 import psutil
 import pytest
 
 from recsys_lightning.errors import Interrupted
+from recsys_lightning.functional.kernels import kernel
 from recsys_lightning.interruption import SIGNALS, signals_kill, signals_raise, signals_wait
 from tests.forked import forked_python
 from tests.test_run import SMALL
@@ -50,6 +54,39 @@ def test_a_signal_waits_until_what_must_be_whole_is_written():
         write()
     assert written == ["header", "lines"]
     assert interruption.value.code == 143
+
+
+def test_a_signal_that_a_library_has_lost_is_raised_in_the_end():
+    done = []
+
+    def lose():
+        with suppress(Interrupted):  # as Arrow does where it tries to import pandas
+            os.kill(os.getpid(), signal.SIGTERM)
+        done.append("the rest")
+
+    with pytest.raises(Interrupted) as interruption, signals_raise():
+        lose()
+    assert interruption.value.code == 143
+    assert done
+    with signals_raise():
+        pass  # once
+
+
+def test_a_signal_waits_until_a_kernel_is_compiled():
+    """It was lost where LLVM calls back: the command went on to its end."""
+    names = {}
+    exec("def doubled(x): return 2 * x", names)  # of no file, so that no earlier run has kept it
+    doubled = kernel()(names["doubled"])
+    strike = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGTERM))
+
+    def compile_under_fire():
+        strike.start()
+        doubled(1)
+        time.sleep(10)
+
+    with pytest.raises(Interrupted), signals_raise():
+        compile_under_fire()
+    assert doubled.signatures
 
 
 # The real command; what begins a stage sends the signal to the process.

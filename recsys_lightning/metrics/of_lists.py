@@ -87,7 +87,8 @@ def measure(
     ranked = torch.from_numpy(lists[users].astype(np.int64))
     items, offsets = (torch.from_numpy(array) for array in held_out.gather(users))
     found = hits(ranked, items, offsets, held_out.num_items)
-    known = torch.from_numpy(split.train.popularity).float(), np.count_nonzero(split.train.lengths)
+    trained = int(np.count_nonzero(split.train.lengths))
+    known = torch.from_numpy(split.train.popularity).float(), trained
     values: dict[str, float] = {}
     errors: dict[str, float] = {}
     for metric in (MetricName(name, k, stage) for name in sorted(METRICS) for k in cutoffs):

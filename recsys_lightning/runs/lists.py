@@ -11,6 +11,7 @@ from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.data.sources.encoding import time_order
 from recsys_lightning.data.split import ALWAYS_WRITTEN, PARTS, Split
 from recsys_lightning.errors import InputError
+from recsys_lightning.interruption import import_pandas
 from recsys_lightning.writing import replacing
 
 
@@ -161,6 +162,7 @@ def _read(path: Path, names: tuple[str, ...]) -> Any:
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
+    import_pandas()
     try:  # not read_table, which takes a folder called a=b for a column
         with ParquetFile(path) as file:
             table = file.read()

@@ -26,6 +26,7 @@ from recsys_lightning.data.sources.text import (
     require_file,
 )
 from recsys_lightning.errors import InputError
+from recsys_lightning.interruption import import_pandas
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -221,6 +222,7 @@ def read_table(
     Raises:
         InputError: no such file, no rows, no such column, or an unreadable file.
     """
+    import_pandas()
     format = format or format_of(path)
     _require(path, column_names(path, format), [*ids, *texts], keys or {})
     if format is None:
