@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_lightning.data.interactions import Interactions
+from recsys_lightning.data.sources.encoding import as_ids
 from recsys_lightning.ensemble.members import Member
 from recsys_lightning.errors import InputError
 from recsys_lightning.runs.elsewhere import holds_lists
@@ -161,9 +162,7 @@ def submit(
                 f"{files[0]} and {file} have different columns or users, or users in another "
                 "order: their runs had different templates"
             )
-    users = np.array(order, dtype=np.str_)
-    if interactions.users.dtype.kind == "i":
-        users = users.astype(np.int64)
+    users = as_ids(order, interactions.users)
     with replacing(path) as scratch:
         asked = replace(interactions, submission_users=users)
         counts = write_submission(scratch, asked, lists, k, header)

@@ -37,8 +37,10 @@ def write_submission(
         how many users were `unknown`, and how many lists are `short` of k items.
     """
     known, wanted = interactions.users, interactions.submission_users
-    position = np.searchsorted(known, wanted).clip(max=len(known) - 1)
-    unknown = known[position] != wanted
+    if wanted.dtype.kind != known.dtype.kind:  # some of a template are text: so are these then
+        known = known.astype(np.str_)
+    position, is_known = find(wanted, known)
+    unknown = ~is_known
     lists = np.where(unknown[:, None], interactions.most_popular(k), items[position, :k])  # (n, k)
     there = lists >= 0
     user_column = np.repeat(wanted, there.sum(axis=1)).tolist()

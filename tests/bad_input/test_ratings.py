@@ -90,6 +90,16 @@ CASES = {
         "line 2, column 'time': expected seconds|found nothing",
         {"ratings.csv": HEADER + "1,2,\n"},
     ),
+    "one that is no date": Case(
+        RATINGS,
+        "ratings.csv, line 3, column 'time': expected a date, as 20240131 is and most",
+        {"ratings.csv": HEADER + "1,2,20240131\n1,3,0\n1,4,20240201\n2,2,20240131\n"},
+    ),
+    "an id that was a float": Case(
+        RATINGS,
+        "ratings.csv, line 2, column 'user': expected an id that a float holds exactly",
+        {"ratings.csv": HEADER + "1000000000000003328.0,2,3\n2.0,3,4\n"},
+    ),
     "a European date": Case(
         RATINGS,
         "line 2, column 'time'|found '31.12.2020'",

@@ -154,6 +154,11 @@ CASES = {
         {"items.csv": "item,title\n1,a\n"},
     ),
     "items: a header alone": Case(ITEMS, "items.csv: has no rows", {"items.csv": "item,title\n"}),
+    "items: two quotes that are open": Case(
+        ITEMS,
+        "items.csv, line 2, column 'title': a quote opens a value that goes on to line 3",
+        {"items.csv": 'item,title,genre\n1,"Alien,Horror\n2,"Heat,Crime\n3,Up,Drama\n'},
+    ),
     "items: a comma in a title": Case(
         ITEMS,
         "items.csv, line 2: expected 2 values, found 3",

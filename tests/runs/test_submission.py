@@ -1,12 +1,14 @@
 """The check of a submission, as a function and as a command."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from recsys_lightning.data.holdout import RandomHoldout
 from recsys_lightning.errors import InputError
-from recsys_lightning.runs.submission import read_order, violations
+from recsys_lightning.runs.submission import read_order, violations, write_submission
 from recsys_lightning.submission import main
 from tests.command import true_python
 from tests.conftest import make_interactions
@@ -52,6 +54,17 @@ def test_a_good_one_passes(tmp_path):
 def test_each_violation_has_its_line(tmp_path, lines, line, what):
     found = check(tmp_path / "s.csv", lines)
     assert [told for at, told in found if at == line and told.startswith(what)], found
+
+
+def test_a_user_of_text_beside_numbers_gets_what_is_popular_and_the_others_their_own(tmp_path):
+    asked = replace(SEEN, submission_users=np.array(["102", "guest", "100"]))
+    lists = np.array([[5, 2], [0, 1], [0, 2]])
+    written = write_submission(tmp_path / "s.csv", asked, lists, 2)
+    assert written == {"unknown": 1, "short": 0}
+    rows = (tmp_path / "s.csv").read_text().splitlines()
+    assert rows[1:3] == ["102,1000", "102,1002"]
+    assert [row.partition(",")[0] for row in rows[3:5]] == ["guest", "guest"]
+    assert rows[5:] == ["100,1005", "100,1002"]
 
 
 def test_the_template_may_write_its_users_as_floats(tmp_path, capsys):

@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -123,6 +122,12 @@ def typed(ids: Iterable[str]) -> NDArray:
     return numbers if np.array_equal(numbers.astype(texts.dtype), texts) else texts
 
 
+def as_ids(texts: Sequence[str], vocabulary: NDArray) -> NDArray:
+    """Ids that may be of a vocabulary: numbers where it has numbers and all are some, else text."""
+    is_number = vocabulary.dtype == np.int64
+    return typed(texts) if is_number else np.array(texts, dtype=np.str_)
+
+
 def encode(
     users: Ids,
     items: Ids,
@@ -137,7 +142,9 @@ def encode(
         users: N ids.
         items: N ids.
         times: N times, or None: the file's order is the order in time.
-        submission: the users to recommend to, in order; None: every user, by first appearance.
+        submission: the users to recommend to, in order; None: every user, by first appearance. They
+            have no say in what the ids are, on whose order a draw of the holdout depends: one who
+            is text beside users who are numbers makes the whole of `submission_users` text.
 
     Returns:
         the interactions, and (n,) the row each was read from, aligned with their `indices`.
@@ -147,8 +154,8 @@ def encode(
     """
     if not len(users.codes):
         raise InputError("no interactions: the ratings hold no row to learn from")
-    user_ids, user_rank, appeared = _vocabulary(users, submission or [])
-    item_ids, item_rank, _ = _vocabulary(items, [])
+    user_ids, user_rank, appeared = _vocabulary(users)
+    item_ids, item_rank, _ = _vocabulary(items)
     row, column = user_rank[users.codes], item_rank[items.codes]
 
     order = time_order(row, *((times.seconds, times.fractions) if times else (None,)))
@@ -172,28 +179,20 @@ def encode(
         times=None if times is None else times.seconds[source],
         titles=None,
         features={},
-        submission_users=appeared if submission is None else _like(submission, user_ids),
+        submission_users=appeared if submission is None else as_ids(submission, user_ids),
     )
     return interactions, source
 
 
-def _vocabulary(ids: Ids, others: Sequence[str]) -> tuple[NDArray, NDArray[np.int32], NDArray]:
-    """The used ids sorted; (V,) the position of every value; the used ids by first appearance.
-
-    `others` (the template's users) have a say in the type: ids that are compared share one.
-    """
+def _vocabulary(ids: Ids) -> tuple[NDArray, NDArray[np.int32], NDArray]:
+    """The used ids sorted; (V,) the position of every value; the used ids by first appearance."""
     used = np.bincount(ids.codes, minlength=len(ids.values)) > 0
     kept = [value for value, is_used in zip(ids.values, used, strict=True) if is_used]
-    appeared = typed(chain(kept, others))[: len(kept)]
+    appeared = typed(kept)
     order = np.argsort(appeared, kind="stable")
     rank = np.full(len(ids.values), -1, dtype=np.int32)
     rank[np.flatnonzero(used)[order]] = np.arange(len(kept), dtype=np.int32)
     return appeared[order], rank, appeared
-
-
-def _like(ids: Sequence[str], vocabulary: NDArray) -> NDArray:
-    texts = np.array(ids, dtype=np.str_)
-    return texts.astype(np.int64) if vocabulary.dtype == np.int64 else texts
 
 
 def has_name_first(ids: Ids) -> bool:

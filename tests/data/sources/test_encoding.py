@@ -105,11 +105,14 @@ def test_the_template_keeps_its_order_and_its_unknown_users():
     assert interactions.submission_users.tolist() == [9, 2]
 
 
-def test_a_template_of_text_makes_users_text():
+def test_a_template_has_no_say_in_what_the_ids_are():
+    """Text sorts otherwise: another draw of the holdout, for a user who is not in the data."""
     interactions, _ = encode(ids(["10", "9"]), ids(["3", "3"]), None, ["x", "9"])
-    assert interactions.users.tolist() == ["10", "9"]
+    assert interactions.users.tolist() == [9, 10]
     assert interactions.submission_users.tolist() == ["x", "9"]
-    assert interactions.items.tolist() == [3]
+    interactions, _ = encode(ids(["10", "a"]), ids(["3", "3"]), None, ["9", "10"])
+    assert interactions.users.tolist() == ["10", "a"]
+    assert interactions.submission_users.tolist() == ["9", "10"]
 
 
 def test_no_rows():
