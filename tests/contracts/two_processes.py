@@ -69,7 +69,8 @@ def fit_rows(folder: Path, name: str, devices: int) -> None:
     model = partial(case.model, lr=0.01, **ROWS[name])
     logger = CSVLogger(folder, name=name, version="")
     trainer = {"max_epochs": 5, "devices": devices, "logger": logger}
-    trainer["strategy"] = strategy(trains_in_turns=case.trains_in_turns)
+    if devices > 1:  # else its variables would stay in this process, and in those that it starts
+        trainer["strategy"] = strategy(trains_in_turns=case.trains_in_turns)
     options = {"view": RowView(30 // devices, shuffle=True), "trainer": trainer, "refit": False}
     run_experiment(folder / name, made_split(), model, **options)
 
