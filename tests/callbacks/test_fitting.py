@@ -56,7 +56,7 @@ def test_a_signal_waits_for_the_checkpoint_and_is_no_error_of_pytorchs_archive(
         return write(file, data)
 
     monkeypatch.setattr(SyncedFile, "write", write_and_signal)
-    with signals_raise(), pytest.raises(Interrupted, match="SIGTERM"):
+    with pytest.raises(Interrupted, match="SIGTERM"), signals_raise():
         WholeCheckpoints().save_checkpoint({"epoch": 1}, path)
     assert written
     assert torch.load(path, weights_only=True) == {"epoch": 1}
