@@ -18,6 +18,7 @@ from recsys_lightning.job import run_job, what_next
 from recsys_lightning.mistakes import check_flags, in_one_line
 from recsys_lightning.runs import secrets
 from recsys_lightning.runs.stored import with_stored_run
+from recsys_lightning.runs.terminal import print_to_nobody_if_need_be
 from recsys_lightning.session import new_session
 from recsys_lightning.sweeps.command import for_the_jobs
 from recsys_lightning.sweeps.end import end_sweep
@@ -32,6 +33,7 @@ def job(cfg: DictConfig) -> float | None:
 
 def main() -> int:
     """Run the job or the sweep; returns the exit code."""
+    print_to_nobody_if_need_be()
     with_trace = "HYDRA_FULL_ERROR" in os.environ
     sys.argv[1:] = map(secrets.hide, sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra exits with 1, after half a traceback

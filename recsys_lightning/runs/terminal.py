@@ -1,6 +1,8 @@
 """What is printed to a terminal."""
 
-from contextlib import suppress
+import io
+import os
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -22,13 +24,37 @@ class Terminal(Console):
     """
 
     @override
-    def on_broken_pipe(self) -> None:
-        """Nobody reads on, as in `| head`: a run goes on, and writes its files."""
-        with suppress(SystemExit):  # which else ends it without a word
-            super().on_broken_pipe()
-
-    @override
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(
             text.translate(_CONTROL), **(options | {"markup": False, "emoji": False})
         )
+
+
+def print_to_nobody_if_need_be() -> None:
+    """From here on a run does not end where nobody reads on, as in `| head`: it writes its files.
+
+    Rich would end it without a word, from the progress bar of Lightning's, too.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.flush()
+            lasting = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
+            like = {
+                option: getattr(stream, option)
+                for option in ("encoding", "errors", "line_buffering", "write_through")
+            }
+            setattr(sys, name, io.TextIOWrapper(lasting, **like))
+
+
+class _Lasting(io.FileIO):
+    """A file that leads to nowhere once its reader has gone."""
+
+    @override
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self.fileno())
+            return memoryview(data).nbytes
