@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from types import FrameType
 
 from recsys_lightning.errors import Interrupted
@@ -57,7 +58,7 @@ def signals_wait() -> Iterator[None]:
 def import_pandas() -> None:
     """What Arrow does at the first `to_numpy`; a signal would be lost in there."""
     with signals_wait():
-        import pandas  # noqa: F401
+        import_module("pandas")
 
 
 def signals_kill() -> None:

@@ -154,3 +154,12 @@ def test_a_default_lies_in_its_space(model):
             assert space.start <= default <= space.end, key
         elif default is not None:
             assert default in space.list, key
+
+
+@pytest.mark.parametrize(
+    ("model", "in_turns"), [("recvae", True), ("s3rec", True), ("ease", False)]
+)
+def test_processes_look_for_what_a_step_leaves_out_where_a_model_trains_in_turns(model, in_turns):
+    strategy = composed("trainer=ddp", f"model={model}").trainer.strategy
+    assert strategy.find_unused_parameters is in_turns
+    assert strategy.broadcast_buffers is False

@@ -26,7 +26,8 @@ def state(folder, name, file="best"):
 def test_every_model_recommends_from_both_processes_steps(folder):
     for name in (*MODELS, *DRAWN):
         assert len((folder / name / "submission.csv").read_text().splitlines()) == 1 + 60 * 5, name
-        assert all(tensor.isfinite().all() for tensor in state(folder, name).values())
+        last = "final" if name in MODELS else "best"  # the others are not fitted again
+        assert all(tensor.isfinite().all() for tensor in state(folder, name, last).values())
 
 
 @pytest.mark.parametrize("name", CLOSED)

@@ -82,7 +82,7 @@ def test_other_command_lines_stay_as_they_are(arguments):
 def test_a_folder_without_a_result_stands_for_nothing(tmp_path):
     """Else the default model on the default data is what is evaluated."""
     given = f"ckpt_path={tmp_path}"
-    assert with_stored_run([given]) == [given]  # it is told later that this is no run
+    assert with_stored_run([given]) == [given]  # refused later: it is no run
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(InputError, match=r"result\.json is not there"):
         with_stored_run([given])

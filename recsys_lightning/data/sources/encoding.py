@@ -158,7 +158,7 @@ def encode(
     item_ids, item_rank, _ = _vocabulary(items)
     row, column = user_rank[users.codes], item_rank[items.codes]
 
-    order = time_order(row, *((times.seconds, times.fractions) if times else (None,)))
+    order = time_order(row, *(times[:2] if times else (None,)))
     if order is not None:
         row, column = row[order], column[order]
     keep = _first_of_each(row, column, len(user_ids), len(item_ids))

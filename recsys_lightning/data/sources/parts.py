@@ -21,9 +21,9 @@ HISTORIES = {
 }
 """Where a user who is asked for may have a history."""
 
-_KINDS = {"dates": "dates", "s": "seconds", "ms": "milliseconds"} | {
-    "us": "microseconds",
-    "ns": "nanoseconds",
+_KINDS = {
+    **{"dates": "dates", "s": "seconds", "ms": "milliseconds"},
+    **{"us": "microseconds", "ns": "nanoseconds"},
 }
 
 

@@ -110,6 +110,7 @@ def test_a_template_has_no_say_in_what_the_ids_are():
     interactions, _ = encode(ids(["10", "9"]), ids(["3", "3"]), None, ["x", "9"])
     assert interactions.users.tolist() == [9, 10]
     assert interactions.submission_users.tolist() == ["x", "9"]
+    assert interactions.items.tolist() == [3]
     interactions, _ = encode(ids(["10", "a"]), ids(["3", "3"]), None, ["9", "10"])
     assert interactions.users.tolist() == ["10", "a"]
     assert interactions.submission_users.tolist() == ["9", "10"]
