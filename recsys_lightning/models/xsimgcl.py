@@ -58,13 +58,13 @@ class XSimGCL(Propagated):
         num_items: int,
         embedding_dim: int = 64,
         num_layers: int = 2,
-        contrast: float = 0.1,
+        contrast: float = 0.66,
         contrast_layer: int = 1,
-        temperature: float = 0.2,
-        noise: float = 0.2,
+        temperature: float = 0.45,
+        noise: float = 0.18,
         loss: str = "sampled_softmax",
         l2: float = 0.0001,
-        lr: float = 0.005,
+        lr: float = 0.0158,
     ) -> None:
         super().__init__(num_users, num_items, embedding_dim, loss, l2, lr)
         check_range("model.num_layers", num_layers, low=1, whole=True)
