@@ -67,7 +67,8 @@ class Sequential(Recommender):
     @override
     def prepare(self, interactions: Interactions) -> None:
         if self.hparams.get("dropout", 0.0) is None:
-            set_dropout(self.encoder, by_length(interactions, 2.4, low=0.2, high=0.5))
+            dropout = inverse_root(180, interactions.num_interactions, low=0.2, high=0.5)
+            set_dropout(self.encoder, dropout)
 
     @override
     def on_train_start(self) -> None:
@@ -116,13 +117,12 @@ class Sequential(Recommender):
         return vectors @ self.real_items.T
 
 
-def by_length(interactions: Interactions, factor: float, low: float, high: float) -> float:
-    """`factor / sqrt(n)`, from `low` to `high`, n the items of a training history in the mean.
+def inverse_root(factor: float, n: float, low: float, high: float) -> float:
+    """`factor / sqrt(n)`, from `low` to `high`: how much to hide where there is n to learn from.
 
-    The less there is to read, the sooner it is learned by heart, and the less there is to predict.
+    The less there is, the sooner it is learned by heart.
     """
-    mean_length = float(interactions.lengths[interactions.lengths > 0].mean())
-    return min(max(factor / math.sqrt(mean_length), low), high)
+    return min(max(factor / math.sqrt(n), low), high)
 
 
 class NextItem(Sequential):

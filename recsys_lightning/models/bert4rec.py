@@ -12,7 +12,7 @@ from typing_extensions import override
 from recsys_lightning.data.batches import Bag, Query, Sequences
 from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import check_range
-from recsys_lightning.families.sequential import Sequential, by_length
+from recsys_lightning.families.sequential import Sequential, inverse_root
 from recsys_lightning.functional.losses import linear_cross_entropy
 from recsys_lightning.nn.gelu import GELU
 from recsys_lightning.nn.packing import with_masks
@@ -40,7 +40,7 @@ class BERT4Rec(Sequential):
         length: L, the latest items that are read, beside a mask.
         num_layers: blocks.
         num_heads: of the attention; divides D.
-        dropout: in [0, 1); None: by the length of the histories, as in `SASRec`.
+        dropout: in [0, 1); None: by the number of interactions, as in `SASRec`.
         block: sasrec, post_norm, pre_norm or ligr; see `nn.transformer`.
         norm: layer or rms.
         mask_share: in (0, 1); None: 1.6 / sqrt(n) of a training history's n items in the mean, from
@@ -102,7 +102,9 @@ class BERT4Rec(Sequential):
     def prepare(self, interactions: Interactions) -> None:
         super().prepare(interactions)
         if self.hparams["mask_share"] is None:
-            self.mask_share = by_length(interactions, 1.6, low=0.2, high=0.6)
+            lengths = interactions.lengths
+            mean_length = float(lengths[lengths > 0].mean())
+            self.mask_share = inverse_root(1.6, mean_length, low=0.2, high=0.6)
 
     def masked(self, parts: Bag) -> Tensor:
         """(N,) bool which items of the parts are masked, at random."""

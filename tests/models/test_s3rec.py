@@ -96,10 +96,11 @@ def test_its_vectors_and_matrices_begin_as_the_items():
         assert vectors.std().item() == pytest.approx(0.02, rel=0.04)
 
 
-def test_dropout_goes_by_the_length_of_the_histories_where_nothing_is_given():
-    model, x = built(dropout=None)
-    assert model.encoder.dropout.p == 0.5  # 2.4 / sqrt(14), but at most this
-    model.prepare(replace(make_interactions([list(range(64))], 64), features=x.features))
+def test_dropout_goes_by_the_number_of_interactions_where_nothing_is_given():
+    model, _ = built(dropout=None)
+    assert model.encoder.dropout.p == 0.5  # 180 / sqrt(840), but at most this
+    many = make_interactions([range(400)] * 900, 400)
+    model.prepare(replace(many, features=with_features(many).features))
     assert model.encoder.dropout.p == pytest.approx(0.3)
 
 

@@ -153,14 +153,16 @@ def test_parts_that_are_longer_than_it_reads_are_refused(tmp_path):
         run_experiment(tmp_path, split, model, view=SequenceView(9, 5), **options)
 
 
-@pytest.mark.parametrize(("length", "expected"), [(1, 0.5), (36, 0.4), (64, 0.3), (400, 0.2)])
+@pytest.mark.parametrize(
+    ("rows", "length", "expected"),
+    [(1, 90, 0.5), (1000, 225, 0.37947), (225, 1000, 0.37947), (1000, 1000, 0.2)],
+)
 @pytest.mark.parametrize("given", [None, 0.3])
-def test_the_shorter_the_histories_the_more_is_dropped_where_nothing_is_given(
-    given, length, expected
+def test_the_fewer_the_interactions_the_more_is_dropped_where_nothing_is_given(
+    given, rows, length, expected
 ):
     model = built(dropout=given)
-    rows = [list(range(length - 1)), list(range(length + 1)), []]
-    model.prepare(make_interactions(rows, length + 1))
+    model.prepare(make_interactions([range(length)] * rows, length))
     found = [module.p for module in model.encoder.modules() if isinstance(module, torch.nn.Dropout)]
     assert len(found) == 1 + 2 * 3  # of the input; of the attention, and two more, of each block
-    assert found == pytest.approx([given or expected] * len(found))
+    assert found == pytest.approx([given or expected] * len(found), abs=1e-5)
