@@ -4,11 +4,14 @@ He, Deng, Wang, Li, Zhang and Wang, LightGCN: Simplifying and powering graph con
 recommendation, SIGIR 2020 (gusye1234/LightGCN-PyTorch).
 """
 
+import math
+
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from recsys_lightning.data.batches import Query
+from recsys_lightning.data.interactions import Interactions
 from recsys_lightning.errors import check_range
 from recsys_lightning.families.pairwise import Propagated
 from recsys_lightning.functional.graph import (
@@ -37,7 +40,8 @@ class LightGCN(Propagated):
         num_layers: K; 0 is matrix factorisation.
         loss: bpr, bce, sampled_softmax or softmax; see `DotProduct`.
         l2: of the rows of E^(0) that a batch reads, see `DotProduct`.
-        lr: of Adam.
+        lr: of Adam; None: 2e-5 sqrt(N) of N training interactions, at most 0.02. It goes with
+            the root of a batch, and a batch with N.
     """
 
     from_history: Tensor
@@ -52,13 +56,21 @@ class LightGCN(Propagated):
         num_layers: int = 2,
         loss: str = "sampled_softmax",
         l2: float = 0.001,
-        lr: float = 0.01,
+        lr: float | None = None,
     ) -> None:
-        super().__init__(num_users, num_items, embedding_dim, loss, l2, lr)
+        check_range("model.lr", lr, low=0, open_low=True, or_null=True)
+        rate = 0.02 if lr is None else lr  # until `prepare`
+        super().__init__(num_users, num_items, embedding_dim, loss, l2, rate)
         check_range("model.num_layers", num_layers, low=0, whole=True)
         self.num_layers = num_layers
         for name in ("from_history", "matched"):  # T of `history_table`, and the mean
             self.register_buffer(name, torch.zeros(num_items, embedding_dim))
+
+    @override
+    def prepare(self, interactions: Interactions) -> None:
+        super().prepare(interactions)
+        if self.hparams["lr"] is None:
+            self.lr = min(2e-5 * math.sqrt(interactions.num_interactions), 0.02)
 
     @override
     def vectors(self) -> Nodes:

@@ -41,6 +41,7 @@ RANGES = {  # what every number may be; where a model differs from the others, w
 BY_A_RULE = {  # what may be null, and a value that it may have
     ("admm_slim", "l1"): 5.0,
     ("recvae", "gamma"): 0.0075,
+    ("lightgcn", "lr"): 0.02,
     ("sasrec", "dropout"): 0.1,
     ("s3rec", "dropout"): 0.1,
     ("bert4rec", "dropout"): 0.1,

@@ -97,6 +97,19 @@ def test_lightgcn_answers_an_unknown_user_from_the_history():
     assert unknown == pytest.approx(known - own.numpy(), abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("rows", "given", "expected"),
+    [(1000, None, 0.01), (1000, 0.03, 0.03), (9000, None, 0.02)],
+)
+def test_lightgcns_learning_rate_goes_by_the_interactions_where_none_is_given(
+    rows, given, expected
+):
+    model = LightGCN(num_users=rows, num_items=250, embedding_dim=2, lr=given)
+    model.prepare(make_interactions([range(250)] * rows, 250))
+    groups = model.configure_optimizers().param_groups
+    assert [group["lr"] for group in groups] == pytest.approx([expected] * len(groups))
+
+
 def test_lightgcn_without_layers_gives_an_unknown_user_the_popular_items():
     model, x = prepared(LightGCN, num_layers=0)
     model.popularity = torch.arange(40.0)

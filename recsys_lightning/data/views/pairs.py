@@ -71,13 +71,14 @@ class PairView:
     """A training batch is `batch_size` pairs, an epoch as many pairs as there are interactions.
 
     Args:
-        batch_size: pairs; None: a hundredth of the interactions, from 512 to `largest_batch`, so
-            that an epoch of little data has about 100 steps as well.
+        batch_size: pairs; None: the interactions over `batches`, from 512 to `largest_batch`, so
+            that an epoch of little data has as many steps.
         negatives: items for each pair that its user has not.
         negative_power: they are drawn in proportion to popularity^power; 0: uniformly.
         pairs: `interactions`, every one once an epoch; or `users`, each a user drawn uniformly
             and one of their items, so that an active user counts no more than another.
-        largest_batch: see `batch_size`.
+        batches: see `batch_size`.
+        largest_batch: see there, too.
     """
 
     def __init__(
@@ -86,16 +87,19 @@ class PairView:
         negatives: int = 1,
         negative_power: float = 0.0,
         pairs: str = "interactions",
+        batches: int = 100,
         largest_batch: int = 8192,
     ) -> None:
         check_range("view.batch_size", batch_size, low=1, whole=True, or_null=True)
+        check_range("view.batches", batches, low=1, whole=True)
         check_range("view.largest_batch", largest_batch, low=512, whole=True)
         check_range("view.negatives", negatives, low=1, whole=True)
         check_range("view.negative_power", negative_power, low=0)
         if pairs not in ("interactions", "users"):
             raise InputError(f"view.pairs={pairs}: expected interactions or users")
-        self.batch_size, self.largest_batch, self.negatives = batch_size, largest_batch, negatives
-        self.negative_power, self.by_user = negative_power, pairs == "users"
+        self.batch_size, self.batches, self.largest_batch = batch_size, batches, largest_batch
+        self.negatives, self.negative_power = negatives, negative_power
+        self.by_user = pairs == "users"
 
     def loader(
         self, train: Interactions, *, seed: int, epoch: int, rank: int, world_size: int
@@ -104,7 +108,7 @@ class PairView:
         dataset = PairDataset(train, self.negatives, self.negative_power, self.by_user)
         batches = EvenBatches(
             len(dataset),
-            self.batch_size or min(max(len(dataset) // 100, 512), self.largest_batch),
+            self.batch_size or min(max(len(dataset) // self.batches, 512), self.largest_batch),
             shuffle=not self.by_user,
             seed=seed,
             epoch=epoch,
