@@ -10,6 +10,7 @@ import pytest
 import yaml
 from hydra.errors import HydraException
 
+from experiments.seventeen_ml1m.table import of_the_defaults
 from tests.command import ROOT
 from tests.forked import forked_python
 from tests.shell import check, commands_of, expanded
@@ -191,3 +192,14 @@ def test_the_jobs_list_of_the_readme_composes():
     [text] = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
     for line in yaml.safe_load(text)["jobs"]:
         check(["python", "run.py", "-m", *shlex.split(line)])
+
+
+def test_the_figures_of_the_readme_are_those_of_the_runs():
+    [table] = re.findall(r"^\| .*`hybrid`.*\n\|---.*\n((?:\|.*\n)+)", AROUND, re.MULTILINE)
+    runs = of_the_defaults()
+    for line in table.splitlines():
+        name, *figures = (cell.strip() for cell in line.strip("|").split("|"))
+        of_model = runs[runs.model == name.lower().replace("-", "_")]
+        means = of_model.groupby("holdout")[["recall@10", "fit s"]].mean()
+        recall = [f"{means['recall@10'][kind]:.3f}"[1:] for kind in ("random", "hybrid", "last")]
+        assert figures == [*recall, f"{means['fit s']['hybrid']:,.0f}"], name

@@ -51,9 +51,7 @@ TITLES = (
 
 
 def main():
-    runs = pd.read_csv(Path(__file__).with_name("runs.csv"), names=COLUMNS, header=0)
-    named = pd.Series(zip(runs.model, runs.options, strict=True)).isin(DEFAULTS_SINCE)
-    runs = runs[runs.options.isna() | named]
+    runs = of_the_defaults()
     for holdout, asked in HOLDOUTS.items():
         print(f"### `{holdout}`: {asked}\n\n| {' | '.join(TITLES)} |\n{'|---' * len(TITLES)}|")
         of_holdout = runs[runs.holdout == holdout]
@@ -63,6 +61,13 @@ def main():
                 print(f"| {family} | `{model}` | {cells(of_holdout, model, surely)} |")
         print()
     print_original(runs[runs.holdout == "random"])
+
+
+def of_the_defaults():
+    """The rows of runs.csv that count."""
+    runs = pd.read_csv(Path(__file__).with_name("runs.csv"), names=COLUMNS, header=0)
+    named = pd.Series(zip(runs.model, runs.options, strict=True)).isin(DEFAULTS_SINCE)
+    return runs[runs.options.isna() | named]
 
 
 def print_original(runs):
