@@ -98,7 +98,7 @@ bench-pairwise: install ## The pairwise models beside RecBole, implicit and Corn
 	done
 
 bench-sequential: install ## The sequential models beside plain PyTorch, RecTools and RecBole (ML1M=...)
-	for part in training scoring; do \
+	for part in training scoring recall; do \
 	    echo; $(BIN)/python -m experiments.benchmark_sequential.$$part $(if $(ML1M),--ml1m "$(ML1M)") || exit 1; \
 	done
 

@@ -109,6 +109,39 @@ def recbole(rows, options, steps):
     return train("SASRec", rows, options, steps, in_order=True) | {"peak": peak()}
 
 
+def recbole_curve(rows, options, steps, parts):
+    """Its seconds of training after each part of so many steps, and the recall@10 then."""
+    import torch
+
+    from experiments.peers.in_recbole import Clocked, started
+    from experiments.peers.recall import Curve
+
+    num_users, num_items = map(int, rows["shape"])
+    with started("SASRec", rows, options, in_order=True) as (trainer, batches):
+        ids = batches.dataset.token2id("item_id", [str(item) for item in range(num_items)])
+        histories = [ids[row][-LENGTH:] for row in np.split(rows["indices"], rows["indptr"][1:-1])]
+        lengths = np.array([len(history) for history in histories])
+        padded = np.zeros((num_users, LENGTH), np.int64)
+        padded[np.arange(LENGTH) < lengths[:, None]] = np.concatenate(histories)
+        curve = Curve(rows, patience=parts)
+        for part in range(parts):
+            trainer._train_epoch(Clocked(batches, steps), part)
+            model = trainer.model.eval()
+            with torch.no_grad():
+                users = [
+                    model(torch.from_numpy(some), torch.from_numpy(many)).numpy()
+                    for some, many in zip(
+                        np.array_split(padded, -(-num_users // SCORED)),
+                        np.array_split(lengths, -(-num_users // SCORED)),
+                        strict=True,
+                    )
+                ]
+                items = model.item_embedding.weight[torch.from_numpy(ids)].numpy()
+            model.train()
+            curve.add(np.concatenate(users), items)
+    return {"seconds": curve.seconds, "recall": curve.recall, "peak": peak()}
+
+
 def peak():
     """MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

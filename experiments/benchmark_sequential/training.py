@@ -15,6 +15,17 @@ MODELS = {  # RecTools' BERT4Rec has pre-norm blocks and two heads here, and mas
     "bert4rec": ["model=bert4rec", "model.block=pre_norm", "model.mask_share=0.15"],
 }
 
+RECBOLE = {
+    "hidden_size": 64,
+    "inner_size": 64,
+    "n_layers": 2,
+    "n_heads": 1,
+    "loss_type": "CE",
+    "train_neg_sample_args": None,  # which RecBole wants said
+    "MAX_ITEM_LIST_LENGTH": 200,
+    "train_batch_size": 128,
+}
+
 
 def main():
     made = parser(__doc__)
@@ -82,18 +93,8 @@ def row(data, model, rounds, batch):
 
 def print_recbole(here, steps):
     """One round: its data take minutes to make."""
-    options = {
-        "hidden_size": 64,
-        "inner_size": 64,
-        "n_layers": 2,
-        "n_heads": 1,
-        "loss_type": "CE",
-        "train_neg_sample_args": None,  # which RecBole wants said
-        "MAX_ITEM_LIST_LENGTH": 200,
-        "train_batch_size": 128,
-    }
     found = here.contestant(
-        "recbole", "ML-1M", peer_python("recbole"), options=options, steps=steps
+        "recbole", "ML-1M", peer_python("recbole"), options=RECBOLE, steps=steps
     )
     seconds = found["step"] * found["steps"]
     print(

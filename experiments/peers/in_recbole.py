@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -24,6 +25,18 @@ def train(model, data, options, steps=None, in_order=False):
         of the second epoch `epoch`, its seconds, and `step`, the mean from one batch to the next;
         and `steps`, of a whole epoch.
     """
+    with started(model, data, options, in_order) as (trainer, batches):
+        for epoch, count in enumerate((steps and min(steps, 3), steps)):
+            clocked = Clocked(batches, count)
+            start = time.perf_counter()
+            trainer._train_epoch(clocked, epoch)
+            seconds = time.perf_counter() - start
+    return {"epoch": seconds, "step": clocked.step, "steps": len(batches)}
+
+
+@contextmanager
+def started(model, data, options, in_order):
+    """RecBole's trainer and the batches of an epoch; see `train`."""
     import torch
     from recbole.config import Config
     from recbole.data import create_dataset, data_preparation
@@ -52,12 +65,7 @@ def train(model, data, options, steps=None, in_order=False):
         model = get_model(config["model"])(config, batches.dataset)
         trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
-        for epoch, count in enumerate((steps and min(steps, 3), steps)):
-            clocked = Clocked(batches, count)
-            start = time.perf_counter()
-            trainer._train_epoch(clocked, epoch)
-            seconds = time.perf_counter() - start
-    return {"epoch": seconds, "step": clocked.step, "steps": len(batches)}
+        yield trainer, batches
 
 
 class Clocked:
