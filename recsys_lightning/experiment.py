@@ -198,6 +198,8 @@ class Experiment:
         model = build()
         model.evaluate_at(self.options.cutoffs, self.options.num_candidates)
         model.settings = dict(self.options.settings)
+        if str(model.settings.get("trainer.precision")) in ("64", "64-true"):
+            model.double()  # before a checkpoint's weights come, which Lightning would do after
         return model
 
     def _starting_model(self, split: Split, **stored: Any) -> Recommender:

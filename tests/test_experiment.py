@@ -11,8 +11,9 @@ from torch import nn
 from recsys_lightning.data.holdout import NoHoldout, RandomHoldout
 from recsys_lightning.data.views.rows import RowView
 from recsys_lightning.errors import InputError
+from recsys_lightning.models.multi_dae import MultiDAE
 from recsys_lightning.recommender import Recommender
-from tests.conftest import make_interactions, run_experiment
+from tests.conftest import make_interactions, pressing_ctrl_c, run_experiment
 from tests.models.toys import ToyCounts
 
 
@@ -187,6 +188,26 @@ def test_a_stored_run_evaluates_to_the_same_without_fitting(split, tmp_path):
         "recommend": "final.ckpt",
     }
     assert not (tmp_path / "again/checkpoints").exists()
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_weights_of_64_bits_are_read_back_whole(interrupted, split, tmp_path, monkeypatch):
+    """Into a model of 64 bits: one of 32 would round them before Lightning makes it 64."""
+    options = {
+        "trainer": {"max_epochs": 3, "precision": "64-true"},
+        "settings": {"trainer.precision": "64-true"},
+        "refit": False,
+    }
+    run_experiment(tmp_path / "first", split, MultiDAE, **options)
+    if interrupted:
+        with pressing_ctrl_c(monkeypatch, 2, 1):
+            run_experiment(tmp_path / "again", split, MultiDAE, **options)
+        stored = "last"
+    else:
+        stored = str(tmp_path / "first")
+    run_experiment(tmp_path / "again", split, MultiDAE, ckpt_path=stored, **options)
+    lists = [tmp_path / name / "candidates/final.parquet" for name in ("first", "again")]
+    assert lists[0].read_bytes() == lists[1].read_bytes()
 
 
 def test_a_refitted_run_recommends_the_same_lists(split, tmp_path):

@@ -181,6 +181,11 @@ class ClosedForm(Recommender):
             raise InputError(
                 f"view.passes={passes}: {type(self).__name__} sees every row once: leave it out"
             )
+        if (share := self.trainer.limit_train_batches) != 1.0:
+            raise InputError(
+                f"trainer.limit_train_batches={share}: {type(self).__name__} sees every row: leave "
+                "it out"
+            )
         self.begin()
 
     @override

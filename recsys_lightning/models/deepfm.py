@@ -104,6 +104,7 @@ class DeepFM(Pairwise):
     @override
     def prepare(self, interactions: Interactions) -> None:
         chosen = [interactions.features[name].matrix for name in self.features]
+        self.bag_offsets.zero_()
         if chosen:  # hstack keeps an item's features in their order
             self.bags = torch.from_numpy(hstack(chosen, format="csr").indices).long()
             lengths = torch.stack([torch.from_numpy(x.indptr).diff() for x in chosen], 1)

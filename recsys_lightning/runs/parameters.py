@@ -35,7 +35,7 @@ NEUTRAL = {
     **{"data.separator": None, "data.columns": None, "data.encoding": None},
     **{"holdout.valid_share": None, "holdout.test_share": None},
     **{"trainer.check_val_every_n_epoch": 1, "trainer.gradient_clip_val": None},
-    **{"model.side": "item", "model.recency": 0.0},
+    **{"model.side": "item", "model.recency": 0.0, "view.batches": 100},
 }
 # likewise keys that another model always had
 NEUTRAL_OF = {"easer": {"center": False}}

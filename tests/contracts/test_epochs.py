@@ -227,3 +227,6 @@ def test_a_closed_form_is_neither_validated_nor_ended_before_it_is_solved(split,
 def test_a_closed_form_sees_every_row_once(split, tmp_path):
     with pytest.raises(InputError, match=r"view\.passes=2: EASE sees every row once"):
         fit(tmp_path, split, EASE, 1, view=RowView(20, shuffle=False, passes=2))
+    trainer = {"max_epochs": 1, "limit_train_batches": 0.5}
+    with pytest.raises(InputError, match=r"limit_train_batches=0\.5: EASE sees every row"):
+        fit(tmp_path, split, EASE, 1, trainer=trainer)

@@ -121,6 +121,8 @@ def test_the_probability_of_a_draw_goes_with_it():
         ({"negatives": 0}, "view.negatives=0: expected a whole number in [1"),
         ({"batch_size": 0}, "view.batch_size=0"),
         ({"negative_power": -1.0}, "view.negative_power=-1.0"),
+        ({"negative_power": 2.5}, "view.negative_power=2.5: expected a number in [0, 2]"),
+        ({"batches": 0}, "view.batches=0"),
         ({"pairs": "all"}, "view.pairs=all: expected interactions or users"),
     ],
 )

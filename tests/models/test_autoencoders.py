@@ -143,9 +143,9 @@ def test_the_kl_weighs_by_the_clean_history(rows):
     [(4, 2, 0.06), (144, 2, 0.01), (10_000, 2, 0.005), (1, 8, 0.24), (1, 2000, 2)],
 )
 def test_recvaes_kl_weighs_more_the_less_is_known_of_an_item(num_users, num_items, gamma):
-    train = make_interactions([[0, 1]] * num_users, num_items)
+    train = make_interactions([[0, 1]] * num_users + [[]], num_items)  # who learns nothing is none
     for given, expected in ((None, gamma), (0.2, 0.2)):
-        model = RecVAE(num_users=num_users, num_items=num_items, gamma=given)
+        model = RecVAE(num_users=num_users + 1, num_items=num_items, gamma=given)
         model.prepare(train)
         assert model.gamma == pytest.approx(expected)
 

@@ -152,6 +152,7 @@ def test_a_feature_with_one_value_and_none_at_all_fit(features, tmp_path):
     expected = {"all": 1}[features[0]] if features else (5 + 2 + 1 if features is None else 0)
     stored = content["state_dict"].get("values", torch.empty(0))
     assert len(stored) == expected
+    assert not content["state_dict"]["bag_offsets"][:1].any()  # nor is it what memory held
 
 
 def test_a_feature_that_the_data_lacks_names_the_choices(tmp_path):

@@ -128,6 +128,7 @@ def test_another_class_under_the_name_of_a_choice_is_another_job():
         ),
         (("model=ease", "ckpt_path=a", "seed=3"), "75bca660dfe92966"),
         (("model=easer",), "6c80f1ebbbe2f6ea"),
+        (("model=mf_bpr",), "2ef7786724c4af08"),
         (("model=admm_slim", "model.l1=5.0"), "55bd3e910ca0f5fc"),
     ],
 )

@@ -74,7 +74,8 @@ class PairView:
         batch_size: pairs; None: the interactions over `batches`, from 512 to `largest_batch`, so
             that an epoch of little data has as many steps.
         negatives: items for each pair that its user has not.
-        negative_power: they are drawn in proportion to popularity^power; 0: uniformly.
+        negative_power: they are drawn in proportion to popularity^power; 0: uniformly. At most 2,
+            above which rounding decides how likely what a user has not seen is.
         pairs: `interactions`, every one once an epoch; or `users`, each a user drawn uniformly
             and one of their items, so that an active user counts no more than another.
         batches: see `batch_size`.
@@ -94,7 +95,7 @@ class PairView:
         check_range("view.batches", batches, low=1, whole=True)
         check_range("view.largest_batch", largest_batch, low=512, whole=True)
         check_range("view.negatives", negatives, low=1, whole=True)
-        check_range("view.negative_power", negative_power, low=0)
+        check_range("view.negative_power", negative_power, low=0, high=2)
         if pairs not in ("interactions", "users"):
             raise InputError(f"view.pairs={pairs}: expected interactions or users")
         self.batch_size, self.batches, self.largest_batch = batch_size, batches, largest_batch
