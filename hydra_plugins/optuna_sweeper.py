@@ -52,7 +52,7 @@ class OptunaSweeper(Sweeper):
     Args:
         sampler: configuration of an `optuna.samplers` class.
         pruner: configuration of an `optuna.pruners` class; None: no trial is ended early.
-        direction: `maximize` or `minimize`.
+        direction: `maximize`, as every metric is the better the higher it is.
         storage: `sqlite:///...` or another URL of Optuna, or the path of a journal file; None:
             `study.journal` in the sweep's folder.
         study_name: in the storage.
@@ -101,9 +101,10 @@ class OptunaSweeper(Sweeper):
             check_sweep(self.config)
             check_range("hydra.sweeper.n_trials", self.n_trials, low=1, whole=True)
             check_range("hydra.sweeper.n_jobs", self.n_jobs, low=1, whole=True)
-            if self.direction not in ("maximize", "minimize"):
+            if self.direction != "maximize":
                 raise InputError(
-                    f"hydra.sweeper.direction={self.direction}: expected maximize or minimize"
+                    f"hydra.sweeper.direction={self.direction}: expected maximize; every metric is "
+                    "the better the higher it is"
                 )
             parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
             lines = [f"{key}={value}" for key, value in self.params.items()]
@@ -155,8 +156,7 @@ class OptunaSweeper(Sweeper):
         Each is its trial's job once more, in the folder of its run, so one is launched at a time.
         """
         runs = list(results(folder, self.known))
-        keep, minimize = self.config.sweep.keep, self.direction == "minimize"
-        settle(folder, runs, keep, minimize=minimize)
+        settle(folder, runs, self.config.sweep.keep)
         trials = study.get_trials(deepcopy=False)
         failed = []
         for run, result in runs:

@@ -305,12 +305,11 @@ def record(
     if sweep_folder is None:
         tell_how_to_sync(folder)
     else:
-        minimize = HydraConfig.get().sweeper.get("direction") == "minimize"
         monitor, keep = cfg.monitor, cfg.sweep.keep
         if result.status == "failed":
             mark_failed(sweep_folder)
         else:
-            drop_all_but_best(sweep_folder, folder, result, monitor, keep, minimize=minimize)
+            drop_all_but_best(sweep_folder, folder, result, monitor, keep)
     if interruption:
         raise interruption  # ends a sweep, too
     return result.metrics.get(cfg.monitor)

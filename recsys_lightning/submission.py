@@ -2,15 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from recsys_lightning.data.interactions import SUBMISSION_COLUMNS
 from recsys_lightning.data.sources.tables import format_of, read_table, submission_columns
 from recsys_lightning.errors import BAD_INPUT, InputError, check_range
 from recsys_lightning.runs.folder import ENSEMBLE, RESULT, RunFolder
-from recsys_lightning.runs.record import EnsembleResult, RunResult, read_result
+from recsys_lightning.runs.record import config_of, read_result
 from recsys_lightning.runs.submission import as_text, violations
 
 
@@ -58,7 +57,7 @@ def _asked(template: Path | None, folder: Path) -> tuple[list[str] | None, Seque
     Without one it is that of the run in the folder, if it is still there; read as that run reads
     its data. Without any: None, for those of the data in any order.
     """
-    config = _config_beside(folder)
+    config = config_of(folder)
     data = config.get("data", {})
     column = data.get("user_column", "user")
     own = data.get("submission_template")
@@ -69,17 +68,6 @@ def _asked(template: Path | None, folder: Path) -> tuple[list[str] | None, Seque
     keys = {column: "data.user_column"} if config else {}
     users = read_table(path, [column], format=format, keys=keys).ids(column).values
     return users, submission_columns(path, format, column)
-
-
-def _config_beside(folder: Path) -> Mapping[str, Any]:
-    """The configuration of the run in a folder, or of the first run of the ensemble there."""
-    files = RunFolder(folder)
-    runs = [folder]
-    if not files.result.is_file() and files.ensemble.is_file():
-        places = [member["folder"] for member in EnsembleResult.read(files.ensemble).members]
-        runs = [folder / (each if isinstance(each, str) else each[0]) for each in places]
-    found = (RunFolder(run).result for run in runs if RunFolder(run).result.is_file())
-    return next((RunResult.read(result).config for result in found), {})
 
 
 def _split_beside(file: Path) -> tuple[Path, str | None]:

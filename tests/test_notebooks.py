@@ -139,6 +139,10 @@ def runs(tmp_path_factory):
 
 
 def test_results_of_real_runs(runs, tmp_path):
+    path = runs / "ensemble.json"
+    of_kinds = json.loads(path.read_text())
+    of_kinds["members"][0]["weight"] = [1.0, 0.25]  # as for two kinds of users
+    path.write_text(json.dumps(of_kinds))
     told = execute("results", tmp_path, folder=str(runs))
     assert not [key for key, cell in told.items() if "skipped" in cell["printed"]]
     assert "4 done" in told["load"]["printed"]
@@ -150,7 +154,8 @@ def test_results_of_real_runs(runs, tmp_path):
     ensemble = json.loads((runs / "ensemble.json").read_text())
     gain = ensemble["gain"]["test/recall@10"]["mean"]
     assert f"{gain:.4f}" in told["ensemble"]["text"]
-    assert "0.40" in told["members"]["text"]
+    assert "0.4" in told["members"]["text"]
+    assert "1/0.25" in told["members"]["text"]
     [figure] = told["gained"]["figures"]
     title = figure["layout"]["title"]["text"].replace(",", "")
     gained, lost, items = map(int, re.findall(r"\d+", title))

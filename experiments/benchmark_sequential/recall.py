@@ -38,7 +38,7 @@ def main():
             steps=options.steps,
             parts=options.parts,
         )
-    heads = [f"ours, {name}, s | of RecBole's" for name in ours]
+    heads = [f"ours, {name}, s | RecBole's by ours" for name in ours]
     print(f"| steps of RecBole | recall@10 | s | {' | '.join(heads)} |")
     print("|---" * (3 + 2 * len(ours)) + "|")
     for part, (at, seconds) in enumerate(

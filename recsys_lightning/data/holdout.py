@@ -175,8 +175,8 @@ class TimeHoldout(Holdout):
 
     The latest `test_share` of all interactions are for test, the `valid_share` before them for
     validation; those of one moment stay together, in the later part. A user with nothing before
-    both is not asked for, and known at test time alone. An item with nothing before them stays to
-    be found, though no model of ids can.
+    both is not asked for, and known for the final lists alone. An item with nothing before them
+    stays to be found, though no model of ids can.
 
     >>> toy = Interactions(
     ...     users=np.array([7, 8]), items=np.arange(5), indptr=np.array([0, 3, 5]),

@@ -82,7 +82,13 @@ class Split:
 
     def _known(self, *parts: int) -> Interactions:
         present = [part for part in parts if part == TRAIN or (self.part == part).any()]
-        return self.train if present == [TRAIN] else self._select(*present)
+        if present == [TRAIN]:
+            return self.train
+        known = np.isin(self.part, present)
+        if TEST_KNOWN in present:  # of who begins after the moment of holdout=time, the future
+            unasked = self.test.lengths[self.interactions.rows] == 0
+            known &= ~(unasked & (self.part == TEST_KNOWN))
+        return self.interactions.select(known)
 
     def _select(self, *parts: int) -> Interactions:
         return self.interactions.select(np.isin(self.part, parts))

@@ -1,6 +1,6 @@
 """What the screen shows of an ensemble: the ways to fuse beside one another, and the gain."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,15 @@ def members_in_words(members: Iterable[Mapping[str, Any]]) -> str:
     >>> members_in_words([{"name": "ease", "weight": [1.0, 0.5, 0.0]}])  # of each kind of user
     'ease 1/0.5/0'
     """
-    return ", ".join(" ".join([m["name"], *_weights_in_words(m["weight"])]) for m in members)
+    return ", ".join(f"{m['name']} {weight_in_words(m['weight'])}".rstrip() for m in members)
 
 
-def _weights_in_words(weight: float | Sequence[float] | None) -> Iterator[str]:
-    if weight is not None:
-        weights = weight if isinstance(weight, Sequence) else [weight]
-        yield "/".join(f"{each:.2g}" for each in weights)
+def weight_in_words(weight: float | Sequence[float] | None) -> str:
+    """A member's weight, or those of each kind of user; empty where a mixer decides."""
+    if weight is None:
+        return ""
+    weights = weight if isinstance(weight, Sequence) else [weight]
+    return "/".join(f"{each:.2g}" for each in weights)
 
 
 def show(console: Console, result: EnsembleResult, out: Path) -> None:

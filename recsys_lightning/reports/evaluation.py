@@ -18,7 +18,7 @@ from recsys_lightning.runs.console import metrics_table
 from recsys_lightning.runs.elsewhere import read_elsewhere
 from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.lists import read_lists, read_split
-from recsys_lightning.runs.record import RunResult, read_result
+from recsys_lightning.runs.record import config_of, read_result
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _check_run(run: Path, split: Split, stage: str) -> None:
             f"{run}: its split is {str(result.split)[:16]}, and the lists are measured on "
             f"{split.sha256[:16]}: figures of different splits cannot be compared"
         )
-    config = result.config if isinstance(result, RunResult) else {}
+    config = config_of(run)
     if stage == "test" and config.get("test_history", "train_valid") != "train_valid":
         raise InputError(
             f"{run}: its test_history={config['test_history']}, and here validation items are "

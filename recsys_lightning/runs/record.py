@@ -180,3 +180,14 @@ def read_result(folder: Path) -> RunResult | EnsembleResult:
             f"{folder}: no {files.result.name} or {files.ensemble.name} in it; expected the folder "
             "of a run or an ensemble"
         ) from None
+
+
+def config_of(folder: Path) -> Mapping[str, Any]:
+    """The configuration of the run in a folder, or of the first run of the ensemble there."""
+    files = RunFolder(folder)
+    runs = [folder]
+    if not files.result.is_file() and files.ensemble.is_file():
+        places = [member["folder"] for member in EnsembleResult.read(files.ensemble).members]
+        runs = [folder / (each if isinstance(each, str) else each[0]) for each in places]
+    found = (RunFolder(run).result for run in runs if RunFolder(run).result.is_file())
+    return next((RunResult.read(result).config for result in found), {})

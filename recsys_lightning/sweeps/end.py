@@ -59,8 +59,7 @@ def end_sweep(folder: Path, cfg: DictConfig) -> int:
     """Tell how the jobs of a sweep ended, failures first; fuse, report; returns the exit code."""
     wait_for_jobs(folder)  # of a launcher that gave up
     runs = Runs()  # that have ended: each is read once
-    minimize = OmegaConf.select(cfg, "hydra.sweeper.direction") == "minimize"
-    settle(folder, runs.below(folder), cfg.sweep.keep, minimize=minimize)
+    settle(folder, runs.below(folder), cfg.sweep.keep)
     failed = failures(folder, runs.below(folder))
     for run, error in failed:
         print(f"failed: {run}: {error}", file=sys.stderr)

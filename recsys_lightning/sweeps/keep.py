@@ -38,9 +38,7 @@ Configurations = dict[str, Values]  # by `RunResult.configuration`
 BEST = "best.json"  # beside a file for each configuration
 
 
-def drop_all_but_best(
-    folder: Path, run: Path, ended: RunResult, monitor: str, keep: int, *, minimize: bool = False
-) -> None:
+def drop_all_but_best(folder: Path, run: Path, ended: RunResult, monitor: str, keep: int) -> None:
     """Delete what the runs of a model on a split hold, except the best configurations' runs.
 
     Args:
@@ -49,7 +47,6 @@ def drop_all_but_best(
         ended: what it says of itself: its model and split are looked at.
         monitor: the metric that decides.
         keep: how many configurations, beside that of the run.
-        minimize: whether lower values are better.
     """
     if ended.status == "pruned":
         _delete_large([run])
@@ -68,7 +65,7 @@ def drop_all_but_best(
         if monitor in ended.metrics:
             best[own] = _read(state / own) | {relative(run, folder): ended.metrics[monitor]}
             write_json(state / own, best[own])
-        ranked = _ranked(best, minimize)
+        ranked = _ranked(best)
         stay = {own, *ranked[:keep]}
         for configuration in ranked:
             if configuration not in stay:
@@ -78,7 +75,7 @@ def drop_all_but_best(
         file.write(json.dumps(best))
 
 
-def settle(folder: Path, runs: Sequence[Run], keep: int, *, minimize: bool = False) -> None:
+def settle(folder: Path, runs: Sequence[Run], keep: int) -> None:
     """Delete what all but the best configurations' runs hold, when all jobs have ended.
 
     Models and splits of which no job has ended since the start are left alone: they are what an
@@ -88,7 +85,6 @@ def settle(folder: Path, runs: Sequence[Run], keep: int, *, minimize: bool = Fal
         folder: the sweep's.
         runs: those below it.
         keep: how many configurations of each model on a split, by what each run monitored.
-        minimize: whether lower values are better.
     """
     _delete_large(run for run, result in runs if result.status == "pruned")
     groups: dict[tuple[str, str | None, str], list[Run]] = {}
@@ -99,7 +95,7 @@ def settle(folder: Path, runs: Sequence[Run], keep: int, *, minimize: bool = Fal
         if not _state(folder, model, split, monitor).exists():
             continue
         found = _by_configuration(folder, of_group, monitor)
-        for configuration in _ranked(found, minimize)[keep:]:
+        for configuration in _ranked(found)[keep:]:
             _delete_large(folder / name for name in found[configuration])
 
 
@@ -109,13 +105,12 @@ def _state(folder: Path, model: str, split: str | None, monitor: str) -> Path:
     return folder / KEPT / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def _ranked(found: Mapping[str, Values], minimize: bool) -> list[str]:
+def _ranked(found: Mapping[str, Values]) -> list[str]:
     """The configurations, the best first."""
-    sign = 1 if minimize else -1
     return sorted(
         found,
         key=lambda one: (
-            sign * fmean(found[one].values()),
+            -fmean(found[one].values()),
             min(natural_order(Path(name)) for name in found[one]),
         ),
     )

@@ -37,9 +37,9 @@ CASES = {
     "no trial at once": Case(
         f"{OPTUNA} hydra.sweeper.n_jobs=0 'model.l2=interval(1,9)'", "hydra.sweeper.n_jobs=0"
     ),
-    "an unknown direction": Case(
-        f"{OPTUNA} hydra.sweeper.direction=up 'model.l2=interval(1,9)'",
-        "hydra.sweeper.direction=up: expected maximize or minimize",
+    "another direction": Case(
+        f"{OPTUNA} hydra.sweeper.direction=minimize 'model.l2=interval(1,9)'",
+        "hydra.sweeper.direction=minimize: expected maximize",
     ),
     "an unknown sampler": Case(
         f"{OPTUNA} hydra/sweeper/sampler=bayes 'model.l2=interval(1,9)'",

@@ -67,6 +67,16 @@ def test_a_draw_that_was_run_again_counts_as_it_finished_last(folder):
     assert table(folder)["mean"][0] == pytest.approx(0.45)
 
 
+def test_draws_of_data_of_another_size_are_told_apart(folder):
+    """The file under `data.path` has changed."""
+    for number, draw in ((9, 0), (10, 2)):
+        path = write(folder, number, "a", 0.5, draw)
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"sizes": {"interactions": 9}}))
+    of_a = table(folder).query("model == 'a' and metric == @MONITOR")
+    assert of_a["mean"].tolist() == pytest.approx([0.5, 0.18])
+    assert of_a.draws.tolist() == [2, 2]
+
+
 def test_other_holdouts_are_no_draws(folder):
     path = write(folder, 9, "c", 0.6, 1)
     path.write_text(path.read_text().replace('"share": 0.1', '"share": 0.2'))

@@ -14,7 +14,7 @@ from recsys_lightning.functional.bootstrap import paired_bootstrap
 from recsys_lightning.metrics.of_lists import user_values
 from recsys_lightning.reports.evaluation import Comparison, Evaluation, show
 from recsys_lightning.runs.lists import read_lists
-from recsys_lightning.runs.record import RunResult
+from recsys_lightning.runs.record import EnsembleResult, RunResult
 from tests.ensemble.runs import edit, make_split, write_run
 from tests.forked import forked_python
 
@@ -156,6 +156,13 @@ def test_what_is_refused(tmp_path, run, files, capsys):
     assert main([*options, "--against", str(run)]) == 0
     capsys.readouterr()
     told = refused(capsys, *options, "--stage", "test", "--against", run)
+    assert "its test_history=train" in told
+    fused = tmp_path / "fused"
+    fused.mkdir()
+    members = [{"name": "ease", "weight": 1.0, "folder": "../0_ease"}]
+    sha256 = RunResult.read(run / "result.json").split
+    EnsembleResult(split=sha256, members=members).write(fused / "ensemble.json")
+    told = refused(capsys, *options, "--stage", "test", "--against", fused)
     assert "its test_history=train" in told
 
     (run / "candidates/valid.parquet").unlink()

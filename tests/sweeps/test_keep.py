@@ -33,14 +33,14 @@ def write(folder, name, value, of=None, *, model="ease", split="s", status="done
     return result
 
 
-def end(folder, name, value, of=None, *, keep=1, minimize=False, **options):
+def end(folder, name, value, of=None, *, keep=1, **options):
     """A run ends with these."""
     result = write(folder, name, value, of, **options)
-    drop_all_but_best(folder, folder / name, result, MONITOR, keep, minimize=minimize)
+    drop_all_but_best(folder, folder / name, result, MONITOR, keep)
 
 
-def end_all(folder, keep=1, **options):
-    settle(folder, list(results(folder)), keep, **options)
+def end_all(folder, keep=1):
+    settle(folder, list(results(folder)), keep)
 
 
 def kept(folder):
@@ -49,14 +49,13 @@ def kept(folder):
     return sorted(names)
 
 
-@pytest.mark.parametrize("minimize", [False, True])
-def test_the_best_of_each_model_and_split_keep_their_lists(minimize, tmp_path):
+def test_the_best_of_each_model_and_split_keep_their_lists(tmp_path):
     runs = [("ease", "s", 0.1), ("ease", "s", 0.3), ("ease", "t", 0.01), ("ease", "t", 0.02)]
     runs += [("popularity", "s", 0.05), ("popularity", "s", 0.04)]
     for number, (model, split, value) in enumerate(runs):
-        end(tmp_path, str(number), value, model=model, split=split, minimize=minimize)
-    end_all(tmp_path, minimize=minimize)
-    assert kept(tmp_path) == (["0", "2", "5"] if minimize else ["1", "3", "4"])
+        end(tmp_path, str(number), value, model=model, split=split)
+    end_all(tmp_path)
+    assert kept(tmp_path) == ["1", "3", "4"]
 
 
 def test_all_seeds_of_the_best_by_their_mean(tmp_path):

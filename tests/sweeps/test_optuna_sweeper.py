@@ -159,7 +159,6 @@ def test_a_study_and_a_folder_whose_names_need_quoting(tmp_path):
         (("seed=1",), "seed was 42 and is 1"),
         (("holdout.seed=1",), "options.seed was 0 and is 1"),
         (("monitor=val/ndcg@10",), "monitor was val/recall@10 and is val/ndcg@10"),
-        (("hydra.sweeper.direction=minimize",), "direction was maximize and is minimize"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
