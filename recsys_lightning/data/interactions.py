@@ -112,6 +112,11 @@ class Interactions:
         """(U,) interactions a user."""
         return np.diff(self.indptr)
 
+    @property
+    def mean_length(self) -> float:
+        """Interactions of a user in the mean, of those who have any."""
+        return float(self.lengths[self.lengths > 0].mean())
+
     @cached_property
     def popularity(self) -> NDArray[np.int64]:
         """(I,) users an item."""

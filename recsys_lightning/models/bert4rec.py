@@ -102,9 +102,7 @@ class BERT4Rec(Sequential):
     def prepare(self, interactions: Interactions) -> None:
         super().prepare(interactions)
         if self.hparams["mask_share"] is None:
-            lengths = interactions.lengths
-            mean_length = float(lengths[lengths > 0].mean())
-            self.mask_share = inverse_root(1.6, mean_length, low=0.2, high=0.6)
+            self.mask_share = inverse_root(1.6, interactions.mean_length, low=0.2, high=0.6)
 
     def masked(self, parts: Bag) -> Tensor:
         """(N,) bool which items of the parts are masked, at random."""

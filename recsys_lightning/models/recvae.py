@@ -116,9 +116,8 @@ class RecVAE(Autoencoder):
     @override
     def prepare(self, interactions: Interactions) -> None:
         if self.hparams["gamma"] is None:
-            of_a_user = float(interactions.lengths[interactions.lengths > 0].mean())
             of_an_item = interactions.num_interactions / self.num_items
-            self.gamma = min(max(0.12 / math.sqrt(of_an_item), 0.005), 4 / of_a_user)
+            self.gamma = min(max(0.12 / math.sqrt(of_an_item), 0.005), 4 / interactions.mean_length)
 
     @override
     def forward(self, history: Bag, users: Tensor) -> Tensor:

@@ -40,8 +40,8 @@ def draws(runs: pd.DataFrame, base: Path, monitor: str, known: Runs | None = Non
         result = known.of(base / row["run"])
         if isinstance(result, RunResult) and "seed" in (result.config.get("holdout") or {}):
             configuration = across_draws(result.config, result.choices, result.overrides)
-            of_data = f"{configuration} {result.data} {sorted(result.sizes.items())}"
-            drawn = {"configuration": of_data}  # data may change under its path
+            sizes = tuple(sorted(result.sizes.items()))  # data may change under its path
+            drawn = {"configuration": (configuration, sizes)}
             rows.append(row | drawn | {"draw": result.config["holdout"]["seed"]})
     if not rows:
         return pd.DataFrame(columns=COLUMNS)

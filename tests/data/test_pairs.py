@@ -41,11 +41,13 @@ def test_every_interaction_comes_once_an_epoch_with_items_that_its_user_has_not(
         (100, {}, 20),
         (700, {}, 100),
         (10_000, {}, 123),
-        (700, {"largest_batch": 560}, 125),
+        (100, {"largest_batch": 1000}, 20),
+        (700, {"largest_batch": 1000}, 100),
+        (10_000, {"largest_batch": 1000}, 1000),
         (600, {"batches": 30}, 30),
     ],
 )
-def test_a_batch_is_a_hundredth_of_the_pairs_from_512_to_8192(users, options, steps):
+def test_a_batch_is_a_share_of_the_pairs_from_512_to_the_largest(users, options, steps):
     train = make_interactions([list(range(100))] * users, 101)
     assert len(PairView(**options).loader(train, seed=0, epoch=0, rank=0, world_size=1)) == steps
 
