@@ -125,7 +125,9 @@ CASES = {
         TRAIN | VALID,
     ),
     "files: an empty valid": Case(
-        SPLIT, "valid.csv: has no rows", TRAIN | {"valid.csv": "user,item,time\n"}
+        SPLIT,
+        "valid.csv: has no rows: leave holdout.valid out",
+        TRAIN | {"valid.csv": "user,item,time\n"},
     ),
     "files: a column of its own": Case(
         SPLIT,

@@ -38,6 +38,7 @@ from recsys_lightning.data.sources.parts import (
 )
 from recsys_lightning.data.sources.tables import (
     Format,
+    NoRows,
     column_names,
     extension,
     format_of,
@@ -185,7 +186,7 @@ class Files(Source):
         paths = named_parts(files)
 
         def read() -> Stored:
-            parts = {role: self._ratings(path) for role, path in paths.items()}
+            parts = {role: self._part(role, path) for role, path in paths.items()}
             check_parts(parts)
             interactions, source = self._encode(list(parts.values()))
             interactions = replace(interactions, joins=join_parts(parts) + interactions.joins)
@@ -234,6 +235,14 @@ class Files(Source):
             return super().submission_header()
         path = Path(self.submission_template)
         return submission_columns(path, self._format(path), self.user_column)
+
+    def _part(self, role: str, path: Path) -> Ratings:
+        try:
+            return self._ratings(path)
+        except NoRows as error:  # as the file of a split without test items, of ours too
+            if role == "holdout.train":
+                raise
+            raise InputError(f"{error}: leave {role} out") from None
 
     def _ratings(self, path: Path) -> Ratings:
         if self.separator is None and self.columns is None and is_lightgcn(path, self.encoding):

@@ -94,6 +94,10 @@ def format_of(
     )
 
 
+class NoRows(InputError):
+    """A file has none, beside its header."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns of one file.
@@ -220,7 +224,8 @@ def read_table(
         keys: the config key that names a column, for the errors.
 
     Raises:
-        InputError: no such file, no rows, no such column, or an unreadable file.
+        NoRows: the file has none.
+        InputError: no such file, no such column, or an unreadable file.
     """
     import_pandas()
     format = format or format_of(path)
@@ -230,7 +235,7 @@ def read_table(
     else:
         data = _read_text(path, format, ids, texts)
     if not data.num_rows:
-        raise InputError(f"{path}: has no rows")
+        raise NoRows(f"{path}: has no rows")
     return Table(path, format, data)
 
 
