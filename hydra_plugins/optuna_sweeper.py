@@ -2,10 +2,10 @@
 
 The released hydra-optuna-sweeper needs Optuna 2; this one has its keys, so that a user can go over
 to a newer one. Beyond it: `n_trials` is a total that a restarted sweep completes, trials that
-failed or were killed run again, bad ones are pruned, and a failed trial does not end the search,
-unless `MAX_FAILURES` fail in a row. No trial is fitted again on everything (`refit`) but the best,
-when the search ends. A study knows what it searches: a sweep of another model, space, data or
-holdout is refused in its storage.
+failed or were killed run again (a killed one's fit is resumed), bad ones are pruned, and a failed
+trial does not end the search, unless `MAX_FAILURES` fail in a row. No trial is fitted again on
+everything (`refit`) but the best, when the search ends. A study knows what it searches: a sweep of
+another model, space, data or holdout is refused in its storage.
 
 Hydra imports this module at every start: Optuna is imported where it is used.
 """
@@ -272,6 +272,8 @@ class OptunaSweeper(Sweeper):
         """
         from optuna.trial import TrialState
 
+        from recsys_lightning.callbacks.pruning import AGAIN
+
         def ours(state: TrialState) -> list[Any]:
             here = None if self.storage is None else str(folder.resolve())
             trials = study.get_trials(deepcopy=False, states=[state])
@@ -280,10 +282,10 @@ class OptunaSweeper(Sweeper):
         by_trial = self._by_trial(folder)
         for trial in ours(TrialState.RUNNING):
             self._tell(study, trial.number, by_trial, None)
-        again = {t.user_attrs.get("again") for t in study.get_trials(deepcopy=False)}
+        again = {t.user_attrs.get(AGAIN) for t in study.get_trials(deepcopy=False)}
         for trial in ours(TrialState.FAIL):
             if trial.number not in again:
-                study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
+                study.enqueue_trial(trial.params, user_attrs={AGAIN: trial.number})
 
     def _by_trial(self, folder: Path) -> dict[int, RunResult]:
         """The results of the study's jobs by the number of their trial; of two, the later one."""

@@ -5,6 +5,7 @@ Nothing heavy is imported before the data is read and split, so that bad input i
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -39,8 +40,9 @@ from recsys_lightning.runs.folder import RunFolder
 from recsys_lightning.runs.meter import Stopwatch
 from recsys_lightning.runs.outcome import Outcome
 from recsys_lightning.runs.parameters import flat, is_neutral, keys_of, of_the_job
+from recsys_lightning.runs.stored import typed
 from recsys_lightning.runs.terminal import Terminal
-from recsys_lightning.starts import RESUME, digests
+from recsys_lightning.starts import digests
 from recsys_lightning.tracking import base as tracking
 
 log = logging.getLogger(__name__)
@@ -90,7 +92,8 @@ def run(
         raise InputError(f"{missing[0]}=???: a value is missing; give it on the command line")
     if cfg.jobs is not None:
         raise InputError("jobs: a list of several runs: give -m; or jobs=null, for a single one")
-    if cfg.get("ensemble") and HydraConfig.get().mode != RunMode.MULTIRUN:
+    is_single = HydraConfig.get().mode != RunMode.MULTIRUN
+    if cfg.get("ensemble") and is_single and is_first_process():  # the others are of one job each
         raise InputError("ensemble= is made of several runs: give -m, and model=ease,recvae,...")
     check_sweep(cfg)
     config = resolved(cfg)
@@ -109,6 +112,7 @@ def run(
         split_folder = split.write(Path(cfg.split_dir))
 
     in_search = cfg.sweep.trial is not None and not cfg.sweep.refit
+    reports = in_search and is_first_process()  # the others do not know their sweep
     _share_threads()
 
     from recsys_lightning.experiment import Experiment
@@ -122,7 +126,7 @@ def run(
             chosen.pop("progress_bar", None)
             overrides["enable_progress_bar"] = False
         extra = make_each(chosen, "callbacks")
-        if in_search and HydraConfig.get().sweeper.pruner:
+        if reports and HydraConfig.get().sweeper.pruner:
             extra.append(_pruning(cfg))
         loggers = [tracker.logger(first_epoch) for tracker in trackers] if logged else []
         return make_trainer(
@@ -140,9 +144,10 @@ def run(
         clock=clock,
         begin=begin,
     )
-    resumed = [f"ckpt_path={RESUME}"] if cfg.ckpt_path == RESUME else []  # if the sweep says so
+    # the sweep may have said what to resume, or to fit again on everything
+    start = [] if cfg.ckpt_path is None else shlex.split(typed("ckpt_path", cfg.ckpt_path))
     try:
-        with command_of_the_job(folder, *resumed):
+        with command_of_the_job(folder, *start):
             outcome = experiment.run()
     finally:
         experiment.end_processes()

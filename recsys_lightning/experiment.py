@@ -144,7 +144,7 @@ class Experiment:
         if asked or refit:
             model = self._load(best, asked, refit)
         self.begin()
-        if model and asked:
+        if model and asked and is_first_process():
             self.outcome.checkpoints["evaluate"] = str(best)
             self._evaluate(model, data)
         if model and refit:
@@ -161,7 +161,8 @@ class Experiment:
             if final != best:  # saved after its fit, when an epoch more is counted
                 self.outcome.best_epoch = evaluated or self.outcome.best_epoch - 1
         self.outcome.checkpoints["recommend"] = str(final)
-        self._recommend(model, data)
+        if is_first_process():
+            self._recommend(model, data)
 
     def _has_all(self, final: Path) -> bool:
         """Whether there is a refitted model, and it has learned from the interactions there are."""

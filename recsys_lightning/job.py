@@ -42,7 +42,14 @@ from recsys_lightning.runs.record import RunResult
 from recsys_lightning.runs.stored import typed
 from recsys_lightning.session import session
 from recsys_lightning.starts import RESUME, digests, stored, weights
-from recsys_lightning.sweeps.jobs import find_done, has_failed, make_room, mark_failed, running
+from recsys_lightning.sweeps.jobs import (
+    find_done,
+    has_failed,
+    make_room,
+    mark_failed,
+    running,
+    take_over,
+)
 from recsys_lightning.sweeps.keep import drop_all_but_best
 from recsys_lightning.sweeps.locks import JobLock
 from recsys_lightning.tracking import base as tracking
@@ -80,7 +87,8 @@ def run_job(cfg: DictConfig) -> float | None:
         return None
     word = leaving_word(folder, result) if is_first_process() else nullcontext()
     if hydra_config.mode != RunMode.MULTIRUN:
-        if (given := stored(cfg.ckpt_path)) and given.resolve() == folder:
+        given = stored(cfg.ckpt_path) if is_first_process() else None  # a sweep refits its runs so
+        if given and given.resolve() == folder:
             _fail(
                 f"ckpt_path={cfg.ckpt_path}: this run would take its place; name another folder by "
                 "hydra.run.dir=, or resume it by ckpt_path=last",
@@ -110,11 +118,14 @@ def run_job(cfg: DictConfig) -> float | None:
             return result.metrics.get(cfg.monitor)
         make_room(sweep_folder, folder)
         lock.name(folder)
-        if cfg.ckpt_path is None and _has_begun(folder, result):
-            print(f"resumes its fit: {folder}")
-            cfg = cfg.copy()
-            cfg.ckpt_path = RESUME
+        started = [] if cfg.ckpt_path else [folder, *reversed(lock.runs[:-1])]
+        begun = next((run for run in started if _has_begun(run, result)), None)
         with running(sweep_folder, job, folder), word:
+            if begun:
+                print(f"resumes its fit: {begun}")
+                take_over(begun, folder)
+                cfg = cfg.copy()
+                cfg.ckpt_path = RESUME
             return record(cfg, folder, result, sweep_folder, wrong)
 
 

@@ -2,12 +2,12 @@
 
 from recsys_lightning.sweeps.jobs import results
 from tests.forked import forked_python
-from tests.sweeps.test_sweep import SMALL, sweep
+from tests.sweeps.test_sweep import SMALL, study_of, sweep
 
 
 def test_jobs_on_two_devices_run_one_after_the_other(tmp_path):
     ddp = ("trainer=ddp", "trainer.accelerator=cpu", "max_epochs=1", "refit=true")
-    sweep(tmp_path, "model=multi_dae,popularity", *ddp)
+    sweep(tmp_path, "model=multi_dae,popularity", *ddp, "ensemble=rank")
     jobs = dict(results(tmp_path / "sweep"))
     assert [result.status for result in jobs.values()] == ["done"] * 2
     assert all((run / "train_ddp_process_1.log").exists() for run in jobs)  # the other's, there
@@ -17,6 +17,19 @@ def test_jobs_on_two_devices_run_one_after_the_other(tmp_path):
     assert alone.returncode == 0, alone.stderr
     lists = "candidates/final.parquet"
     assert (tmp_path / "alone" / lists).read_bytes() == (first / lists).read_bytes()
+    assert (tmp_path / "sweep/ensemble.json").exists()
+
+
+def test_a_search_on_two_devices_reports_its_trials_and_refits_the_best(tmp_path):
+    """The other process knows neither the study nor, by itself, that it fits on everything."""
+    ddp = ("trainer=ddp", "trainer.accelerator=cpu", "refit=true", "sweep.keep=1")
+    search = ("hydra/sweeper=optuna", "hydra/sweeper/pruner=median", "hydra.sweeper.n_trials=2")
+    sweep(tmp_path, "model=ease", "model.l2=interval(10,90)", *search, *ddp)
+    assert all(trial.intermediate_values for trial in study_of(tmp_path).trials)
+    jobs = [result for _, result in results(tmp_path / "sweep")]
+    worse, best = sorted(jobs, key=lambda result: result.metrics["val/recall@10"])
+    assert "refit" in best.seconds
+    assert "refit" not in worse.seconds
 
 
 def test_a_job_on_two_devices_needs_the_command_line_of_its_own(tmp_path):

@@ -11,6 +11,8 @@ from typing_extensions import override
 
 from recsys_lightning.errors import Pruned
 
+AGAIN = "again"  # the attribute of a trial that runs once more what failed: the number of that one
+
 
 def storage_name(storage: str | None, folder: Path) -> str:
     """What `open_storage` opens for `hydra.sweeper.storage` of the sweep in a folder."""
@@ -58,7 +60,17 @@ class Pruning(pl.Callback):
         opened = optuna.load_study(study_name=study, storage=open_storage(storage), pruner=pruner)
         # Optuna has no public way to a running trial from another process
         identity = opened._storage.get_trial_id_from_study_id_trial_number(opened._study_id, trial)
-        self.trial = optuna.trial.Trial(opened, identity)
+        self.study, self.trial = opened, optuna.trial.Trial(opened, identity)
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """Of a resumed fit, report what the killed trial has reported."""
+        earlier = self.trial.user_attrs.get(AGAIN)
+        if earlier is not None:
+            reported = self.study.get_trials(deepcopy=False)[earlier].intermediate_values
+            for epoch, value in reported.items():
+                if epoch < trainer.current_epoch:
+                    self.trial.report(value, step=epoch)
 
     @override
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:

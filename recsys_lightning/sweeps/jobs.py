@@ -151,6 +151,28 @@ def make_room(folder: Path, run: Path) -> None:
         forget_kept(folder)
 
 
+def take_over(earlier: Path, run: Path) -> None:
+    """Let a run have what the fit of an earlier one, in another folder, has left to resume from.
+
+    A search gives a trial that was killed another number, as a changed grid does with its jobs.
+
+    Args:
+        earlier: the folder of the fit that a signal has ended.
+        run: that of the run which resumes it.
+    """
+    if earlier == run:
+        return
+    old, new = RunFolder(earlier), RunFolder(run)
+    shutil.rmtree(new.tensorboard, ignore_errors=True)
+    with suppress(FileNotFoundError):
+        shutil.copytree(old.tensorboard, new.tensorboard)
+    new.metrics.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        shutil.copy(old.metrics, new.metrics)
+    shutil.rmtree(new.checkpoints, ignore_errors=True)
+    old.checkpoints.rename(new.checkpoints)  # at last: until then the earlier one can be resumed
+
+
 def splits(runs: Sequence[Run]) -> dict[str, list[Path]]:
     """The splits of a sweep's finished runs, each with the runs on it, the latest finished last."""
     done = [(run, result) for run, result in runs if result.status == "done"]

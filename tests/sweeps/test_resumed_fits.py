@@ -9,7 +9,7 @@ import pytest
 
 from recsys_lightning.runs.record import RunResult
 from tests.forked import start_forked
-from tests.sweeps.test_sweep import arguments, sweep, wait_for
+from tests.sweeps.test_sweep import arguments, study_of, sweep, wait_for
 
 EPOCHS = 40
 FIT = ("model=multi_dae", "model.hidden_dims=[40]", f"max_epochs={EPOCHS}", "patience=null")
@@ -17,17 +17,17 @@ OPTIONS = (*FIT, "refit=false", "logger=csv")
 RUN = "sweep/0_multi_dae"
 
 
-def stop(folder, how):
+def stop(folder, how, *options):
     """Start the sweep, and end it by a signal some epochs into its fit; returns how many."""
-    job = start_forked(*arguments(folder, *OPTIONS))
+    job = start_forked(*arguments(folder, *OPTIONS, *options))
     wait_for(lambda: epochs(folder) > 3, job)
     (job.terminate if how == signal.SIGTERM else job.kill)()
     job.join()
     return epochs(folder)
 
 
-def epochs(folder):
-    file = folder / RUN / "metrics.csv"
+def epochs(folder, run=RUN):
+    file = folder / run / "metrics.csv"
     try:
         return pd.read_csv(file)["train/loss"].count()
     except (OSError, KeyError, pd.errors.EmptyDataError):
@@ -56,6 +56,32 @@ def test_it_is_resumed_and_ends_as_if_nothing_had_happened(how, undisturbed, tmp
     assert result.config["ckpt_path"] is None
     assert epochs(tmp_path) == EPOCHS
     assert pd.read_csv(file)["train/loss"].max() == 12345  # of an epoch that is not fitted again
+
+
+def test_a_job_with_another_number_resumes_it(undisturbed, tmp_path):
+    stop(tmp_path, signal.SIGKILL)
+    jobs = f"jobs=['model=popularity','{FIT[0]} {FIT[1]}']"
+    done = sweep(tmp_path, jobs, *OPTIONS[2:])
+    assert f"resumes its fit: {tmp_path / RUN}" in done.stdout
+    result = RunResult.read(tmp_path / "sweep/1_multi_dae/result.json")
+    assert (result.metrics, result.steps) == (undisturbed.metrics, undisturbed.steps)
+    assert epochs(tmp_path, "sweep/1_multi_dae") == EPOCHS
+
+
+def test_a_search_resumes_a_killed_trial_as_another_one(tmp_path):
+    search = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=1", "hydra/sweeper/pruner=median")
+    space = "model.lr=interval(0.001,0.002)"
+    sweep(tmp_path / "undisturbed", *OPTIONS, *search, space)
+    stop(tmp_path, signal.SIGKILL, *search, space)
+    done = sweep(tmp_path, *OPTIONS, *search, space)
+    assert f"resumes its fit: {tmp_path / RUN}" in done.stdout
+    [undisturbed] = study_of(tmp_path / "undisturbed").trials
+    killed, resumed = study_of(tmp_path).trials
+    assert (killed.state.name, resumed.state.name) == ("FAIL", "COMPLETE")
+    assert (resumed.params, resumed.value) == (undisturbed.params, undisturbed.value)
+    assert resumed.intermediate_values == undisturbed.intermediate_values
+    assert len(resumed.intermediate_values) == EPOCHS
+    assert epochs(tmp_path, "sweep/1_multi_dae") == EPOCHS
 
 
 @pytest.fixture(scope="module")

@@ -218,12 +218,14 @@ def test_a_sweep_over_callbacks_that_change_the_fit_runs_each(tmp_path):
     assert done.stdout.count("done already") == 3
 
 
+def study_of(folder):
+    storage = open_storage(str(folder / "sweep/study.journal"))
+    return optuna.load_study(study_name="sweep", storage=storage)
+
+
 def trials(folder):
     """State and value of every trial, as Optuna has them."""
-    study = optuna.load_study(
-        study_name="sweep", storage=open_storage(str(folder / "sweep/study.journal"))
-    )
-    return [(trial.state.name, trial.value) for trial in study.trials]
+    return [(trial.state.name, trial.value) for trial in study_of(folder).trials]
 
 
 def test_optuna_searches_and_knows_the_results(tmp_path):
