@@ -344,8 +344,7 @@ def _refit(cfg: DictConfig, folder: Path, result: RunResult) -> None:
             submission=found["submission"],
             seconds={**result.seconds, **again},
             peak_rss_mb=max(result.peak_rss_mb or 0, peak_rss_mb()),
-            finished=_now(),
-        )
+        )  # finished when it was: by that a report orders the trials
         result.write(RunFolder(folder).result)
 
 

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from recsys_lightning.metrics.names import MetricName
 from recsys_lightning.reports.importance import is_numeric, is_wide
-from recsys_lightning.reports.leaderboard import by_model, labels
+from recsys_lightning.reports.leaderboard import by_model, labels, sweeps_of
 
 CLEAR = "rgba(0,0,0,0)"  # the page shows through, whatever its scheme
 FAINT = "rgba(128,128,128,0.3)"
@@ -35,9 +35,15 @@ def best_per_model(best: pd.DataFrame, monitor: str) -> go.Figure:
 
 
 def history(trials: pd.DataFrame, monitor: str) -> go.Figure:
-    """The trials of each model in the order in which they finished, and the best so far."""
+    """The trials of each search in the order in which they finished, and the best so far."""
+    searches: dict[str, pd.DataFrame] = {}
+    for label, of_model in by_model(trials).items():
+        sweeps = np.array(sweeps_of(of_model))
+        for sweep in dict.fromkeys(sweeps):
+            name = label if (sweeps == sweep).all() else f"{label}, {sweep}"
+            searches[name] = of_model[sweeps == sweep]
     figure = go.Figure()
-    for color, model, of_model in _colored(trials):
+    for color, model, of_model in _colored(searches):
         x = np.arange(1, len(of_model) + 1)
         figure.add_scatter(
             x=x,
@@ -80,7 +86,7 @@ def beyond_accuracy(runs: pd.DataFrame, monitor: str) -> go.Figure | None:
 def _against(runs: pd.DataFrame, monitor: str, columns: Mapping[str, str]) -> go.Figure:
     """A panel for each of two columns, with its title."""
     figure = make_subplots(cols=2, shared_yaxes=True, horizontal_spacing=0.03)
-    for color, model, of_model in _colored(runs):
+    for color, model, of_model in _colored(by_model(runs)):
         for position, column in enumerate(columns, start=1):
             figure.add_scatter(
                 x=of_model[column],
@@ -140,10 +146,9 @@ def _dimension(name: str, values: pd.Series) -> dict[str, Any]:
     }
 
 
-def _colored(runs: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """A color for each of `by_model`."""
-    found = by_model(runs).items()
-    return [(qualitative.D3[n % 10], label, of) for n, (label, of) in enumerate(found)]
+def _colored(named: Mapping[str, pd.DataFrame]) -> list[tuple[str, str, pd.DataFrame]]:
+    """A color for each of some runs with their name."""
+    return [(qualitative.D3[n % 10], name, of) for n, (name, of) in enumerate(named.items())]
 
 
 def _sized(figure: go.Figure, height: int) -> go.Figure:

@@ -50,7 +50,8 @@ def as_latex(best: pd.DataFrame, monitor: str, compared: pd.DataFrame, data: pd.
         data: as `origins.data_table` returns it.
     """
     tables = ["% \\usepackage{booktabs}"]
-    for split, metrics in metrics_by_split(best, monitor).items():
+    found = metrics_by_split(best, monitor)
+    for split, metrics in found.items():
         pairs = compared[compared.split == split]
         rows = _without_copy(best[best.split == split], metrics, pairs)
         columns = [_column(rows, metric, pairs[pairs.metric == metric]) for metric in metrics]
@@ -64,7 +65,8 @@ def as_latex(best: pd.DataFrame, monitor: str, compared: pd.DataFrame, data: pd.
             for model, *cells in zip(rows.model, *columns, strict=True)
         ]
         [about] = data[data.split == split].to_dict("records")[:1] or [{}]
-        tables.append(_table(lines, len(metrics), _caption(about, metrics, rows)))
+        caption = _caption(about, metrics, rows, split if len(found) > 1 else "")
+        tables.append(_table(lines, len(metrics), caption))
     return "\n\n".join(tables) + "\n"
 
 
@@ -101,13 +103,24 @@ def _beats_all(model: str, pairs: pd.DataFrame, num_models: int) -> bool:
     return num_models > 1 and int((ahead.p_holm < SIGNIFICANT).sum()) == num_models - 1
 
 
-def _caption(about: Mapping[Hashable, Any], metrics: Sequence[str], rows: pd.DataFrame) -> str:
-    """Data, sizes where they are known, holdout and stage; seeds; and what the marks mean."""
+def _caption(
+    about: Mapping[Hashable, Any], metrics: Sequence[str], rows: pd.DataFrame, split: str
+) -> str:
+    """Data, sizes where they are known, holdout and stage; seeds; and what the marks mean.
+
+    Args:
+        about: the row of the data.
+        metrics: of the columns.
+        rows: of the table.
+        split: which one, where there are several: two draws of a holdout have all else in common.
+    """
     sizes = ""
     if about and pd.notna(about["users"]):
         sizes = f" ({about['users']:,.0f} users, {about['items']:,.0f} items)"
     stage = "test" if metrics[0].startswith("test") else "validation"
-    data = f"{about.get('data', '')}{sizes}, holdout {about.get('holdout', '')}, {stage} set."
+    holdout = str(about.get("holdout", ""))
+    which = f" ({split.split(' ', 1)[-1]})" if split else ""
+    data = f"{about.get('data', '')}{sizes}, holdout {holdout}{which}, {stage} set."
     return (
         f"{_escaped(data)}{_seeds(rows)} Best bold, second underlined; $^\\dagger$: better than "
         "every other model, $p < 0.05$, paired bootstrap over users of each model's best seed, "

@@ -49,8 +49,9 @@ def runs_table(folders: Sequence[Path], base: Path, known: Runs | None = None) -
         Columns `run`, `model`, `status`, `error`, `seed`, `data`, `split`, `options` (what
         differs from the model's other runs, and the monitor where any runs differ in it), `job`
         (equal for the same job run twice), `repeated` (equal but for the seed), `trial` (its number
-        in a search), the metrics, `standard_error` (of `monitored`, over users), `seconds`,
-        `peak_rss_mb`, `parameters`, `best_epoch`, and a column for each option.
+        in a search), the metrics, `standard_error` (of `monitored`, over users), `seconds`
+        (without those of the refit, which a search gives its best trials alone), `peak_rss_mb`,
+        `parameters`, `best_epoch`, and a column for each option.
     """
     known = known or Runs()
     found = {run.resolve(): of for folder in folders for run, of in known.below(folder)}
@@ -112,7 +113,7 @@ def _row(
         "repeated": repeated,
         **result.metrics,
         "standard_error": result.standard_errors.get(str(monitor), np.nan),
-        "seconds": round(sum(result.seconds.values()), 1),
+        "seconds": round(sum(result.seconds.values()) - result.seconds.get("refit", 0), 1),
         **{name: getattr(result, name, None) for name in _COSTS},
     }
 
@@ -292,11 +293,22 @@ def _pairs(values: Mapping[str, NDArray[np.floating]]) -> pd.DataFrame:
 
 
 def varied(runs: pd.DataFrame, model: str) -> list[str]:
-    """The options that differ among the runs of a model."""
+    """The options that differ among the runs of a model in a sweep, or else among all of them.
+
+    In what two sweeps differ tells nothing of an option: they had others, and maybe other data.
+    """
     names = [name for name in map(str, runs) if name not in _OF_ANY_RUN and "@" not in name]
-    of_model = runs.loc[runs.model == model, names].astype(object)
-    rows = of_model.where(of_model.notna(), None).to_dict("records")
-    return differing([{str(name): value for name, value in row.items()} for row in rows])
+    of_model = runs[runs.model == model]
+    options = of_model[names].astype(object)
+    rows = options.where(options.notna(), None).to_dict("records")
+    configs = [{str(name): value for name, value in row.items()} for row in rows]
+    within = _differing_within(configs, sweeps_of(of_model))
+    return [name for name in names if name in within] or differing(configs)
+
+
+def sweeps_of(runs: pd.DataFrame) -> list[str]:
+    """The folder that each run is in."""
+    return [str(Path(run).parent) for run in runs.run]
 
 
 def _options(

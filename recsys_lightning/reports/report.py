@@ -63,14 +63,20 @@ class Report:
     configs: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def ended(self) -> pd.DataFrame:
+        """`runs` without failures whose job another run has done, as where a search was killed."""
+        failed = self.runs.status == "failed"
+        return self.runs[~failed | ~self.runs.job.isin(self.runs.job[~failed])]
+
+    @property
     def failed(self) -> pd.DataFrame:
         """The runs, and ensembles, that failed."""
-        return self.runs[self.runs.status == "failed"]
+        return self.ended[self.ended.status == "failed"]
 
     @property
     def models(self) -> pd.DataFrame:
-        """`runs` without ensembles."""
-        return self.runs[self.runs.model != ENSEMBLE]
+        """`ended` without ensembles."""
+        return self.ended[self.ended.model != ENSEMBLE]
 
     @property
     def done(self) -> pd.DataFrame:

@@ -55,9 +55,15 @@ def test_parallel_coordinates_have_axes_for_what_they_show(runs):
 
 def test_history_has_the_best_so_far():
     runs = pd.DataFrame({"model": "a", "split": "s", "options": "", MONITOR: [0.1, 0.3, 0.2]})
+    runs["run"] = ["x/0_a", "x/1_a", "x/2_a"]
     points, best = figures.history(runs, MONITOR).data
     assert list(points.y) == [0.1, 0.3, 0.2]
     assert list(best.y) == [0.1, 0.3, 0.3]
+    runs["run"] = ["x/0_a", "y/0_a", "x/1_a"]  # another search knows nothing of the first
+    points, best, others, _ = figures.history(runs, MONITOR).data
+    assert (points.name, others.name) == ("a, x", "a, y")
+    assert list(best.y) == [0.1, 0.2]
+    assert list(others.y) == [0.3]
 
 
 def test_whiskers_are_intervals_over_users_and_splits_stay_apart():

@@ -1,5 +1,7 @@
 """The table of a paper: what is bold, underlined and marked."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -97,6 +99,7 @@ def test_each_split_has_the_stage_that_it_has(tmp_path):
         [[False, True], [True, False]]
     )
     for text in tables:
+        assert re.search(r"holdout random \([0-9a-f]{8}\), ", text)  # two draws differ in it alone
         assert "--" not in text
         [strong] = [line for line in text.splitlines() if line.startswith("strong")]
         assert strong.count(DAGGER) == 3

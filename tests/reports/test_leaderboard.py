@@ -64,6 +64,25 @@ def test_a_row_a_run_in_the_order_of_time(runs):
     assert runs.split.tolist()[0] == "s" * 8
 
 
+def test_seconds_are_without_those_of_the_refit(tmp_path):
+    """In a search some trials have one, and others none."""
+    run = write_run(tmp_path, 0, "a", 0.1)
+    before = runs_table([tmp_path], tmp_path).seconds.tolist()
+    result = json.loads((run / "result.json").read_text())
+    result["seconds"]["refit"] = 100
+    (run / "result.json").write_text(json.dumps(result))
+    assert runs_table([tmp_path], tmp_path).seconds.tolist() == before
+
+
+def test_in_what_sweeps_differ_is_varied_by_none(tmp_path):
+    for number, sweep in enumerate(["one", "one", "two", "two"]):
+        write_run(tmp_path / sweep, number, "a", 0.1, l2=number % 2, dropout=sweep == "one")
+    runs = runs_table([tmp_path], tmp_path)
+    assert varied(runs, "a") == ["model.l2"]
+    assert "model.dropout" in runs
+    assert varied(runs[runs["model.l2"] == 0], "a") == ["model.dropout"]
+
+
 def test_options_are_what_differs_within_a_model(runs):
     assert varied(runs, "a") == ["model.l2"]
     assert runs.options.tolist() == [

@@ -23,6 +23,7 @@ def test_a_search_fits_its_best_again_in_the_end_and_no_other_trial(tmp_path):
     options = (*SPACE, "refit=true", "hydra.sweeper.n_trials=4", "sweep.keep=2")
     sweep(tmp_path, *options)
     found = dict(results(tmp_path / "sweep"))
+    assert list(found) == sorted(found, key=lambda run: found[run].finished)  # the refit aside
     order = sorted(found, key=lambda run: found[run].metrics["val/recall@10"], reverse=True)
     for run in order:
         kept = run in order[:2]

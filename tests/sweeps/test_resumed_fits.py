@@ -82,6 +82,9 @@ def test_a_search_resumes_a_killed_trial_as_another_one(tmp_path):
     assert resumed.intermediate_values == undisturbed.intermediate_values
     assert len(resumed.intermediate_values) == EPOCHS
     assert epochs(tmp_path, "sweep/1_multi_dae") == EPOCHS
+    report = (tmp_path / "sweep/report.md").read_text()
+    assert "1 run: 1 done. " in report
+    assert "Failed" not in report
 
 
 @pytest.fixture(scope="module")
