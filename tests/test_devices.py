@@ -20,16 +20,15 @@ def test_jobs_on_two_devices_run_one_after_the_other(tmp_path):
     assert (tmp_path / "sweep/ensemble.json").exists()
 
 
-def test_a_search_on_two_devices_reports_its_trials_and_refits_the_best(tmp_path):
+def test_a_search_on_two_devices_reports_its_trial_and_refits_it(tmp_path):
     """The other process knows neither the study nor, by itself, that it fits on everything."""
     ddp = ("trainer=ddp", "trainer.accelerator=cpu", "refit=true", "sweep.keep=1")
-    search = ("hydra/sweeper=optuna", "hydra/sweeper/pruner=median", "hydra.sweeper.n_trials=2")
+    search = ("hydra/sweeper=optuna", "hydra/sweeper/pruner=median", "hydra.sweeper.n_trials=1")
     sweep(tmp_path, "model=ease", "model.l2=interval(10,90)", *search, *ddp)
-    assert all(trial.intermediate_values for trial in study_of(tmp_path).trials)
-    jobs = [result for _, result in results(tmp_path / "sweep")]
-    worse, best = sorted(jobs, key=lambda result: result.metrics["val/recall@10"])
-    assert "refit" in best.seconds
-    assert "refit" not in worse.seconds
+    [trial] = study_of(tmp_path).trials
+    [(_, result)] = results(tmp_path / "sweep")
+    assert trial.intermediate_values == {0: result.metrics["val/recall@10"]}
+    assert "refit" in result.seconds
 
 
 def test_a_job_on_two_devices_needs_the_command_line_of_its_own(tmp_path):

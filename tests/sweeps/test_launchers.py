@@ -75,6 +75,7 @@ def test_trials_report_to_a_study_in_a_database_and_are_pruned(launcher, pruner,
     assert all(trial.intermediate_values for trial in study.trials)
 
 
+@pytest.mark.slow  # beside the search below, which is killed so, too
 def test_killed_with_its_workers_a_sweep_goes_on_where_it_was(tmp_path):
     overrides = (*JOBLIB, "model=ease", "model.l2=1,2,3,4")
     kill_after(1, tmp_path, *overrides, kill=os.killpg)
