@@ -300,8 +300,8 @@ def varied(runs: pd.DataFrame, model: str) -> list[str]:
     names = [name for name in map(str, runs) if name not in _OF_ANY_RUN and "@" not in name]
     of_model = runs[runs.model == model]
     options = of_model[names].astype(object)
-    rows = options.where(options.notna(), None).to_dict("records")
-    configs = [{str(name): value for name, value in row.items()} for row in rows]
+    rows = options.where(options.notna(), None).to_numpy().tolist()  # empty ones without options
+    configs = [dict(zip(names, row, strict=True)) for row in rows]
     within = _differing_within(configs, sweeps_of(of_model))
     return [name for name in names if name in within] or differing(configs)
 
