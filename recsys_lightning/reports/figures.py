@@ -38,10 +38,9 @@ def history(trials: pd.DataFrame, monitor: str) -> go.Figure:
     """The trials of each search in the order in which they finished, and the best so far."""
     searches: dict[str, pd.DataFrame] = {}
     for label, of_model in by_model(trials).items():
-        sweeps = np.array(sweeps_of(of_model))
-        for sweep in dict.fromkeys(sweeps):
-            name = label if (sweeps == sweep).all() else f"{label}, {sweep}"
-            searches[name] = of_model[sweeps == sweep]
+        sweeps = of_model.groupby(sweeps_of(of_model), sort=False)
+        for sweep, of_sweep in sweeps:
+            searches[label if len(sweeps) == 1 else f"{label}, {sweep}"] = of_sweep
     figure = go.Figure()
     for color, model, of_model in _colored(searches):
         x = np.arange(1, len(of_model) + 1)
